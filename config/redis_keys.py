@@ -1,0 +1,62 @@
+"""The name of every key in Redis, in one place.
+
+`{c:<code>}` is a hash tag: everything the ledger touches in one script lives in one cluster slot.
+A code is `config.schema.code_of` as eight hex digits. User hashes are the keyed 64-bit hashes of
+`segments.identity`, as eight raw bytes: an id is never stored in clear.
+"""
+
+BUNDLE = b"hustings:bundle"
+"""String: the MessagePack of the live `config.schema.Bundle`."""
+BUNDLE_CHANNEL = b"hustings:bundle:changed"
+"""Channel: the version of a bundle just written to BUNDLE."""
+PLAN = b"hustings:plan"
+"""String: the JSON of the live `pacing.plan.Plan`."""
+CONTROLLER_LEASE = b"hustings:controller"
+"""String with a TTL: the owner of the elected pacing controller."""
+OWNER_COUNTER = b"hustings:owners"
+"""Integer: the last owner number handed to a worker; numbers are never used twice."""
+WORKERS = b"hustings:workers"
+"""Sorted set: owner number -> the server's time, in seconds, of the worker's last sync."""
+SEGMENT_INDICES = b"hustings:segments"
+"""Hash: segment name -> bit index. SEGMENT_NEXT is the next free index."""
+SEGMENT_NEXT = b"hustings:segments:next"
+SEGMENT_DESCRIPTIONS = b"hustings:segments:descriptions"
+
+STREAM_WINS = b"hustings:wins"
+STREAM_IMPRESSIONS = b"hustings:impressions"
+STREAM_CLICKS = b"hustings:clicks"
+STREAM_CONVERSIONS = b"hustings:conversions"
+STREAM_LOSSES = b"hustings:losses"
+STREAM_REFUSED = b"hustings:refused"
+"""Notices whose token was genuine but whose charge was refused: overpriced or unpriced."""
+
+
+def ledger(campaign_code: int) -> bytes:
+    """Hash: the campaign's account, see `pacing/lua/`."""
+    return b"{c:%08x}:ledger" % campaign_code
+
+
+def leases(campaign_code: int) -> bytes:
+    """Hash: owner number -> money leased to it and not yet settled or returned."""
+    return b"{c:%08x}:leases" % campaign_code
+
+
+def bills(campaign_code: int) -> bytes:
+    """Stream: one entry for each settled bill."""
+    return b"{c:%08x}:bills" % campaign_code
+
+
+def seen(campaign_code: int, owner: int, minute: int) -> bytes:
+    """Bit string: four bits for each bid of that minute, at 4 x its sequence number: billed, shown,
+    won, clicked. A bit that is already set makes the notice a repeat."""
+    return b"{c:%08x}:seen:%d:%d" % (campaign_code, owner, minute)
+
+
+def segment_bucket(bucket: int) -> bytes:
+    """Hash: the rest of a user's hash -> bitset and expiry day, for the users of one bucket."""
+    return b"s:%05x" % bucket
+
+
+def caps(user_hash: bytes) -> bytes:
+    """String: the packed frequency-cap records of one user."""
+    return b"f:" + user_hash

@@ -1,0 +1,52 @@
+"""Fixtures that start real servers.
+
+`redis_url` is a running Redis-protocol server: the embedded Valkey, one for the whole run, or the
+server given by `pytest --redis redis://...`, which must be empty because each test empties it.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import redis
+import redis.asyncio
+
+from config.embedded_server import EmbeddedServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--redis", help="run against this empty Redis database instead of the embedded Valkey")
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    given = request.config.getoption("--redis")
+    if given:
+        with redis.Redis.from_url(given) as client:
+            if client.dbsize():
+                pytest.exit(f"--redis {given}: the tests empty this database, and it is not empty")
+        yield given
+        return
+    data_dir: Path = tmp_path_factory.mktemp("valkey")
+    with EmbeddedServer.start(data_dir, durable=False) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> Iterator[str]:
+    """The URL of a server whose database is empty now."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    yield redis_server_url
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+
+
+@pytest_asyncio.fixture
+async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    client = redis.asyncio.Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
