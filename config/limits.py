@@ -30,13 +30,42 @@ SEGMENTS_MAX = 4_096
 AUDIENCE_CLAUSES_MAX = 64
 """Clauses of one line item's compiled audience expression."""
 AUDIENCE_DEPTH_MAX = 32
+AUDIENCE_NAMES_MAX = 1_024
+"""Segment names written in one line item's audience, repeats counted."""
 ID_CHARS_MAX = 64
 """Exchanges take crid and cid of at most 64 bytes."""
+
+# Config files.
+CONFIG_FILES_MAX = 10_000
+CONFIG_FILE_BYTES_MAX = 4 * 1024 * 1024
+"""One YAML file; some 30,000 line items. A larger advertiser is split in two files."""
+CONFIG_NODES_MAX = 500_000
+"""Values read from one file with every alias followed, so that aliases of aliases can't explode."""
 
 # Users.
 CAP_RECORDS_PER_USER_MAX = 64
 USER_ID_CHARS_MAX = 512
 """A longer user id is no id."""
+SEGMENT_BUCKET_BITS = 16
+"""How many leading bits of a user's hash name the Redis hash that holds the user's segments. Changing
+it orphans what is stored: load the audiences again. `segments.store` shows what it means for memory."""
+SEGMENT_TTL_DAYS_MAX = 730
+"""How long a segment file may keep a cookie in its audiences."""
+LOAD_BATCH_ROWS_MAX = 16_384
+"""Rows of a segment file, and cookies of a sample, held in memory at once."""
+STORE_PIPELINE_COMMANDS_MAX = 4_096
+"""Commands a segment load or count sends before it waits for their answers."""
+
+# The look-up connection.
+LOOKUP_OWED_REPLIES_MAX = 131_072
+"""Replies Redis may owe one look-up connection (two a user); past it a look-up fails at once."""
+LOOKUP_CONNECT_SECONDS_MAX = 5
+LOOKUP_STALLED_SECONDS_MAX = 5
+"""A connection that is owed late replies and stays silent for this long is dropped and made anew."""
+LOOKUP_RECONNECT_SECONDS_MAX = 2
+"""The longest pause between two attempts to reach a Redis that went away."""
+IDENTITY_SOURCES_CACHED_MAX = 1_024
+"""Distinct id sources whose prepared digest a process remembers."""
 
 # Money in flight.
 NOTICE_TIMEOUT_SECONDS_MAX = 900
@@ -51,7 +80,28 @@ WORKER_HEARTBEAT_SECONDS_MAX = 5
 NOTICE_URL_CHARS_MAX = 2_000
 STREAM_ENTRIES_MAX = 1_000_000
 """Each event stream is trimmed to about this many entries."""
+NOTICE_BODY_BYTES_MAX = 64 * 1024
+"""A notice sent by POST says everything in its URL; a larger body is refused, a smaller one ignored."""
+SYNC_URL_CHARS_MAX = 8_000
+"""Cookie-sync URLs carry consent strings, which run to kilobytes."""
+LOSS_MEMORY_SECONDS_MAX = 3_600
+"""A loss notice repeated within this long is known for a repeat."""
+CONVERSION_MEMORY_SECONDS_MAX = 30 * 24 * 3_600
+"""A conversion repeated within this long is known for a repeat."""
+NOTICE_TAKEN_SECONDS_MAX = 2 * 3_600
+"""A notice that comes later than this after its bid is taken for a repeat, whatever it says."""
+SEEN_SECONDS = NOTICE_TAKEN_SECONDS_MAX + 600
+"""How long it is remembered which notices came; the excess allows for clocks that disagree."""
+BIDS_PER_MINUTE_MAX = 1 << 22
+"""Sequence numbers of one worker's minute: half a byte each in a campaign's bits of that minute."""
 
+assert NOTICE_TIMEOUT_SECONDS_MAX < NOTICE_TAKEN_SECONDS_MAX, "a notice in time must not be refused as old"
 assert NOTICE_TIMEOUT_SECONDS_MAX + SYNC_STALE_SECONDS_MAX < RESERVATION_SLOTS, (
     "a reservation must leave the ring before its slot comes round again"
 )
+
+# The path of a request, in time.
+LOOKUP_TIMEOUT_MS = 20
+"""Users not found within this are decided on context alone."""
+TIME_LEFT_MS_MIN = 5
+"""A request with less time than this, after the exchange's network allowance, gets an immediate 204."""

@@ -29,8 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bid_port: int = 8080
     events_host: str = "127.0.0.1"
     events_port: int = 8081
-    events_url: str = "http://127.0.0.1:8081"
-    """How the outside reaches the events port: the base of every notice, click and pixel URL."""
+    events_url: str = ""
+    """How the outside reaches the events port: the base of every notice, click and pixel URL.
+    Empty: the events host and port themselves."""
     admin_host: str = "127.0.0.1"
     admin_port: int = 8082
 

@@ -1,0 +1,234 @@
+"""`hustings explain`: why a request was, or was not, bid on, line item by line item."""
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import redis.asyncio
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bidder.cli.redis_option import (
+    DATA_DIR_DEFAULT,
+    DataOption,
+    RedisOption,
+    redis_or_exit,
+    redis_url,
+    say_and_exit,
+)
+from bidder.cli.serve import run_or_exit
+from bidder.decision.explain import Market, Person, Verdict, choose, judge
+from bidder.decision.reasons import Reason
+from bidder.decision.snapshot import compile_snapshot
+from bidder.openrtb.notice_token import FORMATS
+from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
+from bidder.openrtb.translate import translate
+from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
+from config import bundle_store
+from config.limits import BODY_BYTES_MAX
+from config.load import load_folder
+from config.money import MONEY_MAX, cpm_text
+from config.schema import Bundle, code_of
+from config.settings import ensure_secret_file, load_secrets
+from pacing import plan as pacing_plan
+from pacing.caps import unpack_caps
+from pacing.lease import MULTIPLIER_ONE_Q16
+from pacing.ledger import Ledger
+from pacing.plan import cell_name
+from pacing.shading import shade, shade_table
+from segments.identity import Identity
+from segments.registry import SegmentRegistry
+from segments.store import SegmentStore, caps_key
+
+
+def explain(
+    request: Annotated[Path, typer.Argument(metavar="REQUEST.json", help="An OpenRTB bid request.")],
+    exchange: Annotated[str, typer.Option(help="The exchange it came through.")] = "plain",
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Explain with this folder, full budgets and no server."),
+    ] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="With --config: a segment the person is in; repeatable.")
+    ] = None,
+    redis_option: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say for every line item why it may or may not bid on a request."""
+    wire = _read(request)
+
+    async def run() -> None:
+        if config is not None:
+            bundle = load_folder(config)
+            opportunity = _opportunity(wire, bundle, exchange, None)
+            person = Person(frozenset(segment or ()), known=True)
+            codes = _campaign_codes(bundle)
+            market = Market(
+                dict.fromkeys(codes, MULTIPLIER_ONE_Q16), dict.fromkeys(codes, MONEY_MAX), _unshaded
+            )
+        else:
+            url = redis_url(redis_option, data)
+            with redis_or_exit(url):
+                async with redis.asyncio.Redis.from_url(url) as client:
+                    bundle = await bundle_store.fetch(client) or say_and_exit(
+                        "no config is live there; publish one with `hustings config apply`"
+                    )
+                    identity = Identity(load_secrets(ensure_secret_file(data)).identity_key)
+                    opportunity = _opportunity(wire, bundle, exchange, identity)
+                    person = await _person(client, opportunity.user_hash)
+                    market = await _market(client, bundle)
+        _print(bundle, opportunity, person, market, as_json)
+
+    run_or_exit(run())
+
+
+def _read(path: Path) -> BidRequest:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        say_and_exit(f"can't read {path}: {error.strerror}")
+    if len(body) > BODY_BYTES_MAX:
+        say_and_exit(f"{path} is larger than a bid request may be, {BODY_BYTES_MAX} bytes")
+    try:
+        return decode_request(body)
+    except MalformedRequest as error:
+        say_and_exit(f"{path} is no bid request: {error}; exchanges get 400 for it")
+
+
+def _opportunity(wire: BidRequest, bundle: Bundle, exchange: str, identity: Identity | None) -> Opportunity:
+    profiles = {profile.id: profile for profile in bundle.exchanges}
+    if exchange not in profiles:
+        say_and_exit(f"no exchange {exchange!r} in the config; it has {', '.join(profiles) or 'none'}")
+    hash_user = identity.hash if identity else lambda source, id_: 0
+    return translate(wire, profiles[exchange], bundle.engine.currency, hash_user)
+
+
+def _campaign_codes(bundle: Bundle) -> list[int]:
+    return [code_of(campaign.id) for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
+
+
+def _unshaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
+    return value_cpm_micros
+
+
+async def _person(client: redis.asyncio.Redis, user_hash: int) -> Person:
+    if not user_hash:
+        return Person()
+    names = {index: name for name, index in (await SegmentRegistry(client).indices()).items()}
+    stored = await SegmentStore(client).read(user_hash)
+    members: set[str] = set()
+    if stored is not None:
+        bits = np.unpackbits(stored.bits.view(np.uint8), bitorder="little")
+        members = {names[index] for index in np.flatnonzero(bits).tolist() if index in names}
+    records, _ = unpack_caps([await client.get(caps_key(user_hash))])
+    now_s = int(time.time())
+    seen = {
+        int(record["key"]): (
+            int(record["count_day"]),
+            int(record["count_hour"]) if record["last_seen_minutes"] // 60 == now_s // 3_600 else 0,
+        )
+        for record in records
+        if record["day"] == now_s // 86_400
+    }
+    return Person(members, known=True, seen=seen)
+
+
+async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
+    codes = _campaign_codes(bundle)
+    plan = await pacing_plan.fetch(client)
+    accounts = await Ledger(client).accounts(codes)
+    multipliers = dict.fromkeys(codes, MULTIPLIER_ONE_Q16)
+    if plan is not None:
+        multipliers |= {code: entry.multiplier_q16 for code, entry in plan.campaigns.items()}
+    cells = [cell_name(profile.id, format_) for profile in bundle.exchanges for format_ in FORMATS]
+    table = shade_table(plan.shading if plan else {}, cells)
+
+    def shaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
+        return int(shade(table, cells.index(cell_name(exchange_id, format_)), value_cpm_micros))
+
+    # What workers hold on lease can bid as well as what is still free.
+    available = {
+        code: 0 if account.paused else account.free + account.leased for code, account in accounts.items()
+    }
+    return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded)
+
+
+def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Market, as_json: bool) -> None:
+    ads = compile_snapshot(bundle, {segment.name: i for i, segment in enumerate(bundle.segments)}).ads
+    line_items = {ad.line_item.id: index for index, ad in enumerate(ads)}
+    now_s = int(time.time())
+    answers = []
+    console = Console()
+    if not opportunity.currency_accepted:
+        say_and_exit(f"no bid: the request takes no {bundle.engine.currency}")
+    for slot in opportunity.slots:
+        offers: list[DealOffer | None] = [deal for deal in slot.deals if deal.floor_cpm_micros is not None]
+        if not slot.deals_only and slot.floor_cpm_micros is not None:
+            offers.append(None)
+        for deal in offers:
+            verdicts = [judge(ad, opportunity, slot, deal, person, market, now_s) for ad in ads]
+            winner = choose(verdicts, line_items, 0, 0)
+            if as_json:
+                answers.append(_as_data(slot, deal, verdicts, winner))
+            else:
+                _show(console, slot, deal, verdicts, winner)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode({"imps": answers}), indent=2).decode())
+
+
+def _sentence(verdict: Verdict) -> str:
+    if verdict.mismatch is not None:
+        return str(verdict.mismatch)
+    return _SENTENCES[verdict.reason]
+
+
+_SENTENCES = {
+    Reason.BID: "may bid",
+    Reason.BELOW_FLOOR: "its price, paced, is below the floor",
+    Reason.OUT_OF_AUDIENCE: "the person is not in its audience",
+    Reason.CAPPED: "frequency cap reached, or the person can't be recognised",
+    Reason.NO_BUDGET: "its campaign has no budget left for this price",
+}
+
+
+def _as_data(
+    slot: Slot, deal: DealOffer | None, verdicts: list[Verdict], winner: Verdict | None
+) -> dict[str, object]:
+    return {
+        "imp": slot.imp_id,
+        "deal": deal.id if deal else None,
+        "bid": winner and {"line_item": winner.ad.line_item.id, "price": cpm_text(winner.price_cpm_micros)},
+        "ads": [
+            {
+                "line_item": verdict.ad.line_item.id,
+                "creative": verdict.ad.creative.id,
+                "reason": verdict.reason.name.lower(),
+                "why": _sentence(verdict),
+            }
+            for verdict in verdicts
+        ],
+    }
+
+
+def _show(
+    console: Console, slot: Slot, deal: DealOffer | None, verdicts: list[Verdict], winner: Verdict | None
+) -> None:
+    where = f"imp {slot.imp_id}, " + (f"deal {deal.id}" if deal else "open auction")
+    table = Table(title=where, title_justify="left")
+    for heading in ("line item", "creative", "why"):
+        table.add_column(heading)
+    # The ads that came furthest first: they are the ones a manager asks about.
+    order = sorted(verdicts, key=lambda v: (v is not winner, v.reason is not Reason.BID, -v.reason))
+    for verdict in order:
+        why = f"bids {cpm_text(verdict.price_cpm_micros)} CPM" if verdict is winner else _sentence(verdict)
+        style = "bold green" if verdict is winner else ""
+        table.add_row(verdict.ad.line_item.id, verdict.ad.creative.id, why, style=style)
+    console.print(table)
+    counts = Counter(_sentence(verdict) for verdict in verdicts)
+    console.print("; ".join(f"{count} × {why}" for why, count in counts.most_common()))

@@ -1,0 +1,126 @@
+"""`hustings serve`: the engine."""
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import redis
+import redis.asyncio
+import typer
+
+from bidder.child import EXIT_UNUSABLE
+from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption
+from bidder.supervisor import Supervisor
+from config import bundle_store
+from config.embedded_server import EmbeddedServer, EmbeddedServerError
+from config.faults import ConfigFaults
+from config.load import load_folder
+from config.schema import Bundle
+from config.settings import Settings, SettingsError, ensure_secret_file
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Campaign folder to publish at start; else what is in Redis runs."),
+    ] = None,
+    redis_url: RedisOption = None,
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the secret and, without --redis, of the server.")
+    ] = DATA_DIR_DEFAULT,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Bid workers; one for each core.")] = 2,
+    bid_host: Host = "127.0.0.1",
+    bid_port: Annotated[int, typer.Option(min=0, max=65_535)] = 8080,
+    events_host: Host = "127.0.0.1",
+    events_port: Annotated[int, typer.Option(min=0, max=65_535)] = 8081,
+    events_url: Annotated[
+        str, typer.Option(help="How exchanges and browsers reach the events port, like https://ev.example.")
+    ] = "",
+    admin_host: Host = "127.0.0.1",
+    admin_port: Annotated[int, typer.Option(min=0, max=65_535)] = 8082,
+) -> None:
+    """Run the engine until SIGTERM or Ctrl-C, then drain it."""
+
+    async def run() -> None:
+        bundle = load_folder(config) if config is not None else None
+        async with running_engine(
+            Settings(
+                redis_url=redis_url or "",
+                secret_file="",
+                data_dir=str(data),
+                metrics_dir="",
+                workers=workers,
+                bid_host=bid_host,
+                bid_port=bid_port,
+                events_host=events_host,
+                events_port=events_port,
+                events_url=events_url,
+                admin_host=admin_host,
+                admin_port=admin_port,
+            ),
+            bundle,
+        ) as supervisor:
+            settings = supervisor.settings
+            typer.echo(
+                f"bids   http://{settings.bid_host}:{settings.bid_port}/bid/{{exchange}}\n"
+                f"events {settings.events_url}\n"
+                f"admin  http://{settings.admin_host}:{settings.admin_port}/"
+            )
+            await until_signalled()
+
+    run_or_exit(run())
+
+
+def run_or_exit(work: Coroutine[object, object, None]) -> None:
+    """Run to the end; what a person can mend becomes its sentence on stderr and exit status 2."""
+    try:
+        asyncio.run(work)
+    except ConfigFaults as error:
+        for fault in error.faults:
+            typer.echo(str(fault), err=True)
+        raise typer.Exit(EXIT_UNUSABLE) from None
+    except (SettingsError, EmbeddedServerError) as error:
+        typer.echo(f"hustings: {error}", err=True)
+        raise typer.Exit(EXIT_UNUSABLE) from None
+    except redis.RedisError as error:
+        typer.echo(f"hustings: Redis can't be used: {error}", err=True)
+        raise typer.Exit(EXIT_UNUSABLE) from None
+
+
+@contextlib.asynccontextmanager
+async def running_engine(settings: Settings, bundle: Bundle | None) -> AsyncIterator[Supervisor]:
+    """Run an engine, with its private server when the settings name none, publishing a bundle first.
+
+    Fills in what the settings leave empty: the Redis URL, the secret file, the metrics folder.
+    """
+    data_dir = Path(settings.data_dir)
+    with contextlib.ExitStack() as closing:
+        changes: dict[str, str] = {"secret_file": str(ensure_secret_file(data_dir))}
+        if not settings.redis_url:
+            changes["redis_url"] = closing.enter_context(EmbeddedServer.start(data_dir)).url
+        changes["metrics_dir"] = closing.enter_context(
+            tempfile.TemporaryDirectory(prefix="hustings-metrics-")
+        )
+        settings = msgspec.structs.replace(settings, **changes)
+        async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
+            await client.ping()
+            if bundle is not None:
+                await bundle_store.publish(client, bundle)
+        async with Supervisor(settings, lambda news: typer.echo(f"hustings: {news}", err=True)) as supervisor:
+            yield supervisor
+
+
+async def until_signalled() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

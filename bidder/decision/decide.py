@@ -1,0 +1,77 @@
+"""The one decision function: the bid port, `hustings explain`, benchmarks and tests all call it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bidder.decision.bitrows import BitRow
+from bidder.decision.columns import CandidateColumns
+from bidder.decision.kernels import decide_batch
+from bidder.decision.snapshot import Snapshot
+from pacing.lease import LeaseBook
+
+
+class Users(NamedTuple):
+    """The people of a batch. Row 0 is nobody: no segments, and not recognised."""
+
+    bits: npt.NDArray[np.uint64]
+    """uint64[U, S]."""
+    known: npt.NDArray[np.bool_]
+    """bool[U]: the person's frequency caps are known."""
+    cap_records: npt.NDArray[np.void]
+    """`pacing.caps.CAP_RECORD`[k]."""
+    cap_offsets: npt.NDArray[np.int64]
+    """int64[U + 1]: user u has records [u] to [u + 1]."""
+
+
+class Decisions(NamedTuple):
+    """One entry per candidate, in the order they were added."""
+
+    ad: npt.NDArray[np.int64]
+    """int64[n]: index in `Snapshot.ads`; -1 for no bid."""
+    price_cpm_micros: npt.NDArray[np.int64]
+    reason: npt.NDArray[np.int64]
+    """int64[n]: `bidder.decision.reasons.Reason`."""
+
+
+def decide(
+    snapshot: Snapshot,
+    active: BitRow,
+    columns: CandidateColumns,
+    users: Users,
+    shading: npt.NDArray[np.int64],
+    book: LeaseBook,
+    now_s: int,
+    draw: int,
+) -> Decisions:
+    """Choose an ad and a price for every candidate of a batch.
+
+    A pure function but for `book`, whose available money and reservations it updates, candidate by
+    candidate, so a batch spends no more than its requests would one by one. `active`: see
+    `bidder.decision.schedule.active_ads`; `shading`: int64[exchanges x formats, bins]; `draw`: a random
+    number below 2**64 that settles ties.
+    """
+    candidates, blocked = columns.arrays()
+    decisions = Decisions(*np.empty((3, len(candidates)), np.int64))
+    decide_batch(
+        snapshot.arrays,
+        active,
+        candidates,
+        blocked,
+        snapshot.media.bits,
+        users.bits,
+        users.known,
+        users.cap_records,
+        users.cap_offsets,
+        shading,
+        book.multiplier_q16,
+        book.available,
+        book.reserved,
+        now_s,
+        np.uint64(draw),
+        decisions.ad,
+        decisions.price_cpm_micros,
+        decisions.reason,
+    )
+    return decisions

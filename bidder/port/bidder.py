@@ -1,0 +1,215 @@
+"""From calls to answers: every tick of the event loop is a batch.
+
+    submit          a complete call joins the tick's batch; the first one schedules a flush
+    _flush          decode and translate each body, send one look-up for all of the batch's people
+    _decide         when the people are here: one kernel call, then render and answer
+
+The flush runs at the end of the tick (`call_soon`), so batching adds no waiting, and under load it
+amortises everything. `state` is one reference, taken once after the look-up: between taking it and
+reserving budget nothing is awaited, so a config change never splits a decision.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from bidder.decision.bitrows import BitRow
+from bidder.decision.columns import CandidateColumns
+from bidder.decision.decide import Users, decide
+from bidder.decision.reasons import Reason
+from bidder.decision.snapshot import Snapshot
+from bidder.openrtb.opportunity import Opportunity
+from bidder.openrtb.render import Bid, ResponseRenderer
+from bidder.openrtb.translate import HashUser, translate
+from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
+from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
+from bidder.port.tally import Tally
+from config.limits import BATCH_REQUESTS_MAX, TIME_LEFT_MS_MIN
+from config.schema import ExchangeProfile
+from pacing.caps import unpack_caps
+from pacing.lease import LeaseBook
+from segments.lookup import UserLookup, unpack_users
+
+UNKNOWN_EXCHANGE = "unknown"
+NS_PER_MS = 1_000_000
+SECONDS_PER_DAY = 86_400
+
+
+class BidState(msgspec.Struct, frozen=True):
+    """Everything a decision reads, replaced whole: by a new config, a new plan, a new second."""
+
+    snapshot: Snapshot
+    renderer: ResponseRenderer
+    active: BitRow
+    shading: npt.NDArray[np.int64]
+    book: LeaseBook
+
+
+class _Request(msgspec.Struct, gc=False):
+    """A call that asks for bids, on its way through the batch."""
+
+    call: BidCall
+    opportunity: Opportunity
+    deadline_ns: int
+
+
+class Bidder:
+    """Answers the calls of one worker."""
+
+    def __init__(
+        self,
+        state: BidState,
+        lookup: UserLookup,
+        hash_user: HashUser,
+        tally: Tally,
+        epoch_s: Callable[[], float],
+        draw: Callable[[], int],
+    ) -> None:
+        """`epoch_s` reads the wall clock; `draw` returns a random number below 2**64."""
+        self.state = state
+        self._lookup = lookup
+        self._hash_user = hash_user
+        self._tally = tally
+        self._epoch_s = epoch_s
+        self._draw = draw
+        self._waiting: list[BidCall] = []
+        self._unanswered = 0
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+
+    def submit(self, call: BidCall) -> None:
+        """Take a call into this tick's batch."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(call)
+
+    async def finish(self) -> None:
+        """Wait until every call taken so far is answered."""
+        while self._waiting:
+            await asyncio.sleep(0)
+        await self._all_answered.wait()
+
+    def _flush(self) -> None:
+        calls, self._waiting = self._waiting[:BATCH_REQUESTS_MAX], self._waiting[BATCH_REQUESTS_MAX:]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        batch = [request for call in calls if (request := self._read(call)) is not None]
+        if not batch:
+            return
+        self._unanswered += len(batch)
+        self._all_answered.clear()
+        people = list({request.opportunity.user_hash for request in batch} - {0})
+        if people:
+            self._lookup.fetch(people, lambda values: self._decide(batch, people, values))
+        else:
+            self._decide(batch, people, [])
+
+    def _read(self, call: BidCall) -> _Request | None:
+        """Return the call as a request to decide on, or answer it here and now."""
+        state = self.state
+        exchange = state.snapshot.exchanges.get(call.exchange_id)
+        if exchange is None:
+            return self._refuse(call, UNKNOWN_EXCHANGE, "unknown_exchange", NOT_FOUND)
+        try:
+            wire = decode_request(call.body)
+        except MalformedRequest:
+            return self._refuse(call, exchange.id, "invalid", BAD_REQUEST)
+        time_left_ms = (wire.tmax or exchange.tmax_default_ms) - exchange.network_allowance_ms
+        reason = _refused_unseen(wire, time_left_ms)
+        if reason is not None:
+            return self._no_bid(call, exchange.id, reason)
+        currency = state.snapshot.bundle.engine.currency
+        opportunity = translate(wire, exchange, currency, self._hash_user)
+        if not opportunity.currency_accepted:
+            return self._no_bid(call, exchange.id, Reason.CURRENCY)
+        return _Request(call, opportunity, call.arrived_ns + time_left_ms * NS_PER_MS)
+
+    def _decide(self, batch: list[_Request], people: list[int], values: list[bytes | None] | None) -> None:
+        state = self.state
+        now_s = int(self._epoch_s())
+        users = self._users(state.snapshot, people, values, now_s // SECONDS_PER_DAY)
+        rows = {user_hash: row for row, user_hash in enumerate(people, start=1)}
+        columns = CandidateColumns(state.snapshot)
+        monotonic_ns = time.monotonic_ns()
+        for position, request in enumerate(batch):
+            exchange_known = request.opportunity.exchange_id in state.snapshot.exchanges
+            if exchange_known and monotonic_ns < request.deadline_ns:
+                columns.add(position, request.opportunity, rows.get(request.opportunity.user_hash, 0))
+        decisions = decide(
+            state.snapshot, state.active, columns, users, state.shading, state.book, now_s, self._draw()
+        )
+        ads, prices, reasons = (column.tolist() for column in decisions)
+        bids: dict[int, list[Bid]] = {}
+        furthest: dict[int, int] = {}
+        for candidate, ad, price, reason in zip(columns.candidates, ads, prices, reasons, strict=True):
+            if ad >= 0:
+                bids.setdefault(candidate.request, []).append(Bid(candidate.slot, candidate.deal, ad, price))
+            furthest[candidate.request] = max(furthest.get(candidate.request, 0), reason)
+        for position, request in enumerate(batch):
+            if position in bids:
+                self._bid(state, request, bids[position], now_s)
+            else:
+                reason = _unseen_reason(request, monotonic_ns) if position not in furthest else None
+                self._no_bid(
+                    request.call, request.opportunity.exchange_id, reason or Reason(furthest[position])
+                )
+        answered_ns = time.monotonic_ns()
+        self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
+        self._tally.batches.append(len(batch))
+        self._unanswered -= len(batch)
+        if not self._unanswered:
+            self._all_answered.set()
+
+    def _users(
+        self, snapshot: Snapshot, people: list[int], values: list[bytes | None] | None, today: int
+    ) -> Users:
+        """Arrange what the look-up brought; without an answer everybody is a stranger."""
+        looked_up = values is not None
+        values = values or [None] * (2 * len(people))
+        if looked_up:
+            found = len(people) - values[::2].count(None)
+            self._tally.users_known += found
+            self._tally.users_unknown += len(people) - found
+        known = np.full(len(people) + 1, looked_up)
+        known[0] = False
+        # Row 0 is nobody.
+        records, offsets = unpack_caps([None, *values[1::2]])
+        bits = unpack_users([None, *values[::2]], snapshot.segment_words, today)
+        return Users(bits, known, records, offsets)
+
+    def _bid(self, state: BidState, request: _Request, bids: list[Bid], now_s: int) -> None:
+        exchange_id = request.opportunity.exchange_id
+        request.call.answer(ok(state.renderer.render(request.opportunity, bids, now_s)))
+        self._tally.outcomes[exchange_id, "bid"] += 1
+        for bid in bids:
+            self._tally.bids[exchange_id, state.snapshot.ads[bid.ad].creative.format] += 1
+
+    def _no_bid(self, call: BidCall, exchange_id: str, reason: Reason) -> None:
+        self._tally.outcomes[exchange_id, "no_bid"] += 1
+        self._tally.no_bids[reason] += 1
+        call.answer(NO_CONTENT)
+
+    def _refuse(self, call: BidCall, exchange_id: str, outcome: str, response: bytes) -> None:
+        self._tally.outcomes[exchange_id, outcome] += 1
+        call.answer(response)
+
+
+def _refused_unseen(wire: BidRequest, time_left_ms: int) -> Reason | None:
+    if wire.test == 1:
+        return Reason.TEST
+    if (wire.site is not None) + (wire.app is not None) + (wire.dooh is not None) > 1:
+        return Reason.TWO_CHANNELS
+    return Reason.TOO_LATE if time_left_ms < TIME_LEFT_MS_MIN else None
+
+
+def _unseen_reason(request: _Request, monotonic_ns: int) -> Reason:
+    """Why a request has no candidate at all."""
+    if monotonic_ns >= request.deadline_ns:
+        return Reason.TOO_LATE
+    if all(slot.floor_cpm_micros is None for slot in request.opportunity.slots):
+        return Reason.CURRENCY
+    return Reason.NO_MATCH

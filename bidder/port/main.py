@@ -1,0 +1,287 @@
+"""One bid worker: assembles the hot path and keeps it supplied.
+
+    python -m bidder.port.main        started by the supervisor (`bidder.child`)
+
+Once a second: leases and reservations are settled with the ledger, the pacing plan is read, the ads
+in flight are worked out, and the counts go to the metrics. A new config is compiled aside and
+swapped in. On stop the port closes, what was taken is answered, and unreserved leases go back.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import redis
+import redis.asyncio
+
+from bidder import metrics
+from bidder.child import run
+from bidder.decision.columns import CandidateColumns
+from bidder.decision.decide import Users, decide
+from bidder.decision.schedule import active_ads
+from bidder.decision.snapshot import Snapshot, compile_snapshot
+from bidder.openrtb.notice_token import FORMATS, TokenSigner
+from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
+from bidder.openrtb.render import BidSequence, ResponseRenderer
+from bidder.port.bidder import Bidder, BidState
+from bidder.port.protocol import BidConnection, Connections
+from bidder.port.tally import Tally
+from config import bundle_store
+from config.calendar import local_day
+from config.limits import IDLE_SECONDS_MAX, LOOKUP_TIMEOUT_MS, SYNC_STALE_SECONDS_MAX
+from config.schema import Bundle, Campaign, Engine, ExchangeProfile, code_of
+from config.settings import Secrets, Settings, load_secrets
+from pacing import plan as pacing_plan
+from pacing.caps import unpack_caps
+from pacing.lease import LeaseBook
+from pacing.lease_sync import LeaseLost, LeaseSync
+from pacing.ledger import Ledger
+from pacing.plan import Plan, cell_name
+from pacing.shading import shade_table
+from segments.bitsets import unpack_users
+from segments.identity import Identity
+from segments.lookup import UserLookup
+from segments.registry import RegistryError, SegmentRegistry
+
+_LOG = logging.getLogger(__name__)
+SYNC_SECONDS = 1.0
+SECONDS_MAX_TO_DRAIN = 10.0
+BACKLOG = 1_024
+
+_NO_CONFIG = Bundle(version="", engine=Engine(), exchanges=(), segments=(), advertisers=())
+
+
+class BidWorker:
+    """The parts of one worker that outlive a config."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Secrets,
+        client: redis.asyncio.Redis,
+        lookup: UserLookup,
+        owner: int,
+        snapshot: Snapshot,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._ledger = Ledger(client)
+        self._lookup = lookup
+        self._signer = TokenSigner(keys.notice_key)
+        self._sequence = BidSequence()
+        self._plan: Plan | None = None
+        self._plan_read_s = time.monotonic()
+        self._lookup_counts = (0, 0)
+        # A book must not be replaced while a sync is under way in it.
+        self._book_in_use = asyncio.Lock()
+        self._set_owner(owner)
+        self.tally = Tally()
+        self.bidder = Bidder(
+            self._state(snapshot, _open_book(snapshot)),
+            lookup,
+            Identity(keys.identity_key).hash,
+            self.tally,
+            time.time,
+            lambda: secrets.randbits(64),
+        )
+
+    async def swap(self, snapshot: Snapshot) -> None:
+        """Bid on a new config from now on; leases and reservations are carried over."""
+        async with self._book_in_use:
+            book = self.bidder.state.book.carry_over(
+                snapshot.campaign_codes, snapshot.campaign_bid_max_cpm_micros
+            )
+            self.bidder.state = self._state(snapshot, book)
+        metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
+
+    async def tick(self) -> None:
+        """Do what is due once a second. Redis failing is counted; the worker goes on with what it holds."""
+        try:
+            await self._read_plan()
+            async with self._book_in_use:
+                await self._sync_with_ledger()
+        except redis.RedisError as error:
+            metrics.SYNC_FAILURES.inc()
+            _LOG.warning("no sync with the ledger: %s", error)
+        state = self.bidder.state
+        plan_is_stale = time.monotonic() - self._plan_read_s > SYNC_STALE_SECONDS_MAX
+        if plan_is_stale or state.book.stale(time.time()):
+            state.book.close_all()
+        active = active_ads(state.snapshot.schedule, int(time.time()))
+        self.bidder.state = msgspec.structs.replace(state, active=active)
+        self._export()
+
+    async def _sync_with_ledger(self) -> None:
+        started_s = time.monotonic()
+        snapshot, book = self.bidder.state.snapshot, self.bidder.state.book
+        now_s = time.time()
+        try:
+            await self._sync.sync(book, now_s, _days(snapshot, now_s))
+        except LeaseLost:
+            _LOG.warning("this worker was silent for too long and its leases were reaped; starting afresh")
+            self._set_owner(await self._ledger.new_owner())
+            self.bidder.state = self._state(snapshot, _open_book(snapshot))
+        else:
+            metrics.SYNC_SECONDS.observe(time.monotonic() - started_s)
+
+    async def close(self) -> None:
+        """Give back what is not reserved; the rest is reaped when its notices can't come any more."""
+        with contextlib.suppress(redis.RedisError, LeaseLost):
+            await self._sync.close(self.bidder.state.book)
+        self._export()
+
+    def _set_owner(self, owner: int) -> None:
+        self._owner = owner
+        self._sync = LeaseSync(self._ledger, owner)
+
+    def _state(self, snapshot: Snapshot, book: LeaseBook) -> BidState:
+        plan = self._plan
+        cells = [
+            cell_name(profile.id, format_) for profile in snapshot.bundle.exchanges for format_ in FORMATS
+        ]
+        if plan is not None:
+            _apply_multipliers(book, plan)
+        return BidState(
+            snapshot=snapshot,
+            renderer=ResponseRenderer(
+                snapshot, self._settings.events_url, self._signer, self._owner, self._sequence
+            ),
+            active=active_ads(snapshot.schedule, int(time.time())),
+            shading=shade_table(plan.shading if plan else {}, cells or [cell_name("", FORMATS[0])]),
+            book=book,
+        )
+
+    async def _read_plan(self) -> None:
+        plan = await pacing_plan.fetch(self._client)
+        if plan is None or (self._plan is not None and plan.version == self._plan.version):
+            return
+        reshaded = self._plan is None or plan.shading != self._plan.shading
+        self._plan, self._plan_read_s = plan, time.monotonic()
+        state = self.bidder.state
+        if reshaded:
+            self.bidder.state = msgspec.structs.replace(
+                self._state(state.snapshot, state.book), renderer=state.renderer
+            )
+        else:
+            _apply_multipliers(state.book, plan)
+
+    def _export(self) -> None:
+        self.tally.export()
+        timeouts, failures = self._lookup.timeouts, self._lookup.failures
+        metrics.LOOKUP_FAILURES.labels("timeout").inc(timeouts - self._lookup_counts[0])
+        metrics.LOOKUP_FAILURES.labels("down").inc(failures - self._lookup_counts[1])
+        self._lookup_counts = (timeouts, failures)
+        state = self.bidder.state
+        ids = {code_of(campaign.id): campaign.id for campaign in _campaigns(state.snapshot.bundle)}
+        for code, available in zip(state.book.codes, state.book.available.tolist(), strict=True):
+            if code in ids:
+                metrics.LEASE_AVAILABLE.labels(ids[code]).set(max(available, 0) / 1e9)
+
+
+async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
+    """Run a worker until told to stop."""
+    async with contextlib.AsyncExitStack() as closing:
+        keys = load_secrets(Path(settings.secret_file))
+        client = redis.asyncio.Redis.from_url(settings.redis_url)
+        closing.push_async_callback(client.aclose)
+        snapshot = await _compile(client, await bundle_store.fetch(client) or _NO_CONFIG)
+        warm_up()
+        lookup = await UserLookup.connect(settings.redis_url, LOOKUP_TIMEOUT_MS)
+        closing.push_async_callback(lookup.close)
+        worker = BidWorker(settings, keys, client, lookup, await Ledger(client).new_owner(), snapshot)
+        closing.push_async_callback(worker.close)
+        metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
+        connections = Connections()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: BidConnection(worker.bidder.submit, connections),
+            settings.bid_host,
+            settings.bid_port,
+            reuse_port=True,
+            backlog=BACKLOG,
+        )
+        # What exists now lives as long as the worker: the collector need never walk it again.
+        gc.collect()
+        gc.freeze()
+        async with asyncio.TaskGroup() as group:
+            ticks = group.create_task(_tick_forever(worker, connections))
+            config = group.create_task(_follow_config(worker, client, snapshot.version))
+            announce_ready(server.sockets[0].getsockname()[1])
+            await stop.wait()
+            server.close()
+            connections.drain()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(worker.bidder.finish(), SECONDS_MAX_TO_DRAIN)
+            ticks.cancel()
+            config.cancel()
+
+
+def warm_up() -> None:
+    """Compile the kernel, or load it from the cache, by deciding on one request."""
+    exchange = ExchangeProfile(id="warm-up")
+    snapshot = compile_snapshot(msgspec.structs.replace(_NO_CONFIG, exchanges=(exchange,)), {})
+    columns = CandidateColumns(snapshot)
+    slot = Slot("1", MediaOffer(banner=BannerShape(((300, 250),))), 0)
+    columns.add(0, Opportunity("1", exchange.id, (slot,)), 0)
+    nobody = unpack_users([None], snapshot.segment_words, 0)
+    users = Users(nobody, np.zeros(1, np.bool_), *unpack_caps([None]))
+    shading = shade_table({}, [cell_name(exchange.id, format_) for format_ in FORMATS])
+    book = _open_book(snapshot)
+    decide(snapshot, active_ads(snapshot.schedule, 0), columns, users, shading, book, 0, 0)
+
+
+async def _tick_forever(worker: BidWorker, connections: Connections) -> None:
+    while True:
+        await worker.tick()
+        connections.close_idle(time.monotonic_ns() - IDLE_SECONDS_MAX * 1_000_000_000)
+        await asyncio.sleep(SYNC_SECONDS)
+
+
+async def _follow_config(worker: BidWorker, client: redis.asyncio.Redis, version: str) -> None:
+    async for bundle in bundle_store.watch(client, version):
+        try:
+            snapshot = await _compile(client, bundle)
+        except (redis.RedisError, RegistryError) as error:
+            _LOG.error("config %s can't be used, the one before it stays live: %s", bundle.version, error)
+            continue
+        await worker.swap(snapshot)
+        _LOG.info("config %s is live: %d ads", snapshot.version, len(snapshot.ads))
+
+
+async def _compile(client: redis.asyncio.Redis, bundle: Bundle) -> Snapshot:
+    descriptions = {segment.name: segment.description for segment in bundle.segments}
+    indices = await SegmentRegistry(client).define(descriptions)
+    # Beside the loop: a large config takes longer to compile than a request may wait.
+    return await asyncio.to_thread(compile_snapshot, bundle, indices)
+
+
+def _open_book(snapshot: Snapshot) -> LeaseBook:
+    return LeaseBook(snapshot.campaign_codes, snapshot.campaign_bid_max_cpm_micros)
+
+
+def _apply_multipliers(book: LeaseBook, plan: Plan) -> None:
+    for row, code in enumerate(book.codes):
+        campaign = plan.campaigns.get(code)
+        if campaign is not None:
+            book.multiplier_q16[row] = campaign.multiplier_q16
+
+
+def _campaigns(bundle: Bundle) -> list[Campaign]:
+    return [campaign for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
+
+
+def _days(snapshot: Snapshot, now_s: float) -> dict[int, int]:
+    return {
+        code_of(campaign.id): local_day(int(now_s), campaign.time_zone)
+        for campaign in _campaigns(snapshot.bundle)
+    }
+
+
+if __name__ == "__main__":
+    run(serve)

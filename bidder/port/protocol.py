@@ -1,0 +1,262 @@
+"""HTTP on the bid port: llhttp's parser feeding the batch, and answers written in order.
+
+No framework object per request: a complete body becomes one `BidCall` handed to `submit`, and is
+answered later by `BidCall.answer`, from whatever batch decided it. Answers leave in the order the
+requests came, as HTTP/1.1 pipelining demands. A fault of a request (a bad body, an unknown path,
+another method) is answered and the connection lives on; only what makes the stream unreadable ends it.
+"""
+
+import asyncio
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+
+import httptools
+
+from config.limits import (
+    BODY_BYTES_MAX,
+    BODY_DEFLATED_BYTES_MAX,
+    HEADER_BYTES_MAX,
+    PIPELINED_REQUESTS_MAX,
+)
+
+BID_PATH = b"/bid/"
+READY_PATH = b"/ready"
+_DISCARDED_BYTES_MAX = 16 * BODY_BYTES_MAX
+"""An oversize body is read and thrown away up to this size, to keep the connection; then it is cut."""
+_GZIP_WINDOW = 31
+
+_JSON = b"content-type: application/json\r\nx-openrtb-version: 2.6\r\n"
+_EMPTY = b"content-length: 0\r\nx-openrtb-version: 2.6\r\n"
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\nx-openrtb-version: 2.6\r\n\r\n"
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\n" + _EMPTY + b"\r\n"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\n" + _EMPTY + b"\r\n"
+METHOD_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nallow: POST\r\n" + _EMPTY + b"\r\n"
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\n" + _EMPTY + b"\r\n"
+_HEADERS_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n" + _EMPTY + b"\r\n"
+)
+_UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n" + _EMPTY + b"\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_READY = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nready"
+
+
+def ok(body: bytes) -> bytes:
+    """Return the whole HTTP answer that carries a bid response."""
+    return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n%b" % (_JSON, len(body), body)
+
+
+class BidCall:
+    """One POST to the bid path, waiting for its answer."""
+
+    __slots__ = ("_connection", "arrived_ns", "body", "exchange_id", "keep_alive", "response")
+
+    def __init__(
+        self, connection: "BidConnection", exchange_id: str, body: bytes, arrived_ns: int, keep_alive: bool
+    ) -> None:
+        self._connection = connection
+        self.exchange_id = exchange_id
+        self.body = body
+        self.arrived_ns = arrived_ns
+        """`time.monotonic_ns` at the last byte of the body."""
+        self.keep_alive = keep_alive
+        self.response: bytes | None = None
+
+    def answer(self, response: bytes) -> None:
+        """Send a whole HTTP answer, as soon as those before it on the connection are out."""
+        self.response = response
+        self._connection.send_answered()
+
+
+class Connections:
+    """The open connections of a worker, for closing them: idle ones by and by, all of them at the end."""
+
+    def __init__(self) -> None:
+        self._open: set[BidConnection] = set()
+        self.draining = False
+
+    def add(self, connection: "BidConnection") -> None:
+        self._open.add(connection)
+
+    def discard(self, connection: "BidConnection") -> None:
+        self._open.discard(connection)
+
+    def close_idle(self, before_ns: int) -> None:
+        """Close connections whose last byte came before a `time.monotonic_ns`."""
+        for connection in list(self._open):
+            connection.close_if_idle(before_ns)
+
+    def drain(self) -> None:
+        """Close each connection as soon as nothing on it waits for an answer."""
+        self.draining = True
+        self.close_idle(time.monotonic_ns() + 1)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+class BidConnection(asyncio.Protocol):
+    """One connection of an exchange."""
+
+    def __init__(self, submit: Callable[[BidCall], None], connections: Connections) -> None:
+        self._submit = submit
+        self._connections = connections
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._calls: deque[BidCall] = deque()
+        self._last_byte_ns = 0
+        self._paused = False
+        self._start_message()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._last_byte_ns = time.monotonic_ns()
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._calls.clear()
+        self._connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._last_byte_ns = time.monotonic_ns()
+        if self._in_headers:
+            self._header_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end_with(_UNREADABLE)
+        except httptools.HttpParserError:
+            self._end_with(_UNREADABLE)
+        else:
+            if self._in_headers and self._header_bytes > HEADER_BYTES_MAX:
+                self._end_with(_HEADERS_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    # httptools calls these by name.
+
+    def on_message_begin(self) -> None:
+        self._start_message()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lowered = name.lower()
+        if lowered == b"content-encoding":
+            self._encoding = value.strip().lower()
+        elif lowered == b"expect" and value.strip().lower() == b"100-continue":
+            self._expects_continue = True
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._header_bytes = 0
+        if self._expects_continue and self._transport is not None:
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes <= BODY_BYTES_MAX:
+            self._body.append(body)
+        else:
+            self._body.clear()
+            if self._body_bytes > _DISCARDED_BYTES_MAX:
+                self._end_with(TOO_LARGE)
+
+    def on_message_complete(self) -> None:
+        self._in_headers = True
+        if self._transport is None:
+            return
+        path = self._url.partition(b"?")[0]
+        call = BidCall(
+            self,
+            path[len(BID_PATH) :].decode("ascii", "replace"),
+            b"".join(self._body),
+            self._last_byte_ns,
+            self._parser.should_keep_alive() and not self._connections.draining,
+        )
+        self._calls.append(call)
+        if len(self._calls) >= PIPELINED_REQUESTS_MAX:
+            self._pause()
+        refusal = self._refusal(path, call)
+        if refusal is None:
+            self._submit(call)
+        else:
+            call.answer(refusal)
+
+    def _start_message(self) -> None:
+        self._url = b""
+        self._encoding = b""
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._expects_continue = False
+        self._in_headers = True
+        self._header_bytes = 0
+
+    def _refusal(self, path: bytes, call: BidCall) -> bytes | None:
+        """Return the answer to a call that is no bid request, or None; inflates a gzip body."""
+        method = self._parser.get_method()
+        if not path.startswith(BID_PATH):
+            return _READY if path == READY_PATH and method in (b"GET", b"HEAD") else NOT_FOUND
+        if method != b"POST":
+            return METHOD_NOT_ALLOWED
+        if self._body_bytes > BODY_BYTES_MAX:
+            return TOO_LARGE
+        if self._encoding and self._encoding != b"identity":
+            if self._encoding not in (b"gzip", b"x-gzip"):
+                return BAD_REQUEST
+            inflater = zlib.decompressobj(_GZIP_WINDOW)
+            try:
+                call.body = inflater.decompress(call.body, BODY_DEFLATED_BYTES_MAX)
+            except zlib.error:
+                return BAD_REQUEST
+            if inflater.unconsumed_tail:
+                return TOO_LARGE
+            if not inflater.eof:
+                return BAD_REQUEST
+        return None
+
+    def send_answered(self) -> None:
+        """Write the answers that are ready and whose turn it is."""
+        transport = self._transport
+        if transport is None:
+            return
+        calls = self._calls
+        while calls and calls[0].response is not None:
+            call = calls.popleft()
+            assert call.response is not None
+            transport.write(call.response)
+            if not call.keep_alive or self._connections.draining:
+                transport.close()
+                return
+        if self._paused and len(calls) < PIPELINED_REQUESTS_MAX:
+            self._resume()
+
+    def close_if_idle(self, before_ns: int) -> None:
+        if self._transport is not None and not self._calls and self._last_byte_ns < before_ns:
+            self._transport.close()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._paused:
+            self._transport.pause_reading()
+            self._paused = True
+
+    def _resume(self) -> None:
+        if self._transport is not None and self._paused:
+            self._transport.resume_reading()
+            self._paused = False
+
+    def _end_with(self, response: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(response)
+            self._transport.close()
+            self._transport = None
+            self._calls.clear()
+            self._connections.discard(self)
