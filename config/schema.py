@@ -15,7 +15,7 @@ and the frequency caps use, so a renamed file or a removed campaign never strand
 """
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -169,7 +169,7 @@ class LineItem(_Model, frozen=True, kw_only=True):
     id: Id
     name: str = ""
     bid_cpm: CpmMicros
-    audience: str | dict[str, object] | None = None
+    audience: str | dict[str, Any] | None = None
     targeting: Targeting = Targeting()
     creatives: tuple[Id, ...]
     flight: Flight = Flight()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated
 
@@ -95,10 +95,15 @@ def run_or_exit(work: Coroutine[object, object, None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running_engine(settings: Settings, bundle: Bundle | None) -> AsyncIterator[Supervisor]:
+async def running_engine(
+    settings: Settings,
+    bundle: Bundle | None,
+    before_start: Callable[[Settings], Awaitable[None]] | None = None,
+) -> AsyncIterator[Supervisor]:
     """Run an engine, with its private server when the settings name none, publishing a bundle first.
 
     Fills in what the settings leave empty: the Redis URL, the secret file, the metrics folder.
+    `before_start` is called when Redis answers and no process runs yet.
     """
     data_dir = Path(settings.data_dir)
     with contextlib.ExitStack() as closing:
@@ -113,6 +118,8 @@ async def running_engine(settings: Settings, bundle: Bundle | None) -> AsyncIter
             await client.ping()
             if bundle is not None:
                 await bundle_store.publish(client, bundle)
+        if before_start is not None:
+            await before_start(settings)
         async with Supervisor(settings, lambda news: typer.echo(f"hustings: {news}", err=True)) as supervisor:
             yield supervisor
 

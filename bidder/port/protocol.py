@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 import httptools
 
@@ -110,8 +111,8 @@ class BidConnection(asyncio.Protocol):
         self._start_message()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are asyncio's in all but the class.
+        self._transport = cast(asyncio.Transport, transport)
         self._last_byte_ns = time.monotonic_ns()
         self._connections.add(self)
 
