@@ -7,6 +7,8 @@ A code is `config.schema.code_of` as eight hex digits. User hashes are the keyed
 
 BUNDLE = b"hustings:bundle"
 """String: the MessagePack of the live `config.schema.Bundle`."""
+BUNDLE_VERSION = b"{hustings:bundle}:version"
+"""String: the version of BUNDLE, for a glance; the tag puts it in BUNDLE's cluster slot."""
 BUNDLE_CHANNEL = b"hustings:bundle:changed"
 """Channel: the version of a bundle just written to BUNDLE."""
 PLAN = b"hustings:plan"
@@ -21,6 +23,8 @@ SEGMENT_INDICES = b"hustings:segments"
 """Hash: segment name -> bit index. SEGMENT_NEXT is the next free index."""
 SEGMENT_NEXT = b"hustings:segments:next"
 SEGMENT_DESCRIPTIONS = b"hustings:segments:descriptions"
+SEGMENT_BUCKET = b"s:%05x"
+"""The pattern of `segment_bucket`, for the look-up, which formats whole commands at once."""
 
 STREAM_WINS = b"hustings:wins"
 STREAM_IMPRESSIONS = b"hustings:impressions"
@@ -41,6 +45,11 @@ def leases(campaign_code: int) -> bytes:
     return b"{c:%08x}:leases" % campaign_code
 
 
+def returns(campaign_code: int) -> bytes:
+    """Hash: owner number -> all it has ever given back of its lease, see `pacing/lua/release.lua`."""
+    return b"{c:%08x}:returns" % campaign_code
+
+
 def bills(campaign_code: int) -> bytes:
     """Stream: one entry for each settled bill."""
     return b"{c:%08x}:bills" % campaign_code
@@ -50,6 +59,17 @@ def seen(campaign_code: int, owner: int, minute: int) -> bytes:
     """Bit string: four bits for each bid of that minute, at 4 x its sequence number: billed, shown,
     won, clicked. A bit that is already set makes the notice a repeat."""
     return b"{c:%08x}:seen:%d:%d" % (campaign_code, owner, minute)
+
+
+def lost(campaign_code: int, owner: int, minute: int) -> bytes:
+    """Bit string: one bit for each bid of that minute, at its sequence number: a loss was reported."""
+    return b"{c:%08x}:lost:%d:%d" % (campaign_code, owner, minute)
+
+
+def converted(campaign_code: int, owner: int, minute: int, sequence: int) -> bytes:
+    """Empty string that exists once this bid's conversion was reported. A key, not a bit: few bids
+    have one, and it must be remembered for weeks."""
+    return b"{c:%08x}:converted:%d:%d:%d" % (campaign_code, owner, minute, sequence)
 
 
 def segment_bucket(bucket: int) -> bytes:

@@ -1,0 +1,136 @@
+"""`hustings config`: check, compare and publish a campaign folder."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import redis.asyncio
+import typer
+
+from bidder.cli.redis_option import (
+    DATA_DIR_DEFAULT,
+    DataOption,
+    RedisOption,
+    redis_or_exit,
+    redis_url,
+    say_and_exit,
+)
+from config.bundle_store import BundleUnreadableError, fetch, publish
+from config.diff import diff
+from config.faults import ConfigFaults
+from config.json_schema import json_schema
+from config.load import load_folder
+from config.schema import Bundle
+
+app = typer.Typer(help="Check, compare and publish campaigns.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder with engine.yaml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for a program to read.")]
+
+
+@app.command("check")
+def check_command(folder: Folder, as_json: JsonOption = False) -> None:
+    """Find every fault of a config folder; exit status 2 if there is one."""
+    bundle = _load(folder, as_json)
+    counts = _counts(bundle)
+    if as_json:
+        _echo_json({"ok": True, "version": bundle.version, **counts})
+        return
+    summary = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
+    typer.echo(f"{folder} is sound: {summary} (version {bundle.version})")
+
+
+@app.command("diff")
+def diff_command(
+    folder: Folder,
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what applying a config folder would change."""
+    bundle = _load(folder, as_json)
+    url = redis_url(redis, data)
+    with redis_or_exit(url):
+        live = asyncio.run(_fetch(url))
+    if isinstance(live, BundleUnreadableError):
+        say_and_exit(str(live))
+    _report(live, bundle, "nothing would change", as_json)
+
+
+@app.command("apply")
+def apply_command(
+    folder: Folder,
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a config folder and make it the live one in every process."""
+    bundle = _load(folder, as_json)
+    url = redis_url(redis, data)
+    with redis_or_exit(url):
+        live = asyncio.run(_fetch(url))
+        asyncio.run(_publish(url, bundle))
+    # An unreadable bundle is mended by applying over it; then everything counts as new.
+    before = None if isinstance(live, BundleUnreadableError) else live
+    _report(before, bundle, "nothing changed", as_json)
+    if not as_json:
+        typer.echo(f"version {bundle.version} is live")
+
+
+@app.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of the config files, for editors."""
+    _echo_json(json_schema())
+
+
+def _load(folder: Path, as_json: bool) -> Bundle:
+    try:
+        return load_folder(folder)
+    except ConfigFaults as error:
+        if as_json:
+            _echo_json({"ok": False, "faults": error.faults})
+        else:
+            for fault in error.faults:
+                typer.echo(str(fault), err=True)
+        raise typer.Exit(2) from None
+
+
+def _counts(bundle: Bundle) -> dict[str, int]:
+    campaigns = [campaign for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
+    return {
+        "advertisers": len(bundle.advertisers),
+        "campaigns": len(campaigns),
+        "line_items": sum(len(campaign.line_items) for campaign in campaigns),
+        "creatives": sum(len(advertiser.creatives) for advertiser in bundle.advertisers),
+        "segments": len(bundle.segments),
+    }
+
+
+def _report(before: Bundle | None, after: Bundle, nothing: str, as_json: bool) -> None:
+    changes = diff(before, after)
+    if as_json:
+        version_before = before.version if before is not None else None
+        _echo_json({"version_before": version_before, "version": after.version, "changes": changes})
+        return
+    for change in changes:
+        typer.echo(str(change))
+    if not changes:
+        typer.echo(nothing)
+
+
+async def _fetch(url: str) -> Bundle | BundleUnreadableError | None:
+    async with redis.asyncio.Redis.from_url(url) as client:
+        try:
+            return await fetch(client)
+        except BundleUnreadableError as error:
+            return error
+
+
+async def _publish(url: str, bundle: Bundle) -> None:
+    async with redis.asyncio.Redis.from_url(url) as client:
+        await publish(client, bundle)
+
+
+def _echo_json(value: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

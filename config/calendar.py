@@ -1,0 +1,112 @@
+"""Moments, days and hours as a manager means them: in a campaign's own time zone.
+
+Every function is pure and takes unix seconds. A local day is the time between two local midnights,
+so it lasts 23 or 25 hours when the clocks change.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from config.schema import Daypart, Flight, Weekday, When
+
+OPEN_END_S = 2**62
+"""The end of a flight that has none."""
+HOURS_PER_WEEK = 168
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_YEAR_MIN, _YEAR_MAX = 1970, 9_000
+_WHEN = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})(?:[ T](?P<time>\d{2}:\d{2}(?::\d{2})?))?(?:\s*(?P<zone>[A-Za-z+-]\S*))?",
+    re.ASCII,
+)
+_OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})", re.ASCII)
+
+
+def epoch_s(when: When, zone: str) -> int:
+    """Return the unix second of a moment; `zone` is used when the text names none.
+
+    Forms: ``2026-11-03``, ``2026-11-03 20:00``, ``2026-11-03T20:00:05``, each with or without a zone
+    name or an offset after it (``America/Chicago``, ``Z``, ``-06:00``). A local time that happens
+    twice means the first; one that the clocks skip means the same distance after the change.
+    Raises ValueError, with a sentence, on anything else and on an unknown zone.
+    """
+    match = _WHEN.fullmatch(when.strip())
+    if match is None:
+        raise ValueError(
+            f"`{when}` is not a moment; write it like 2026-11-03 or 2026-11-03 20:00, "
+            "with a zone after it if it is not the campaign's"
+        )
+    text = match["date"] + ("T" + match["time"] if match["time"] else "")
+    try:
+        local = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"`{when}` is not on the calendar; check its month, day, hour and minute") from None
+    if not _YEAR_MIN <= local.year <= _YEAR_MAX:
+        raise ValueError(f"`{when}` is outside the years {_YEAR_MIN} to {_YEAR_MAX}")
+    return int(local.replace(tzinfo=time_zone(match["zone"] or zone)).timestamp())
+
+
+def flight_bounds_s(flight: Flight, zone: str) -> tuple[int, int]:
+    """Return (start, end) in unix seconds, end exclusive; open ends are 0 and OPEN_END_S."""
+    start_s = epoch_s(flight.start, zone) if flight.start is not None else 0
+    end_s = epoch_s(flight.end, zone) if flight.end is not None else OPEN_END_S
+    return start_s, end_s
+
+
+def local_day(epoch_s: int, zone: str) -> int:
+    """Return the local calendar date as days since 1970-01-01."""
+    return datetime.fromtimestamp(epoch_s, time_zone(zone)).toordinal() - _EPOCH_ORDINAL
+
+
+def day_bounds_s(epoch_s: int, zone: str) -> tuple[int, int]:
+    """Return the unix seconds of the local midnights at or before `epoch_s`, and after it."""
+    tz = time_zone(zone)
+    today = datetime.fromtimestamp(epoch_s, tz).date()
+    midnights = (datetime(day.year, day.month, day.day, tzinfo=tz) for day in (today, today + timedelta(1)))
+    start, end = (int(midnight.timestamp()) for midnight in midnights)
+    return start, end
+
+
+def utc_offset_s(epoch_s: int, zone: str) -> int:
+    """Return how far local time is ahead of UTC at that moment, in seconds."""
+    offset = datetime.fromtimestamp(epoch_s, time_zone(zone)).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
+
+
+def daypart_hours(dayparts: tuple[Daypart, ...]) -> frozenset[int]:
+    """Return the hours of the local week (Monday 00:00 is 0) that any daypart covers; none means all."""
+    if not dayparts:
+        return frozenset(range(HOURS_PER_WEEK))
+    return frozenset(
+        WEEKDAYS.index(day) * 24 + hour
+        for daypart in dayparts
+        for day in daypart.days
+        for hour in range(daypart.from_hour, daypart.to_hour)
+    )
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """Return every time zone name there is."""
+    return frozenset(available_timezones())
+
+
+@lru_cache(maxsize=1_024)
+def time_zone(name: str) -> tzinfo:
+    """Return the zone of a name or an offset like ``-06:00``; ValueError says there is none."""
+    if name in ("Z", "UTC"):
+        return UTC
+    offset = _OFFSET.fullmatch(name)
+    if offset is not None and int(offset["hours"]) < 24 and int(offset["minutes"]) < 60:
+        ahead = timedelta(hours=int(offset["hours"]), minutes=int(offset["minutes"]))
+        return timezone(ahead if offset["sign"] == "+" else -ahead)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"`{name}` is not a time zone; write a name like America/Chicago, or an offset like -06:00"
+        ) from None

@@ -1,0 +1,123 @@
+"""One auction for each impression: the answered bids against seeded rivals.
+
+Rivals are drawn from a log-normal landscape, the shape in which winning prices are commonly found:
+most near the median, a long tail of dear ones. Prices move in ticks of a cent, so a bid wins when it
+reaches the top rival plus a tick, and the floor:
+
+    bid 2.40, rivals 1.10 and 1.85, floor 0.50   ->  wins, minimum to win 1.86, pays 2.40
+    the same in a second-price auction (at 2)    ->  wins, pays 1.86
+    bid 1.85, rival 1.85                         ->  loses with code 102, minimum to win 1.86
+
+Everything is integers of CPM micros from here to the books; only a rival's draw passes through
+a float, before it is rounded to a cent.
+
+Bids must have passed `validate.problems`.
+"""
+
+import math
+import random
+import re
+from typing import Any
+
+import msgspec
+
+from config.money import cpm_micros_from_text, cpm_text
+from loadtest.validate import CURRENCY_DEFAULT, floor_of, imps_of
+
+TICK_CPM_MICROS = 10_000
+LOST_TO_HIGHER_BID = 102
+SECOND_PRICE = 2
+AT_DEFAULT = 2
+"""OpenRTB 2.6, 3.2.1: `at` absent means second price plus."""
+
+_MACRO = re.compile(r"\$\{(AUCTION_[A-Z_]+)(:[A-Z0-9]+)?\}")
+
+Object = dict[str, Any]
+
+
+class Landscape(msgspec.Struct, frozen=True, kw_only=True):
+    """The rivals: up to `rivals_max` of them, log-normal around the median."""
+
+    rivals_max: int = 4
+    median_cpm_micros: int = 1_300_000
+    sigma: float = 0.7
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one bid fared. `price_cpm_micros` is what it pays, and 0 when it lost."""
+
+    won: bool
+    bid: Object
+    price_cpm_micros: int
+    min_to_win_cpm_micros: int
+    macros: dict[str, str]
+
+
+def hold_auctions(
+    request: Object, response: Object, landscape: Landscape, rng: random.Random
+) -> list[Outcome]:
+    """Auction every impression that has bids; the best of several bids on one takes part for all.
+
+    A request with `test` 1 is answered but never sold: no outcomes.
+    """
+    if request.get("test") == 1:
+        return []
+    bids_by_imp: dict[str, list[tuple[int, Object, Object]]] = {}
+    for seat in response["seatbid"]:
+        for bid in seat["bid"]:
+            price_cpm_micros = cpm_micros_from_text(repr(bid["price"]))
+            bids_by_imp.setdefault(bid["impid"], []).append((price_cpm_micros, bid, seat))
+    imps = imps_of(request)
+    is_second_price = request.get("at", AT_DEFAULT) == SECOND_PRICE
+    outcomes = []
+    for imp_id, bids in bids_by_imp.items():
+        floor_cpm_micros = floor_of(imps[imp_id])
+        beats_rivals = _top_rival(landscape, floor_cpm_micros, rng)
+        best = max(range(len(bids)), key=lambda index: bids[index][0])
+        for index, (bid_cpm_micros, bid, seat) in enumerate(bids):
+            # A deal's price was judged against the deal's floor; the open floor is not its concern.
+            min_to_win = max(beats_rivals, 0 if "dealid" in bid else floor_cpm_micros, 1)
+            if index != best:
+                min_to_win = max(min_to_win, bids[best][0] + TICK_CPM_MICROS)
+            won = bid_cpm_micros >= min_to_win
+            paid = 0 if not won else min_to_win if is_second_price else bid_cpm_micros
+            macros = _macros(request, response, seat, bid, won, paid, min_to_win)
+            outcomes.append(Outcome(won, bid, paid, min_to_win, macros))
+    return outcomes
+
+
+def _top_rival(landscape: Landscape, floor_cpm_micros: int, rng: random.Random) -> int:
+    """Return the least price that beats every rival above the floor, or 0 when there is none."""
+    mu = math.log(landscape.median_cpm_micros)
+    prices = [rng.lognormvariate(mu, landscape.sigma) for _ in range(rng.randint(0, landscape.rivals_max))]
+    ticks = round(max(prices, default=0.0) / TICK_CPM_MICROS)
+    top = ticks * TICK_CPM_MICROS
+    return top + TICK_CPM_MICROS if top and top >= floor_cpm_micros else 0
+
+
+def _macros(
+    request: Object, response: Object, seat: Object, bid: Object, won: bool, paid: int, min_to_win: int
+) -> dict[str, str]:
+    bid_cpm_micros = cpm_micros_from_text(repr(bid["price"]))
+    return {
+        "AUCTION_ID": str(request.get("id", "")),
+        "AUCTION_BID_ID": str(response.get("bidid", "")),
+        "AUCTION_IMP_ID": bid["impid"],
+        "AUCTION_SEAT_ID": str(seat.get("seat", "")),
+        "AUCTION_AD_ID": str(bid.get("adid", "")),
+        "AUCTION_PRICE": cpm_text(paid) if won else "",
+        "AUCTION_CURRENCY": str(response.get("cur", CURRENCY_DEFAULT)),
+        "AUCTION_MBR": f"{paid / bid_cpm_micros:.4f}" if won else "",
+        "AUCTION_LOSS": "0" if won else str(LOST_TO_HIGHER_BID),
+        "AUCTION_MIN_TO_WIN": cpm_text(min_to_win),
+        "AUCTION_MULTIPLIER": "1",
+    }
+
+
+def fill_macros(text: str, macros: dict[str, str]) -> str:
+    """Replace `${AUCTION_...}` as plain text (OpenRTB 2.6, 4.4); what has no value becomes empty.
+
+    An encoding (`${AUCTION_PRICE:B64}`) is agreed between two parties, and this exchange has
+    agreed none, so such a macro has no value either.
+    """
+    return _MACRO.sub(lambda found: "" if found[2] else macros.get(found[1], ""), text)

@@ -1,0 +1,138 @@
+"""What follows an auction: win, billing, impression, click and loss, as an exchange reports them.
+
+    won    nurl, a short while later burl and the impression pixels, perhaps later a click
+    lost   lurl
+
+The exchange books a bid's spend when its billing notice is answered 2xx, once. The billing notice is the
+burl; a bid without one is billed by its impression pixel. A burl that fails is tried again, as
+exchanges do; every other notice has one chance, as in a browser.
+
+Real notices get lost, come late and come twice, so a share of each can be asked for. A repeated notice is
+sent at the same time as its original, which is the hardest case for the receiver.
+
+Only loopback hosts are called. When the operator vouches for the target, so are the hosts that the
+bid's own notices name; other hosts in the markup (image servers, landing pages) never are.
+"""
+
+import asyncio
+import random
+
+import msgspec
+
+from loadtest.auction import Outcome, fill_macros
+from loadtest.client import NoticeClient
+from loadtest.limits import BILLING_ATTEMPTS_MAX, BILLING_RETRY_SECONDS
+from loadtest.loopback import host_of, is_loopback
+from loadtest.markup import Trackers, trackers
+from loadtest.tally import Tally
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class NoticeHabits(msgspec.Struct, frozen=True, kw_only=True):
+    """How an exchange's notices behave. Shares are of notices, `click_share` of impressions."""
+
+    click_share: float = 0.02
+    repeated_share: float = 0.0
+    lost_share: float = 0.0
+    delayed_share: float = 0.0
+    delay_s: float = 2.0
+    """The extra wait of a delayed notice."""
+    impression_after_min_s: float = 0.02
+    impression_after_max_s: float = 0.25
+    """From the auction to the ad on the screen."""
+    click_after_max_s: float = 1.0
+    target_is_owned: bool = False
+    """Whether the operator vouches for hosts other than loopback."""
+
+
+class Notices:
+    """Fires the notices of outcomes and enters what they achieve in the tally and its books."""
+
+    def __init__(self, client: NoticeClient, habits: NoticeHabits, tally: Tally) -> None:
+        self._client = client
+        self._habits = habits
+        self._tally = tally
+
+    async def follow(self, outcome: Outcome, rng: random.Random) -> None:
+        """Fire everything that follows one outcome; returns when the last answer is in."""
+        if outcome.won:
+            await self._follow_win(outcome, rng)
+        else:
+            await self._send("lurl", outcome.bid.get("lurl"), outcome, rng)
+
+    async def _follow_win(self, outcome: Outcome, rng: random.Random) -> None:
+        habits, books = self._habits, self._tally.books
+        bid, campaign_id = outcome.bid, outcome.bid["cid"]
+        books.enter_win(campaign_id)
+        await self._send("nurl", bid.get("nurl"), outcome, rng)
+        await asyncio.sleep(rng.uniform(habits.impression_after_min_s, habits.impression_after_max_s))
+        billed = await self._send("burl", bid.get("burl"), outcome, rng)
+        ad = trackers(bid["mtype"], bid["adm"])
+        shown = [await self._send("impression", url, outcome, rng) for url in ad.impression_urls]
+        if any(shown):
+            books.enter_impression(campaign_id)
+        if billed or (any(shown) and not bid.get("burl")):
+            books.enter_spend(campaign_id, outcome.price_cpm_micros)
+        if any(shown) and rng.random() < habits.click_share:
+            await asyncio.sleep(rng.uniform(0, habits.click_after_max_s))
+            if await self._click(ad, outcome, rng):
+                books.enter_click(campaign_id)
+
+    async def _click(self, ad: Trackers, outcome: Outcome, rng: random.Random) -> bool:
+        """Call the click trackers, then the link itself, which must send the visitor on."""
+        tracked = [await self._send("click", url, outcome, rng) for url in ad.click_tracking_urls]
+        sent_on = await self._send("click", ad.click_url, outcome, rng, must_redirect=True)
+        return sent_on or any(tracked)
+
+    async def _send(
+        self, kind: str, template: object, outcome: Outcome, rng: random.Random, must_redirect: bool = False
+    ) -> bool:
+        """Send one notice as the habits have it; return whether the bidder acknowledged it.
+
+        Every draw is made before the first await, so the order of answers can't change them.
+        """
+        habits, tally = self._habits, self._tally
+        is_lost = rng.random() < habits.lost_share
+        is_delayed = rng.random() < habits.delayed_share
+        is_repeated = rng.random() < habits.repeated_share
+        if not isinstance(template, str) or not template:
+            return False
+        url = fill_macros(template, outcome.macros)
+        if not self._may_call(url, outcome):
+            return False
+        if is_lost:
+            tally.notices_lost += 1
+            return False
+        if is_delayed:
+            tally.notices_delayed += 1
+            await asyncio.sleep(habits.delay_s)
+        if is_repeated:
+            tally.notices_repeated += 1
+            answers = await asyncio.gather(
+                self._call(kind, url, must_redirect), self._call(kind, url, must_redirect)
+            )
+            return any(answers)
+        return await self._call(kind, url, must_redirect)
+
+    async def _call(self, kind: str, url: str, must_redirect: bool) -> bool:
+        attempts = BILLING_ATTEMPTS_MAX if kind == "burl" else 1
+        for attempt in range(attempts):
+            if attempt:
+                await asyncio.sleep(BILLING_RETRY_SECONDS)
+            self._tally.notices[kind] += 1
+            status = await self._client.call(url)
+            if status in _REDIRECTS and kind == "click":
+                return True
+            if 200 <= status < 300 and not must_redirect:
+                return True
+        self._tally.errors[f"{kind}_notice"] += 1
+        return False
+
+    def _may_call(self, url: str, outcome: Outcome) -> bool:
+        host = host_of(url)
+        if is_loopback(host):
+            return True
+        bid = outcome.bid
+        named = {host_of(bid[field]) for field in ("nurl", "burl", "lurl") if isinstance(bid.get(field), str)}
+        return self._habits.target_is_owned and host in named - {""}

@@ -1,0 +1,165 @@
+"""What a run has counted so far, and the frozen summary made of it.
+
+`Tally` is written by the run, on one event loop; `summary()` may be taken at any time, for the live
+table as for the end.
+"""
+
+import re
+from collections import Counter
+
+import msgspec
+
+from config.money import Money
+from loadtest.books import Books, CampaignAccount
+from loadtest.histogram import LatencyHistogram
+from loadtest.limits import PROBLEMS_KEPT_MAX, TIMELINE_SECONDS_MAX
+
+CLIENT_LAG_NOTED_MS = 10.0
+_PARTICULARS = re.compile(r"""'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
+"""What differs between two sentences about the same fault: ids and numbers."""
+
+
+class Second(msgspec.Struct):
+    """What happened in one second of the run; answers with bids count when they arrive."""
+
+    requests: int = 0
+    bid_answers: int = 0
+    timeouts: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A fault found in answers: the first sentence about it, and how often it was found."""
+
+    sentence: str
+    times: int
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: float
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in figures.
+
+    `bids` counts valid bids in time, `bid_answers` the answers that held them. `timeouts` are
+    answers after tmax, or never; their bids take no part. `errors` adds up `errors_by_kind`.
+    `notices` counts calls by kind, repetitions included. `client_lag_ms` is how late the load
+    generator itself was.
+    """
+
+    elapsed_s: float
+    requests: int
+    answers: int
+    no_bids: int
+    bid_answers: int
+    bids: int
+    wins: int
+    losses: int
+    impressions: int
+    clicks: int
+    spend: Money
+    currency: str
+    timeouts: int
+    errors: int
+    errors_by_kind: dict[str, int]
+    problems: tuple[Problem, ...]
+    notices: dict[str, int]
+    notices_repeated: int
+    notices_lost: int
+    notices_delayed: int
+    latency_ms: Percentiles
+    latency_curve: tuple[tuple[float, float], ...]
+    client_lag_ms: Percentiles
+    campaigns: tuple[CampaignAccount, ...]
+
+    @property
+    def rate_per_s(self) -> float:
+        return self.requests / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def bid_rate(self) -> float:
+        return self.bid_answers / self.requests if self.requests else 0.0
+
+    @property
+    def client_note(self) -> str:
+        """Say so when the load generator was itself too slow; else empty."""
+        if self.client_lag_ms.p99 <= CLIENT_LAG_NOTED_MS:
+            return ""
+        return (
+            f"The load generator was itself slow: it sent 1 % of the requests more than "
+            f"{self.client_lag_ms.p99:.0f} ms after their planned moment, so part of the latency shown is "
+            "its own. Lower --rate, or give the generator a core of its own."
+        )
+
+
+class Tally:
+    """Running counts of one run."""
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+        self.books = Books()
+        self.requests = self.answers = self.no_bids = self.bid_answers = self.bids = 0
+        self.losses = self.timeouts = 0
+        self.notices_repeated = self.notices_lost = self.notices_delayed = 0
+        self.errors: Counter[str] = Counter()
+        self.notices: Counter[str] = Counter()
+        self.problems: dict[str, Problem] = {}
+        self.latency = LatencyHistogram()
+        self.client_lag = LatencyHistogram()
+        self.timeline: list[Second] = []
+
+    def second(self, elapsed_s: float) -> Second:
+        """Return the second to count into; a run past TIMELINE_SECONDS_MAX fills its last."""
+        index = min(int(elapsed_s), TIMELINE_SECONDS_MAX - 1)
+        while len(self.timeline) <= index:
+            self.timeline.append(Second())
+        return self.timeline[index]
+
+    def refuse(self, sentences: list[str]) -> None:
+        """Count an invalid answer and its faults, up to PROBLEMS_KEPT_MAX different ones."""
+        self.errors["invalid_response"] += 1
+        for sentence in sentences:
+            fault = _PARTICULARS.sub("", sentence)
+            seen = self.problems.get(fault)
+            if seen is not None:
+                self.problems[fault] = Problem(seen.sentence, seen.times + 1)
+            elif len(self.problems) < PROBLEMS_KEPT_MAX:
+                self.problems[fault] = Problem(sentence, 1)
+
+    def summary(self, elapsed_s: float) -> Summary:
+        """Return everything counted so far."""
+        return Summary(
+            elapsed_s=elapsed_s,
+            requests=self.requests,
+            answers=self.answers,
+            no_bids=self.no_bids,
+            bid_answers=self.bid_answers,
+            bids=self.bids,
+            wins=self.books.wins,
+            losses=self.losses,
+            impressions=self.books.impressions,
+            clicks=self.books.clicks,
+            spend=Money(self.books.spent),
+            currency=self._currency,
+            timeouts=self.timeouts,
+            errors=self.errors.total(),
+            errors_by_kind=dict(sorted(self.errors.items())),
+            problems=tuple(self.problems.values()),
+            notices=dict(sorted(self.notices.items())),
+            notices_repeated=self.notices_repeated,
+            notices_lost=self.notices_lost,
+            notices_delayed=self.notices_delayed,
+            latency_ms=_percentiles(self.latency),
+            latency_curve=tuple(self.latency.curve()),
+            client_lag_ms=_percentiles(self.client_lag),
+            campaigns=self.books.accounts(),
+        )
+
+
+def _percentiles(histogram: LatencyHistogram) -> Percentiles:
+    p50, p90, p99, p999 = (histogram.percentile_ms(percent) for percent in (50, 90, 99, 99.9))
+    return Percentiles(p50, p90, p99, p999, histogram.max_ms)

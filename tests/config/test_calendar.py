@@ -1,0 +1,116 @@
+"""Moments, local days and dayparts, the days on which clocks change included."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.calendar import (
+    OPEN_END_S,
+    day_bounds_s,
+    daypart_hours,
+    epoch_s,
+    flight_bounds_s,
+    local_day,
+    utc_offset_s,
+)
+from config.schema import Daypart, Flight, When
+
+CHICAGO = "America/Chicago"
+zones = st.sampled_from(
+    [CHICAGO, "UTC", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo", "America/Havana", "America/Nuuk"]
+)
+NEW_YEAR_2025_S = 1_735_689_600
+moments = st.integers(NEW_YEAR_2025_S, NEW_YEAR_2025_S + 10 * 366 * 86_400)
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("2026-11-03", "2026-11-03T06:00"),
+        ("2026-07-03", "2026-07-03T05:00"),
+        ("2026-11-03 20:00", "2026-11-04T02:00"),
+        ("2026-11-03T20:00:05", "2026-11-04T02:00:05"),
+        ("2026-11-03 20:00 America/New_York", "2026-11-04T01:00"),
+        ("2026-11-03 UTC", "2026-11-03T00:00"),
+        ("2026-11-03T20:00:05Z", "2026-11-03T20:00:05"),
+        ("2026-11-03 20:00 -06:00", "2026-11-04T02:00"),
+        ("2026-11-03 20:00+0530", "2026-11-03T14:30"),
+        # Skipped by the clocks: half past two, 90 minutes after one o'clock standard time.
+        ("2026-03-08 02:30", "2026-03-08T08:30"),
+        # Happens twice: the first.
+        ("2026-11-01 01:30", "2026-11-01T06:30"),
+    ],
+)
+def test_a_moment_is_read_in_its_zone(when: str, expected: str) -> None:
+    assert epoch_s(When(when), CHICAGO) == at(expected)
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("tomorrow", "is not a moment; write it like"),
+        ("2026-11-3", "is not a moment"),
+        ("2026-02-30", "is not on the calendar"),
+        ("2026-11-03 24:00", "is not on the calendar"),
+        ("1969-12-31", "outside the years"),
+        ("2026-11-03 20:00 Mars/Base", "`Mars/Base` is not a time zone"),
+        ("2026-11-03 20:00 America", "`America` is not a time zone"),
+        ("2026-11-03 +25:00", "is not a time zone"),
+    ],
+)
+def test_anything_else_is_refused_with_a_sentence(when: str, message: str) -> None:
+    with pytest.raises(ValueError, match="`") as caught:
+        epoch_s(When(when), CHICAGO)
+    assert message in str(caught.value)
+
+
+def test_a_flight_may_be_open_at_either_end() -> None:
+    start, end = When("2026-11-03"), When("2026-11-04")
+    assert flight_bounds_s(Flight(), CHICAGO) == (0, OPEN_END_S)
+    assert flight_bounds_s(Flight(start=start), "UTC") == (at("2026-11-03"), OPEN_END_S)
+    assert flight_bounds_s(Flight(start=start, end=end), "UTC") == (at("2026-11-03"), at("2026-11-04"))
+
+
+@settings(deadline=None)
+@given(moments, zones)
+def test_a_moment_lies_in_its_day_and_days_touch(moment: int, zone: str) -> None:
+    start, end = day_bounds_s(moment, zone)
+    assert start <= moment < end
+    assert local_day(start, zone) == local_day(moment, zone) == local_day(end - 1, zone)
+    assert local_day(end, zone) == local_day(moment, zone) + 1
+    assert day_bounds_s(end, zone)[0] == end
+
+
+def test_a_local_day_has_23_or_25_hours_when_the_clocks_change() -> None:
+    def hours(day: str) -> float:
+        start, end = day_bounds_s(at(f"{day}T18:00"), CHICAGO)
+        return (end - start) / 3600
+
+    assert [hours(day) for day in ("2026-03-07", "2026-03-08", "2026-11-01")] == [24, 23, 25]
+
+
+def test_local_days_count_from_1970_by_the_local_date() -> None:
+    assert local_day(0, "UTC") == 0
+    assert local_day(0, CHICAGO) == -1
+    assert local_day(at("2026-11-04T02:00"), CHICAGO) == local_day(at("2026-11-03T12:00"), "UTC")
+
+
+def test_the_offset_follows_the_clocks() -> None:
+    assert utc_offset_s(at("2026-01-01"), CHICAGO) == -6 * 3600
+    assert utc_offset_s(at("2026-07-01"), CHICAGO) == -5 * 3600
+    assert utc_offset_s(at("2026-07-01"), "Asia/Kolkata") == 19_800
+
+
+def test_dayparts_cover_hours_of_the_week_from_monday() -> None:
+    assert daypart_hours(()) == frozenset(range(168))
+    assert daypart_hours((Daypart(),)) == frozenset(range(168))
+    assert daypart_hours((Daypart(days=("mon",), from_hour=0, to_hour=2),)) == {0, 1}
+    evening = Daypart(days=("sun",), from_hour=22)
+    assert daypart_hours((evening, Daypart(days=("tue",), to_hour=1))) == {166, 167, 24}
+    assert daypart_hours((Daypart(days=()),)) == frozenset()

@@ -1,0 +1,156 @@
+"""`hustings config` as a manager and a program use it."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import redis
+from typer.testing import CliRunner, Result
+
+from bidder.cli.config import app
+from config.embedded_server import EmbeddedServer
+from config.load import load_folder
+from config.redis_keys import BUNDLE, BUNDLE_VERSION
+from config.schema import decode_bundle
+from tests.config.folder import edited, write_folder
+
+
+def hustings_config(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refusal(result: Result) -> str:
+    """The one sentence of a command that gave up."""
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "campaigns")
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "spoilt", edited("even", "evn", "12.50", "lots"))
+
+
+def test_check_sums_up_a_sound_folder_in_one_line(folder: Path) -> None:
+    result = hustings_config("check", folder)
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"{folder} is sound: 1 advertisers, 1 campaigns, 2 line items, 4 creatives, 3 segments "
+        f"(version {load_folder(folder).version})\n"
+    )
+
+
+def test_check_prints_every_fault_to_stderr(spoilt: Path) -> None:
+    result = hustings_config("check", spoilt)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"{spoilt}/advertisers/oak.yaml:8:38: `daily`: 'lots' is not an amount of money")
+    assert second.startswith(f"{spoilt}/advertisers/oak.yaml:9:13: `pacing` is `evn`")
+
+
+def test_check_for_a_program(folder: Path, spoilt: Path) -> None:
+    result = hustings_config("check", folder, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["line_items"] == 2
+    result = hustings_config("check", spoilt, "--json")
+    assert result.exit_code == 2
+    faults = json.loads(result.stdout)["faults"]
+    assert [(fault["line"], fault["column"]) for fault in faults] == [(8, 38), (9, 13)]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert "there is no such folder" in refusal(hustings_config("check", tmp_path / "nowhere"))
+
+
+def test_apply_makes_a_folder_live_and_diff_shows_what_would_change(
+    folder: Path, tmp_path: Path, redis_url: str
+) -> None:
+    result = hustings_config("diff", folder, "--redis", redis_url)
+    assert result.exit_code == 0
+    assert "added campaign `spring`" in result.stdout
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.get(BUNDLE) is None
+        result = hustings_config("apply", folder, "--redis", redis_url)
+        assert result.exit_code == 0
+        assert result.stdout.endswith(f"version {load_folder(folder).version} is live\n")
+        data = client.get(BUNDLE)
+        assert isinstance(data, bytes)
+        assert decode_bundle(data) == load_folder(folder)
+    assert hustings_config("diff", folder, "--redis", redis_url).stdout == "nothing would change\n"
+    edited_folder = write_folder(tmp_path / "edited", edited("12.50", "15"))
+    result = hustings_config("diff", edited_folder, "--redis", redis_url)
+    assert result.stdout == "changed campaign `spring`: budget.daily $12.50 -> $15.00\n"
+    result = hustings_config("apply", edited_folder, "--redis", redis_url, "--json")
+    told = json.loads(result.stdout)
+    assert told["version_before"] == load_folder(folder).version
+    assert told["version"] == load_folder(edited_folder).version
+    assert told["changes"] == [
+        {
+            "action": "changed",
+            "kind": "campaign",
+            "id": "spring",
+            "field": "budget.daily",
+            "before": "$12.50",
+            "after": "$15.00",
+        }
+    ]
+
+
+def test_apply_refuses_a_spoilt_folder_and_changes_nothing(spoilt: Path, redis_url: str) -> None:
+    assert hustings_config("apply", spoilt, "--redis", redis_url).exit_code == 2
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.get(BUNDLE) is None
+
+
+def test_the_private_server_of_a_data_folder_is_found(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with EmbeddedServer.start(data, durable=False):
+        assert hustings_config("apply", folder, "--data", data).exit_code == 0
+        assert hustings_config("diff", folder, "--data", data).stdout == "nothing would change\n"
+    assert "no engine is running" in refusal(hustings_config("diff", folder, "--data", data))
+
+
+def test_a_bundle_of_another_release_is_refused_by_diff_and_replaced_by_apply(
+    folder: Path, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.mset({BUNDLE: b"\x80", BUNDLE_VERSION: b"x"})
+    assert "publish the folder again" in refusal(hustings_config("diff", folder, "--redis", redis_url))
+    assert hustings_config("apply", folder, "--redis", redis_url).exit_code == 0
+    assert hustings_config("diff", folder, "--redis", redis_url).stdout == "nothing would change\n"
+
+
+@pytest.mark.parametrize("command", ["diff", "apply"])
+def test_a_redis_that_is_not_there(folder: Path, command: str) -> None:
+    with socket.socket() as probe:
+        # Bound and not listening: nobody else can take the port, and nothing answers on it.
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        said = refusal(hustings_config(command, folder, "--redis", f"redis://:hunter2@127.0.0.1:{port}/0"))
+    assert f"can't use the Redis at redis://127.0.0.1:{port}/0" in said
+    assert "hunter2" not in said
+
+
+def test_a_redis_address_of_another_kind(folder: Path) -> None:
+    assert "redis://" in refusal(hustings_config("diff", folder, "--redis", "http://127.0.0.1:6379"))
+    assert "can't use" in refusal(hustings_config("diff", folder, "--redis", "redis://127.0.0.1:port/0"))
+
+
+def test_schema_prints_json() -> None:
+    result = hustings_config("schema")
+    assert result.exit_code == 0
+    assert set(json.loads(result.stdout)["$defs"]) >= {
+        "Advertiser",
+        "Engine",
+        "ExchangeProfile",
+        "SegmentList",
+    }
