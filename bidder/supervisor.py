@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 
 import msgspec
@@ -74,7 +73,7 @@ class Child:
 
     async def _live(self) -> None:
         pause_s = RESTART_SECONDS_MIN
-        while not self._stopping:
+        while True:
             started_s = time.monotonic()
             status = await self._run_once()
             if self._stopping:
@@ -111,7 +110,10 @@ class Child:
 
 
 class Supervisor:
-    """All processes of one installation. Ports of 0 in the settings become real ones in `settings`."""
+    """All processes of one installation, whose metrics folder exists.
+
+    Ports of 0 in the settings become real ones in `settings`.
+    """
 
     def __init__(self, settings: Settings, on_restart: Callable[[str], None]) -> None:
         self.settings = settings
@@ -124,7 +126,6 @@ class Supervisor:
 
     async def __aenter__(self) -> "Supervisor":
         """Start everything; raises SettingsError when a process can't serve."""
-        Path(self.settings.metrics_dir).mkdir(parents=True, exist_ok=True)
         self.settings = _with_ports(self.settings)
         parts = [("events", "bidder.events.main"), ("admin", "bidder.admin.main")]
         parts += [(f"worker {n}", "bidder.port.main") for n in range(1, self.settings.workers + 1)]

@@ -74,7 +74,8 @@ RESERVATION_SLOTS = 1_024
 SYNC_STALE_SECONDS_MAX = 30
 """A worker that has not heard from the ledger for this long stops bidding."""
 WORKER_HEARTBEAT_SECONDS_MAX = 5
-"""A worker silent for this long, plus the longest notice timeout, has its leases reaped."""
+"""A worker that has not synced for this long is not counted as ready. Its leases are taken back later,
+when it must have stopped bidding and its last notices can't come any more (`pacing.ledger`)."""
 
 # Notices.
 NOTICE_URL_CHARS_MAX = 2_000

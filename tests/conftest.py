@@ -11,8 +11,13 @@ import pytest
 import pytest_asyncio
 import redis
 import redis.asyncio
+from hypothesis import settings
 
 from config.embedded_server import EmbeddedServer
+
+# The first example of a test may compile a kernel, and the machine may be busy: no test is timed.
+settings.register_profile("hustings", deadline=None, print_blob=True)
+settings.load_profile("hustings")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

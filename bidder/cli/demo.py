@@ -35,10 +35,10 @@ from config.money import BILLION, format_money
 from config.schema import Bundle, Campaign, code_of
 from config.settings import Settings, load_secrets
 from loadtest.exchange import Exchange, ExchangeSettings
+from loadtest.limits import SECONDS_MAX
 from loadtest.schedule import arrivals
 from loadtest.tally import Summary
 from loadtest.traffic import TrafficMix, requests
-from loadtest.limits import SECONDS_MAX
 from pacing.ledger import Account, Ledger
 from segments.identity import Identity
 from segments.registry import SegmentRegistry
@@ -170,7 +170,7 @@ def disagreements(bundle: Bundle, summary: Summary, accounts: Mapping[int, Accou
     if summary.errors:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.errors_by_kind.items())
         found.append(f"{summary.errors} errors: {kinds}")
-        found += summary.problems
+        found += [f"{problem.times} × {problem.sentence}" for problem in summary.problems]
     booked = {account.id: int(account.spent) for account in summary.campaigns}
     for code, campaign in _campaigns(bundle).items():
         ours = accounts[code].spent if code in accounts else 0

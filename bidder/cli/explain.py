@@ -1,13 +1,11 @@
 """`hustings explain`: why a request was, or was not, bid on, line item by line item."""
 
-import asyncio
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
-import numpy as np
 import redis.asyncio
 import typer
 from rich.console import Console
@@ -41,9 +39,13 @@ from pacing.lease import MULTIPLIER_ONE_Q16
 from pacing.ledger import Ledger
 from pacing.plan import cell_name
 from pacing.shading import shade, shade_table
+from segments.bitsets import indices_from_bits
+from segments.expressions import words_for
 from segments.identity import Identity
 from segments.registry import SegmentRegistry
 from segments.store import SegmentStore, caps_key
+
+SECONDS_PER_DAY = 86_400
 
 
 def explain(
@@ -120,21 +122,22 @@ def _unshaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
 async def _person(client: redis.asyncio.Redis, user_hash: int) -> Person:
     if not user_hash:
         return Person()
-    names = {index: name for name, index in (await SegmentRegistry(client).indices()).items()}
-    stored = await SegmentStore(client).read(user_hash)
-    members: set[str] = set()
-    if stored is not None:
-        bits = np.unpackbits(stored.bits.view(np.uint8), bitorder="little")
-        members = {names[index] for index in np.flatnonzero(bits).tolist() if index in names}
-    records, _ = unpack_caps([await client.get(caps_key(user_hash))])
+    indices = await SegmentRegistry(client).indices()
+    names = {index: name for name, index in indices.items()}
     now_s = int(time.time())
+    today = now_s // SECONDS_PER_DAY
+    words = words_for(max(names, default=0) + 1)
+    stored = await SegmentStore(client).read(user_hash, words, today)
+    members = {names[index] for index in indices_from_bits(stored[0]) if index in names} if stored else set()
+    packed = cast(bytes | None, await client.get(caps_key(user_hash)))
+    records, _ = unpack_caps([packed])
     seen = {
         int(record["key"]): (
             int(record["count_day"]),
             int(record["count_hour"]) if record["last_seen_minutes"] // 60 == now_s // 3_600 else 0,
         )
         for record in records
-        if record["day"] == now_s // 86_400
+        if record["day"] == today
     }
     return Person(members, known=True, seen=seen)
 

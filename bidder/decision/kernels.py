@@ -8,10 +8,10 @@ exceed its full price, so the walk ends at the first ad whose full price is belo
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from bidder.decision.snapshot import Arrays
+from config.compiled import kernel
 from pacing.kernels import capped
 from pacing.shading import shade
 from segments.kernels import clauses_hold
@@ -28,14 +28,14 @@ for _bit in range(64):
     _BIT_OF_HASH[((1 << _bit) * int(_DE_BRUIJN) % 2**64) >> 58] = _bit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lowest_bit(word: np.uint64) -> int:
     """Return the index of the lowest set bit of a uint64 that is not 0, by de Bruijn hashing."""
     isolated = word & (~word + np.uint64(1))
-    return _BIT_OF_HASH[(isolated * _DE_BRUIJN) >> np.uint64(58)]
+    return int(_BIT_OF_HASH[(isolated * _DE_BRUIJN) >> np.uint64(58)])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lot(draw: np.uint64, candidate: int, line_item: int) -> np.uint64:
     """Return the number an ad draws in a tie: splitmix64 (Steele, Lea, Flood 2014) of all three."""
     x = draw + np.uint64(candidate) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(line_item + 1)
@@ -44,7 +44,7 @@ def lot(draw: np.uint64, candidate: int, line_item: int) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _is_capped(arrays, line_item, campaign, known, records, start, end, now_s):  # type: ignore[no-untyped-def]
     campaign_row = arrays.line_item_campaign.dtype.type(len(arrays.line_item_campaign) + campaign)
     for row in (line_item, campaign_row):
@@ -58,7 +58,7 @@ def _is_capped(arrays, line_item, campaign, known, records, start, end, now_s): 
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decide_batch(
     arrays: Arrays,
     active: NDArray[np.uint64],
@@ -93,7 +93,7 @@ def decide_batch(
     choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n].
     """
     slots = reserved.shape[1]
-    taken_imp = np.int64(-1)
+    taken_imp = -1
     for i in range(len(candidates)):
         candidate = candidates[i]
         choice[i] = -1
@@ -102,9 +102,9 @@ def decide_batch(
             reason[i] = IMP_TAKEN
             continue
         furthest = NO_MATCH
-        best_ad = np.int64(-1)
-        best_value = np.int64(0)
-        best_price = np.int64(0)
+        best_ad = -1
+        best_value = 0
+        best_price = 0
         best_lot = np.uint64(0)
         user = candidate.user
         finished = False

@@ -30,7 +30,8 @@ from bidder.decision.schedule import Schedule, compile_schedule
 from bidder.openrtb.notice_token import FORMATS
 from config.audience import parse_audience, to_clauses
 from config.schema import Bundle, ExchangeProfile, Places, code_of
-from segments.expressions import compile_clauses, words_for as segment_words_for
+from segments.expressions import compile_clauses
+from segments.expressions import words_for as segment_words_for
 
 NOTHING_ROW = 0
 PLACE_KINDS = ("countries", "regions", "metros", "zips")

@@ -18,7 +18,7 @@ and our maximum price) masked:
          46   tag                          11 bytes, keyed digest of bytes 0..45
          57
 
-(owner, minute, sequence) never repeats, so neither does the mask. Both digests are keyed BLAKE2b
+(owner, campaign, minute, sequence) never repeats, so neither does the mask. Both digests are keyed BLAKE2b
 (RFC 7693) told apart by their personalisation. As text it is 76 characters of base64url.
 The 57 bytes divide by three, so there is no padding.
 """

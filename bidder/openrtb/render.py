@@ -16,7 +16,7 @@ from bidder.decision.snapshot import Snapshot
 from bidder.openrtb import markup
 from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, FORMATS, TokenSigner
 from bidder.openrtb.opportunity import DealOffer, MediaOffer, Opportunity, Slot
-from config.limits import NOTICE_URL_CHARS_MAX
+from config.limits import BIDS_PER_MINUTE_MAX, NOTICE_URL_CHARS_MAX
 from config.money import cpm_text
 from config.schema import code_of
 
@@ -45,19 +45,26 @@ class _PreparedAd(NamedTuple):
 
 
 class BidSequence:
-    """Numbers bids within a minute: (owner, minute, sequence) is unique for ever."""
+    """Numbers the bids of each campaign within a minute.
+
+    (owner, campaign, minute, sequence) is unique for ever. Counting by campaign keeps the ledger's
+    bit strings of notices already seen as short as the campaign's own bids.
+    """
 
     def __init__(self) -> None:
         self._minute = 0
-        self._last = 0
+        self._last: dict[int, int] = {}
 
-    def next(self, now_s: int) -> tuple[int, int]:
+    def next(self, campaign_code: int, now_s: int) -> tuple[int, int]:
         """Return (minute, sequence). A clock set back goes on in the later minute."""
         minute = now_s // 60
         if minute > self._minute:
-            self._minute, self._last = minute, 0
-        self._last += 1
-        return self._minute, self._last
+            self._minute = minute
+            self._last.clear()
+        sequence = self._last.get(campaign_code, 0) + 1
+        assert sequence < BIDS_PER_MINUTE_MAX, "more bids than one process can make"
+        self._last[campaign_code] = sequence
+        return self._minute, sequence
 
 
 class ResponseRenderer:
@@ -95,7 +102,7 @@ class ResponseRenderer:
 
     def _bid(self, opportunity: Opportunity, bid: Bid, now_s: int) -> tuple[str, bytes]:
         prepared = self._prepare(opportunity.exchange_id, bid)
-        minute, sequence = self._sequence.next(now_s)
+        minute, sequence = self._sequence.next(prepared.campaign_code, now_s)
         token = self._signer.sign(
             prepared.flags,
             prepared.line_item_code,
@@ -108,8 +115,9 @@ class ResponseRenderer:
             bid.price_cpm_micros,
             opportunity.user_hash,
         )
-        head = b'{"id":"%x-%x-%x","impid":%b,"price":%b' % (
+        head = b'{"id":"%x-%x-%x-%x","impid":%b,"price":%b' % (
             self._owner,
+            prepared.campaign_code,
             minute,
             sequence,
             _json_text(bid.slot.imp_id),

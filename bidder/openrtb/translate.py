@@ -17,6 +17,7 @@ from bidder.openrtb.opportunity import (
     StreamShape,
 )
 from bidder.openrtb.privacy import may_identify
+from config.check import OPERATING_SYSTEMS
 from config.limits import BLOCKS_PER_REQUEST_MAX, DEALS_PER_IMP_MAX, IMPS_PER_REQUEST_MAX, USER_ID_CHARS_MAX
 from config.money import CPM_MICROS_MAX, MICROS
 from config.schema import ExchangeProfile
@@ -65,7 +66,6 @@ def translate(
     user_hash = 0
     if may_identify(request.regs, request.device):
         user_hash = _user_hash(request.user, device, hash_user)
-    system = (device.os or "").lower()
     return Opportunity(
         request_id=request.id,
         exchange_id=exchange.id,
@@ -75,7 +75,7 @@ def translate(
         domain=_domain(request),
         bundle=(request.app.bundle or "") if request.app else "",
         device_type=device.devicetype or 0,
-        operating_system=_OPERATING_SYSTEMS.get(system, system),
+        operating_system=_operating_system(device.os),
         country=country,
         region=f"{country}-{geo.region.removeprefix('US-')}" if geo.region and country else "",
         metro=geo.metro or "",
@@ -86,6 +86,15 @@ def translate(
         allowed_seats=_texts(request.wseat),
         blocked_seats=_texts(request.bseat),
     )
+
+
+def _operating_system(os: str | None) -> str:
+    """Return a config's name for a system; `other` for one it has no name for, "" for none given."""
+    if not os:
+        return ""
+    system = os.lower()
+    system = _OPERATING_SYSTEMS.get(system, system)
+    return system if system in OPERATING_SYSTEMS else "other"
 
 
 def _postcode(text: str, country: str) -> str:
@@ -129,7 +138,7 @@ def _user_hash(user: wire.User | None, device: wire.Device, hash_user: HashUser)
 
 def _slot(imp: wire.Imp, first_price: bool, currency: str) -> Slot:
     pmp = imp.pmp
-    deals = ()
+    deals: tuple[DealOffer, ...] = ()
     if pmp is not None and pmp.deals:
         deals = tuple([_deal(deal, first_price, currency) for deal in pmp.deals[:DEALS_PER_IMP_MAX]])
     return Slot(

@@ -29,7 +29,6 @@ from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.tally import Tally
 from config.limits import BATCH_REQUESTS_MAX, TIME_LEFT_MS_MIN
-from config.schema import ExchangeProfile
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
 from segments.lookup import UserLookup, unpack_users
@@ -86,11 +85,11 @@ class Bidder:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append(call)
+        self._unanswered += 1
+        self._all_answered.clear()
 
     async def finish(self) -> None:
         """Wait until every call taken so far is answered."""
-        while self._waiting:
-            await asyncio.sleep(0)
         await self._all_answered.wait()
 
     def _flush(self) -> None:
@@ -98,10 +97,9 @@ class Bidder:
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         batch = [request for call in calls if (request := self._read(call)) is not None]
+        self._answered(len(calls) - len(batch))
         if not batch:
             return
-        self._unanswered += len(batch)
-        self._all_answered.clear()
         people = list({request.opportunity.user_hash for request in batch} - {0})
         if people:
             self._lookup.fetch(people, lambda values: self._decide(batch, people, values))
@@ -113,24 +111,32 @@ class Bidder:
         state = self.state
         exchange = state.snapshot.exchanges.get(call.exchange_id)
         if exchange is None:
-            return self._refuse(call, UNKNOWN_EXCHANGE, "unknown_exchange", NOT_FOUND)
+            self._refuse(call, UNKNOWN_EXCHANGE, "unknown_exchange", NOT_FOUND)
+            return None
         try:
             wire = decode_request(call.body)
         except MalformedRequest:
-            return self._refuse(call, exchange.id, "invalid", BAD_REQUEST)
+            self._refuse(call, exchange.id, "invalid", BAD_REQUEST)
+            return None
         time_left_ms = (wire.tmax or exchange.tmax_default_ms) - exchange.network_allowance_ms
         reason = _refused_unseen(wire, time_left_ms)
         if reason is not None:
-            return self._no_bid(call, exchange.id, reason)
+            self._no_bid(call, exchange.id, reason)
+            return None
         currency = state.snapshot.bundle.engine.currency
         opportunity = translate(wire, exchange, currency, self._hash_user)
         if not opportunity.currency_accepted:
-            return self._no_bid(call, exchange.id, Reason.CURRENCY)
+            self._no_bid(call, exchange.id, Reason.CURRENCY)
+            return None
         return _Request(call, opportunity, call.arrived_ns + time_left_ms * NS_PER_MS)
 
     def _decide(self, batch: list[_Request], people: list[int], values: list[bytes | None] | None) -> None:
         state = self.state
-        now_s = int(self._epoch_s())
+        epoch_s = self._epoch_s()
+        if state.book.stale(epoch_s):
+            # The ledger is about to take a silent worker's money back.
+            state.book.close_all()
+        now_s = int(epoch_s)
         users = self._users(state.snapshot, people, values, now_s // SECONDS_PER_DAY)
         rows = {user_hash: row for row, user_hash in enumerate(people, start=1)}
         columns = CandidateColumns(state.snapshot)
@@ -160,7 +166,10 @@ class Bidder:
         answered_ns = time.monotonic_ns()
         self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
         self._tally.batches.append(len(batch))
-        self._unanswered -= len(batch)
+        self._answered(len(batch))
+
+    def _answered(self, calls: int) -> None:
+        self._unanswered -= calls
         if not self._unanswered:
             self._all_answered.set()
 

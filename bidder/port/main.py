@@ -111,8 +111,8 @@ class BidWorker:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
         state = self.bidder.state
-        plan_is_stale = time.monotonic() - self._plan_read_s > SYNC_STALE_SECONDS_MAX
-        if plan_is_stale or state.book.stale(time.time()):
+        if time.monotonic() - self._plan_read_s > SYNC_STALE_SECONDS_MAX:
+            # Without a controller nobody holds campaigns to their plans.
             state.book.close_all()
         active = active_ads(state.snapshot.schedule, int(time.time()))
         self.bidder.state = msgspec.structs.replace(state, active=active)

@@ -124,6 +124,7 @@ class BidConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._last_byte_ns = time.monotonic_ns()
         if self._in_headers:
+            # What comes after the piece a message began in: headers so far, or the body's first part.
             self._header_bytes += len(data)
         try:
             self._parser.feed_data(data)

@@ -7,6 +7,7 @@ twentieth of that. So the path of a request only touches this.
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 
 from bidder import metrics
 from bidder.decision.reasons import Reason
@@ -46,7 +47,9 @@ class Tally:
         Tally.__init__(self)
 
 
-def _observe(histogram: metrics.BatchHistogram, values: np.ndarray, bounds: tuple[float, ...]) -> None:  # type: ignore[type-arg]
+def _observe(
+    histogram: metrics.BatchHistogram, values: npt.NDArray[np.float64], bounds: tuple[float, ...]
+) -> None:
     # A value equal to a bound belongs to that bound's bucket: `le` is "less or equal".
     buckets = np.searchsorted(bounds, values, side="left")
     histogram.observe_counts(np.bincount(buckets, minlength=len(bounds) + 1).tolist(), float(values.sum()))

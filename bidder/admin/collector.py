@@ -1,0 +1,114 @@
+"""What Prometheus sees that no process counts: the ledger, the workers and the config, when it scrapes.
+
+A `SnapshotCollector` is registered for one scrape. It passes on the merged metrics of the processes
+and adds gauges made from the rest of the snapshot. Amounts are in currency units, as floats, for
+graphs and alerts; the exact figures are the ledger's (`/status.json`).
+"""
+
+import platform
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from bidder.admin.snapshot import Snapshot
+from config.money import BILLION
+from config.schema import code_of
+from pacing.plan import MULTIPLIER_ONE_Q16
+
+
+def exposition(snapshot: Snapshot) -> bytes:
+    """Return a snapshot in Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(snapshot))
+    return generate_latest(registry)
+
+
+class SnapshotCollector(Collector):
+    """The metric families of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._snapshot.metrics
+        yield _build()
+        yield from self._engine()
+        yield from self._campaigns()
+
+    def _engine(self) -> Iterator[Metric]:
+        snapshot = self._snapshot
+        yield GaugeMetricFamily(
+            "hustings_ready", "1 when this engine may be sent traffic.", float(snapshot.readiness.ready)
+        )
+        yield GaugeMetricFamily(
+            "hustings_workers_live", "Workers heard of lately.", len(snapshot.readiness.workers)
+        )
+        yield GaugeMetricFamily(
+            "hustings_ledger_accounts", "Campaigns of the config with an account.", len(snapshot.accounts)
+        )
+        if snapshot.bundle:
+            yield InfoMetricFamily(
+                "hustings_config", "The live config.", value={"version": snapshot.bundle.version}
+            )
+        if snapshot.plan:
+            yield GaugeMetricFamily(
+                "hustings_plan_age_seconds",
+                "Time since the pacing controller's last plan.",
+                max(snapshot.now_s - snapshot.plan.made_at_s, 0.0),
+            )
+
+    def _campaigns(self) -> Iterator[Metric]:
+        labels = ["campaign", "advertiser"]
+        budget = GaugeMetricFamily(
+            "hustings_campaign_budget", "Total budget, in currency units.", labels=labels
+        )
+        daily = GaugeMetricFamily(
+            "hustings_campaign_daily_budget", "Budget of one local day, in currency units.", labels=labels
+        )
+        spent = GaugeMetricFamily(
+            "hustings_campaign_spent", "Billed so far, in currency units.", labels=labels
+        )
+        today = GaugeMetricFamily(
+            "hustings_campaign_spent_today", "Billed on this local day, in currency units.", labels=labels
+        )
+        leased = GaugeMetricFamily(
+            "hustings_campaign_leased", "In the hands of workers, in currency units.", labels=labels
+        )
+        late = GaugeMetricFamily(
+            "hustings_campaign_late", "Billed when in no lease any more, in currency units.", labels=labels
+        )
+        multiplier = GaugeMetricFamily(
+            "hustings_campaign_multiplier", "The pacing controller's bid multiplier, 0 to 1.", labels=labels
+        )
+        snapshot = self._snapshot
+        planned = snapshot.plan.campaigns if snapshot.plan else {}
+        for advertiser, campaign in snapshot.campaigns():
+            key = [campaign.id, advertiser.id]
+            code = code_of(campaign.id)
+            budget.add_metric(key, campaign.budget.total / BILLION)
+            if campaign.budget.daily is not None:
+                daily.add_metric(key, campaign.budget.daily / BILLION)
+            account = snapshot.accounts.get(code)
+            if account:
+                spent.add_metric(key, account.spent / BILLION)
+                today.add_metric(key, account.spent_on(snapshot.today(campaign)) / BILLION)
+                leased.add_metric(key, account.leased / BILLION)
+                late.add_metric(key, account.late / BILLION)
+            if code in planned:
+                multiplier.add_metric(key, planned[code].multiplier_q16 / MULTIPLIER_ONE_Q16)
+        yield from (budget, daily, spent, today, leased, late, multiplier)
+
+
+@cache
+def _build() -> Metric:
+    try:
+        release = version("hustings")
+    except PackageNotFoundError:
+        # Run from a source tree that was never installed.
+        release = "unknown"
+    labels = {"version": release, "python": platform.python_version()}
+    return InfoMetricFamily("hustings_build", "This build of the engine.", value=labels)

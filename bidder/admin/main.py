@@ -1,0 +1,110 @@
+"""The admin process: the admin port, and this host's candidate for pacing controller.
+
+Started by the supervisor as `python -m bidder.admin.main` (`bidder.child` says how). Every host may
+run one; the controllers elect a leader among themselves (`pacing.controller`).
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import redis.asyncio
+from aiohttp import web
+
+from bidder import child
+from bidder.admin.app import admin_app
+from bidder.admin.snapshot import Watcher
+from bidder.events.background import end_task, stopped_or_failed
+from bidder.metrics import CONFIG_VERSION, config_number
+from config import bundle_store
+from config.schema import Bundle
+from config.settings import Settings, SettingsError
+from pacing.controller import Controller
+from pacing.ledger import Ledger, LedgerError
+
+REDIS_CONNECTIONS_MAX = 16
+REDIS_TIMEOUT_SECONDS = 2.0
+SHUTDOWN_SECONDS_MAX = 2.0
+RESIGN_SECONDS_MAX = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
+    """Serve the admin port and pace campaigns from start to stop; a `bidder.child.Serve`."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=REDIS_CONNECTIONS_MAX,
+        timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )
+    async with contextlib.AsyncExitStack() as closing:
+        client = redis.asyncio.Redis.from_pool(pool)
+        closing.push_async_callback(client.aclose)
+        try:
+            bundle = await bundle_store.fetch(client)
+        except bundle_store.BundleUnreadableError as error:
+            raise SettingsError(str(error)) from None
+        ledger = Ledger(client)
+        watcher = Watcher(client, ledger, _metrics_dir(settings), bundle)
+        runner = web.AppRunner(admin_app(watcher), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
+        await runner.setup()
+        closing.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, settings.admin_host, settings.admin_port).start()
+        controller = Controller(client, ledger, f"{socket.gethostname()}-{os.getpid()}")
+        changed = asyncio.Event()
+        follower = asyncio.create_task(_follow(watcher, client, changed))
+        closing.push_async_callback(end_task, follower)
+        pacing = asyncio.create_task(_pace(watcher, controller, changed, stop))
+        closing.push_async_callback(end_task, pacing)
+        announce_ready(runner.addresses[0][1])
+        await stopped_or_failed(stop, follower, pacing)
+        # The controller gives up its lease, so that another host takes over at once.
+        stop.set()
+        changed.set()
+        await asyncio.wait([pacing], timeout=RESIGN_SECONDS_MAX)
+
+
+def _metrics_dir(settings: Settings) -> Path:
+    folder = Path(settings.metrics_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def _follow(watcher: Watcher, client: redis.asyncio.Redis, changed: asyncio.Event) -> None:
+    seen_version = ""
+    if watcher.bundle is not None:
+        seen_version = watcher.bundle.version
+        _swap(watcher, watcher.bundle, changed)
+    async for newer in bundle_store.watch(client, seen_version):
+        _swap(watcher, newer, changed)
+
+
+def _swap(watcher: Watcher, bundle: Bundle, changed: asyncio.Event) -> None:
+    watcher.bundle = bundle
+    CONFIG_VERSION.labels("admin").set(config_number(bundle.version))
+    changed.set()
+
+
+async def _pace(
+    watcher: Watcher, controller: Controller, changed: asyncio.Event, stop: asyncio.Event
+) -> None:
+    def live_bundle() -> Bundle:
+        assert watcher.bundle is not None, "pacing starts when there is a bundle, and bundles never go"
+        return watcher.bundle
+
+    while await changed.wait() and not stop.is_set():
+        changed.clear()
+        try:
+            await controller.run(stop, live_bundle)
+        except LedgerError as error:
+            logger.error("pacing stands still until the config is mended: %s", error)
+
+
+if __name__ == "__main__":
+    child.run(serve)

@@ -1,0 +1,139 @@
+"""The engine at a glance, as `/status.json`: what the dashboard and the command line show.
+
+Money is text, a decimal in currency units that is exact to the billionth: a JSON number would not
+survive a reader that has only floats. Counters are since the processes' metric files were made.
+"""
+
+import msgspec
+
+from bidder.admin.counts import buckets, quantile, split, total
+from bidder.admin.readiness import WorkerBeat
+from bidder.admin.snapshot import Snapshot
+from bidder.events.notices import Outcome
+from config.money import money_text
+from config.schema import code_of
+from pacing.plan import MULTIPLIER_ONE_Q16
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds, estimated from the histogram; None before the first request."""
+
+    p50: float | None
+    p99: float | None
+
+
+class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign of the config. The account's figures are None when the ledger did not give them."""
+
+    id: str
+    name: str
+    advertiser: str
+    budget: str
+    daily_budget: str | None
+    spent: str | None
+    spent_today: str | None
+    leased: str | None
+    paused: bool
+    multiplier: float | None
+    """The pacing controller's, from 0 to 1; None when no plan names the campaign."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    now_s: float
+    ready: bool
+    reason: str
+    config_version: str
+    currency: str
+    workers: tuple[WorkerBeat, ...]
+    requests: int
+    bids: int
+    wins: int
+    impressions: int
+    clicks: int
+    conversions: int
+    losses: int
+    spent: str
+    """Of all campaigns in the config, from the ledger."""
+    latency_ms: Latency
+    no_bid_reasons: dict[str, int]
+    lookup_failures: dict[str, int]
+    trouble: dict[str, int]
+    """What an operator should look into: refused notices, failed look-ups, failed syncs. Zeros left out."""
+    campaigns: tuple[CampaignStatus, ...]
+
+
+_OUTCOMES_OF_TROUBLE = (
+    Outcome.FORGED,
+    Outcome.OVERPRICED,
+    Outcome.UNPRICED,
+    Outcome.LATE,
+    Outcome.EXPIRED,
+    Outcome.UNKNOWN_CAMPAIGN,
+    Outcome.UNAVAILABLE,
+)
+
+
+def status(snapshot: Snapshot) -> Status:
+    """Summarise a snapshot; pure."""
+    metrics = snapshot.metrics
+    happened = split(metrics, "hustings_notices", "kind", outcome="ok")
+    cumulative = buckets(metrics, "hustings_bid_latency_seconds")
+    return Status(
+        now_s=snapshot.now_s,
+        ready=snapshot.readiness.ready,
+        reason=snapshot.readiness.reason,
+        config_version=snapshot.bundle.version if snapshot.bundle else "",
+        currency=snapshot.bundle.engine.currency if snapshot.bundle else "USD",
+        workers=snapshot.readiness.workers,
+        requests=total(metrics, "hustings_bid_requests"),
+        bids=total(metrics, "hustings_bids"),
+        wins=happened.get("win", 0),
+        impressions=happened.get("impression", 0),
+        clicks=happened.get("click", 0),
+        conversions=happened.get("conversion", 0),
+        losses=happened.get("loss", 0),
+        spent=money_text(sum(account.spent for account in snapshot.accounts.values())),
+        latency_ms=Latency(_ms(quantile(cumulative, 0.5)), _ms(quantile(cumulative, 0.99))),
+        no_bid_reasons=split(metrics, "hustings_no_bids", "reason"),
+        lookup_failures=split(metrics, "hustings_lookup_failures", "kind"),
+        trouble=_trouble(snapshot),
+        campaigns=_campaigns(snapshot),
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1_000, 3)
+
+
+def _trouble(snapshot: Snapshot) -> dict[str, int]:
+    outcomes = split(snapshot.metrics, "hustings_notices", "outcome")
+    found = {f"notices {outcome}": outcomes.get(outcome, 0) for outcome in _OUTCOMES_OF_TROUBLE}
+    for kind, times in split(snapshot.metrics, "hustings_lookup_failures", "kind").items():
+        found[f"look-ups {kind}"] = times
+    found["syncs with the ledger failed"] = total(snapshot.metrics, "hustings_sync_failures")
+    return {what: times for what, times in found.items() if times}
+
+
+def _campaigns(snapshot: Snapshot) -> tuple[CampaignStatus, ...]:
+    planned = snapshot.plan.campaigns if snapshot.plan else {}
+    rows = []
+    for advertiser, campaign in snapshot.campaigns():
+        code = code_of(campaign.id)
+        account = snapshot.accounts.get(code)
+        plan = planned.get(code)
+        daily = campaign.budget.daily
+        rows.append(
+            CampaignStatus(
+                id=campaign.id,
+                name=campaign.name,
+                advertiser=advertiser.name or advertiser.id,
+                budget=money_text(campaign.budget.total),
+                daily_budget=None if daily is None else money_text(daily),
+                spent=money_text(account.spent) if account else None,
+                spent_today=money_text(account.spent_on(snapshot.today(campaign))) if account else None,
+                leased=money_text(account.leased) if account else None,
+                paused=campaign.paused or (account is not None and account.paused),
+                multiplier=plan.multiplier_q16 / MULTIPLIER_ONE_Q16 if plan else None,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,261 @@
+"""`hustings budget`: what campaigns have spent, against plan; stop and restart one.
+
+hustings budget status --watch
+hustings budget pause harvest-days
+hustings budget resume harvest-days
+
+A pause here lasts until it is resumed, whatever config is applied meanwhile; `paused` in a config
+file is another switch, and either stops a campaign.
+"""
+
+import asyncio
+import difflib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+import typer
+from redis.asyncio import Redis as AsyncRedis
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from bidder.cli.redis_option import (
+    DATA_DIR_DEFAULT,
+    DataOption,
+    RedisOption,
+    redis_or_exit,
+    redis_url,
+    say_and_exit,
+)
+from config.bundle_store import BundleUnreadableError, fetch
+from config.calendar import local_day
+from config.money import format_money, money_text
+from config.schema import Bundle, Campaign, code_of
+from pacing import plan as pacing_plan
+from pacing.ledger import Account, Ledger, LedgerError
+
+WATCH_INTERVAL_S: Final = 1.0
+
+app = typer.Typer(no_args_is_help=True, help="Spend against plan; pause and resume campaigns.")
+
+CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The id of a campaign.")]
+_Result = TypeVar("_Result")
+
+
+class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign's row; amounts in billionths."""
+
+    campaign: str
+    advertiser: str
+    pacing: str
+    paused: str | None
+    """Who paused it: "config" or "operator"."""
+    total: int
+    daily: int | None
+    spent: int
+    today: int
+    leased: int
+    free: int
+    plan_share: float
+    """How much of the window's money should be spent by now, 0 to 1."""
+    multiplier: float | None
+    """None before the first plan."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    currency: str
+    version: str
+    plan_age_s: float | None
+    campaigns: tuple[CampaignStatus, ...]
+
+
+@app.command("status")
+def status_command(
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second until Ctrl-C.")] = False,
+) -> None:
+    """Show what each campaign has spent, against its budget and its plan."""
+
+    async def show(client: AsyncRedis) -> None:
+        if as_json:
+            typer.echo(_as_json(await read_status(client, time.time())))
+        else:
+            Console().print(_table(await read_status(client, time.time())))
+
+    async def show_on(client: AsyncRedis) -> None:
+        if as_json:
+            while True:
+                typer.echo(_as_json(await read_status(client, time.time())))
+                await asyncio.sleep(WATCH_INTERVAL_S)
+        with Live(_table(await read_status(client, time.time())), auto_refresh=False) as live:
+            while True:
+                await asyncio.sleep(WATCH_INTERVAL_S)
+                live.update(_table(await read_status(client, time.time())), refresh=True)
+
+    try:
+        _run(redis_url(redis, data), show_on if watch else show)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+
+
+@app.command("pause")
+def pause_command(
+    campaign: CampaignArgument, redis: RedisOption = None, data: DataOption = DATA_DIR_DEFAULT
+) -> None:
+    """Lease no more money to a campaign until it is resumed."""
+
+    async def pause(client: AsyncRedis) -> None:
+        found = _named(await _live_bundle(client), campaign)
+        ledger = Ledger(client)
+        if not await ledger.pause(code_of(found.id)):
+            await _open_account(ledger, found)
+            await ledger.pause(code_of(found.id))
+
+    _run(redis_url(redis, data), pause)
+    typer.echo(f"{campaign} is paused: it gets no more money until `hustings budget resume {campaign}`")
+
+
+@app.command("resume")
+def resume_command(
+    campaign: CampaignArgument, redis: RedisOption = None, data: DataOption = DATA_DIR_DEFAULT
+) -> None:
+    """Undo `pause`."""
+
+    async def resume(client: AsyncRedis) -> Campaign:
+        found = _named(await _live_bundle(client), campaign)
+        await Ledger(client).resume(code_of(found.id))
+        return found
+
+    resumed = _run(redis_url(redis, data), resume)
+    if resumed.paused:
+        typer.echo(f"{campaign} is resumed here, but its config file says `paused: true`, which still holds")
+    else:
+        typer.echo(f"{campaign} is resumed")
+
+
+async def read_status(client: AsyncRedis, now_s: float) -> Status:
+    """Read every campaign of the live bundle; exits with status 2 when there is none.
+
+    Raises redis.RedisError.
+    """
+    bundle = await _live_bundle(client)
+    codes = [code_of(campaign.id) for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
+    accounts = await Ledger(client).accounts(codes)
+    plan = await pacing_plan.fetch(client)
+    return Status(
+        currency=bundle.engine.currency,
+        version=bundle.version,
+        plan_age_s=None if plan is None else round(max(now_s - plan.made_at_s, 0.0), 1),
+        campaigns=tuple(
+            _campaign_status(advertiser.id, campaign, accounts.get(code_of(campaign.id)), plan, now_s)
+            for advertiser in bundle.advertisers
+            for campaign in advertiser.campaigns
+        ),
+    )
+
+
+def _campaign_status(
+    advertiser_id: str,
+    campaign: Campaign,
+    account: Account | None,
+    plan: pacing_plan.Plan | None,
+    now_s: float,
+) -> CampaignStatus:
+    decided = plan.campaigns.get(code_of(campaign.id)) if plan is not None else None
+    by_operator = account is not None and account.paused
+    today = local_day(int(now_s), campaign.time_zone)
+    return CampaignStatus(
+        campaign=campaign.id,
+        advertiser=advertiser_id,
+        pacing=campaign.pacing,
+        paused="config" if campaign.paused else "operator" if by_operator else None,
+        total=campaign.budget.total,
+        daily=campaign.budget.daily,
+        # An account is opened by the engine's first tick with a campaign: before, nothing has happened.
+        spent=account.spent if account is not None else 0,
+        today=account.spent_on(today) if account is not None else 0,
+        leased=account.leased if account is not None else 0,
+        free=account.free if account is not None else campaign.budget.total,
+        plan_share=round(pacing_plan.planned_share(now_s, *pacing_plan.window(campaign, now_s)), 4),
+        multiplier=None if decided is None else decided.multiplier_q16 / pacing_plan.MULTIPLIER_ONE_Q16,
+    )
+
+
+def _as_json(status: Status) -> str:
+    campaigns = [
+        msgspec.structs.asdict(row)
+        | {name: money_text(getattr(row, name)) for name in ("total", "spent", "today", "leased", "free")}
+        | {"daily": None if row.daily is None else money_text(row.daily)}
+        for row in status.campaigns
+    ]
+    return msgspec.json.encode(msgspec.structs.asdict(status) | {"campaigns": campaigns}).decode()
+
+
+def _table(status: Status) -> Table:
+    age = "no plan yet" if status.plan_age_s is None else f"plan {status.plan_age_s:.0f} s old"
+    table = Table(caption=f"config {status.version}, {age}", caption_justify="left")
+    table.add_column("Campaign", overflow="fold")
+    table.add_column("Advertiser", overflow="fold")
+    table.add_column("State")
+    for heading in ("Budget", "Daily", "Spent", "Today", "Leased", "Free", "Plan", "Bid ×"):
+        table.add_column(heading, justify="right")
+
+    def money(amount: int | None) -> str:
+        return "–" if amount is None else format_money(amount, status.currency)
+
+    for row in status.campaigns:
+        amounts = (row.total, row.daily, row.spent, row.today, row.leased, row.free)
+        table.add_row(
+            row.campaign,
+            row.advertiser,
+            row.pacing if row.paused is None else f"paused by {row.paused}",
+            *map(money, amounts),
+            f"{row.plan_share:.1%}" if row.pacing == "even" else "–",
+            "–" if row.multiplier is None else f"{row.multiplier:.3f}",
+        )
+    return table
+
+
+async def _live_bundle(client: AsyncRedis) -> Bundle:
+    try:
+        bundle = await fetch(client)
+    except BundleUnreadableError as error:
+        say_and_exit(str(error))
+    if bundle is None:
+        say_and_exit("no config is live in this Redis; publish one with `hustings config apply DIR`")
+    return bundle
+
+
+def _named(bundle: Bundle, campaign_id: str) -> Campaign:
+    campaigns = {
+        campaign.id: campaign for advertiser in bundle.advertisers for campaign in advertiser.campaigns
+    }
+    if campaign_id not in campaigns:
+        nearest = difflib.get_close_matches(campaign_id, campaigns, n=1, cutoff=0.0)
+        hint = f"did you mean `{nearest[0]}`?" if nearest else "the live config has none at all"
+        say_and_exit(f"no campaign is called `{campaign_id}`; {hint}")
+    return campaigns[campaign_id]
+
+
+async def _open_account(ledger: Ledger, campaign: Campaign) -> None:
+    budget = campaign.budget
+    try:
+        await ledger.register(
+            code_of(campaign.id), campaign.id, budget.total, budget.daily, campaign.time_zone
+        )
+    except LedgerError as error:
+        say_and_exit(str(error))
+
+
+def _run(url: str, work: Callable[[AsyncRedis], Awaitable[_Result]]) -> _Result:
+    async def connected() -> _Result:
+        async with AsyncRedis.from_url(url) as client:
+            return await work(client)
+
+    with redis_or_exit(url):
+        return asyncio.run(connected())

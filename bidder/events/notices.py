@@ -1,0 +1,273 @@
+"""What a notice does: books money, remembers what a person saw, tells the streams.
+
+One method for each notice, called with what its URL said; HTTP is `bidder.events.app`'s affair.
+Each returns an Outcome and has counted it. Where money and memory are touched:
+
+    notice       token genuine, first time                              again
+    /bill        ledger.settle, unless billed on the impression         ledger says DUPLICATE
+    /win         wins stream; never money                               nothing
+    /loss        losses stream                                          nothing
+    /imp         ledger.settle if billed on the impression;             ledger says DUPLICATE;
+                 impressions stream, frequency caps                     nothing
+    /click       clicks stream                                          nothing
+    /conv        conversions stream                                     nothing
+
+A charge that can't be booked (no price, more than the bid, no such account, too old) goes to the
+refused stream, so that the difference from the exchange's report can be explained entry by entry.
+
+A redis.RedisError leaves every method, and the exchange is told to come again. Settling is atomic and
+comes first, so a repeat neither loses nor doubles money. The bit that marks an impression (click,
+win) as seen is set before its stream entry and caps are written: a failure between the two costs
+one entry of statistics, never a person's cap counted twice.
+
+Streams name a bid by owner, minute and sequence, as its token does, and carry no user: the user's
+hash is used for the caps and goes no further.
+"""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Literal
+
+import redis.asyncio
+from redis.typing import EncodableT, FieldT
+
+from bidder.events.directory import Directory, LiveDirectory
+from bidder.events.price import Unpriced, read_price
+from bidder.metrics import LOSS_REASONS, NOTICES, SPEND
+from bidder.openrtb.notice_token import Notice, TokenSigner
+from config import redis_keys
+from config.calendar import local_day
+from config.limits import (
+    CONVERSION_MEMORY_SECONDS_MAX,
+    LOSS_MEMORY_SECONDS_MAX,
+    NOTICE_TAKEN_SECONDS_MAX,
+    STREAM_ENTRIES_MAX,
+)
+from config.money import BILLION
+from pacing.caps import record_impression
+from pacing.ledger import Ledger, Settlement
+
+Kind = Literal["win", "bill", "loss", "impression", "click", "conversion"]
+
+
+class Outcome(StrEnum):
+    """What became of a notice: the values of the metric's label."""
+
+    OK = "ok"
+    DUPLICATE = "duplicate"
+    FORGED = "forged"
+    OVERPRICED = "overpriced"
+    UNPRICED = "unpriced"
+    LATE = "late"
+    """Booked after its worker had given the reservation up."""
+    UNKNOWN_CAMPAIGN = "unknown_campaign"
+    EXPIRED = "expired"
+    """So long after the bid that a repeat could no longer be told; not booked."""
+    NOT_BILLABLE = "not_billable"
+    """A bill from an exchange that bills on the impression."""
+    AUDIT = "audit"
+    """The ad was rendered for review, and nobody saw it."""
+    UNAVAILABLE = "unavailable"
+    """Redis did not answer; the caller was asked to repeat the notice."""
+
+
+_OUTCOME_OF = {
+    Settlement.SETTLED: Outcome.OK,
+    Settlement.LATE: Outcome.LATE,
+    Settlement.DUPLICATE: Outcome.DUPLICATE,
+    Settlement.OVERPRICED: Outcome.OVERPRICED,
+    Settlement.UNKNOWN_CAMPAIGN: Outcome.UNKNOWN_CAMPAIGN,
+}
+_BOOKED = (Outcome.OK, Outcome.LATE)
+_REFUSED = (Outcome.OVERPRICED, Outcome.UNKNOWN_CAMPAIGN, Outcome.EXPIRED)
+
+KNOWN_LOSS_CODES = frozenset((*range(11), *range(100, 105), *range(200, 216)))
+"""OpenRTB 3.0, list "Loss Reason Codes". 500 and up are an exchange's own."""
+LOSS_CODE_MAX = 9_999
+
+
+def count(kind: Kind, outcome: Outcome) -> Outcome:
+    """Count a notice and return its outcome."""
+    NOTICES.labels(kind, outcome.value).inc()
+    return outcome
+
+
+class NoticeDesk:
+    """Takes the notices of one events process."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        ledger: Ledger,
+        signer: TokenSigner,
+        directory: LiveDirectory,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._signer = signer
+        self._directory = directory
+        self._clock = clock
+
+    async def bill(self, token: str, price_text: str) -> Outcome:
+        """Book the price of an impression."""
+        notice = self._signer.read(token)
+        if notice is None:
+            return count("bill", Outcome.FORGED)
+        if notice.billed_on_impression:
+            return count("bill", Outcome.NOT_BILLABLE)
+        return await self._book(notice, price_text)
+
+    async def impression(self, token: str, price_text: str) -> Outcome:
+        """Remember that a person saw the ad; book its price where the exchange bills on this."""
+        notice = self._signer.read(token)
+        if notice is None:
+            return count("impression", Outcome.FORGED)
+        if read_price(price_text) is Unpriced.AUDIT:
+            return count("impression", Outcome.AUDIT)
+        if notice.billed_on_impression:
+            await self._book(notice, price_text)
+        if not await self._first_time(notice, "shown"):
+            return count("impression", Outcome.DUPLICATE)
+        directory = self._directory.current
+        await self._append(redis_keys.STREAM_IMPRESSIONS, _entry(notice, directory))
+        if notice.user_hash:
+            codes = (notice.campaign_code, notice.line_item_code)
+            await record_impression(self._client, notice.user_hash, codes, int(self._clock()))
+        return count("impression", Outcome.OK)
+
+    async def win(self, token: str, price_text: str, min_to_win_text: str) -> Outcome:
+        """Remember a won auction; a win is no bill."""
+        notice = self._signer.read(token)
+        if notice is None:
+            return count("win", Outcome.FORGED)
+        if not await self._first_time(notice, "won"):
+            return count("win", Outcome.DUPLICATE)
+        entry = _entry(notice, self._directory.current)
+        price = read_price(price_text)
+        if not isinstance(price, Unpriced):
+            entry["price_cpm_micros"] = str(int(price))
+        entry |= _min_to_win(min_to_win_text)
+        await self._append(redis_keys.STREAM_WINS, entry)
+        return count("win", Outcome.OK)
+
+    async def loss(self, token: str, code_text: str, min_to_win_text: str) -> Outcome:
+        """Remember a lost auction and its reason."""
+        notice = self._signer.read(token)
+        if notice is None:
+            return count("loss", Outcome.FORGED)
+        if not await self._first_loss(notice):
+            return count("loss", Outcome.DUPLICATE)
+        entry = _entry(notice, self._directory.current)
+        code = _loss_code(code_text)
+        if code is not None:
+            entry["loss_code"] = str(code)
+        entry |= _min_to_win(min_to_win_text)
+        await self._append(redis_keys.STREAM_LOSSES, entry)
+        LOSS_REASONS.labels(str(code) if code in KNOWN_LOSS_CODES else "other").inc()
+        return count("loss", Outcome.OK)
+
+    async def click(self, token: str) -> tuple[Outcome, str | None]:
+        """Remember a click; return also where it goes (None: no such creative, or a forged token).
+
+        The person is on the way to the landing page: when Redis is gone the click is lost, and counted
+        so, but the answer is the same.
+        """
+        notice = self._signer.read(token)
+        if notice is None:
+            return count("click", Outcome.FORGED), None
+        directory = self._directory.current
+        url = directory.landing_url(notice.campaign_code, notice.creative_code)
+        try:
+            if not await self._first_time(notice, "clicked"):
+                return count("click", Outcome.DUPLICATE), url
+            await self._append(redis_keys.STREAM_CLICKS, _entry(notice, directory))
+        except redis.RedisError:
+            return count("click", Outcome.UNAVAILABLE), url
+        return count("click", Outcome.OK), url
+
+    async def conversion(self, token: str) -> Outcome:
+        """Remember that what was advertised happened; once for each bid."""
+        notice = self._signer.read(token)
+        if notice is None:
+            return count("conversion", Outcome.FORGED)
+        if not await self._first_conversion(notice):
+            return count("conversion", Outcome.DUPLICATE)
+        await self._append(redis_keys.STREAM_CONVERSIONS, _entry(notice, self._directory.current))
+        return count("conversion", Outcome.OK)
+
+    async def _book(self, notice: Notice, price_text: str) -> Outcome:
+        directory = self._directory.current
+        campaign = directory.campaign(notice.campaign_code)
+        entry = _entry(notice, directory)
+        price = read_price(price_text)
+        if isinstance(price, Unpriced):
+            entry["refused"] = f"{Outcome.UNPRICED}: {price.value}"
+            await self._append(redis_keys.STREAM_REFUSED, entry)
+            return count("bill", Outcome.UNPRICED)
+        settlement = await self._ledger.settle(
+            notice.campaign_code,
+            notice.owner,
+            notice.minute,
+            notice.sequence,
+            price,
+            notice.price_max_cpm_micros,
+            # The day of the bid, not of the notice: a repeat after midnight names the same day.
+            local_day(notice.minute * 60, campaign.time_zone),
+            entry,
+        )
+        outcome = _OUTCOME_OF[settlement]
+        if outcome is Outcome.DUPLICATE and self._clock() - notice.minute * 60 >= NOTICE_TAKEN_SECONDS_MAX:
+            # The ledger calls this a repeat; it may be money that somebody waits for.
+            outcome = Outcome.EXPIRED
+        if outcome in _REFUSED:
+            entry |= {"refused": outcome.value, "price_cpm_micros": str(int(price))}
+            await self._append(redis_keys.STREAM_REFUSED, entry)
+        elif outcome in _BOOKED:
+            SPEND.labels(campaign.id).inc(price / BILLION)
+        return count("bill", outcome)
+
+    async def _first_time(self, notice: Notice, what: Literal["shown", "won", "clicked"]) -> bool:
+        return await self._ledger.first_time(
+            notice.campaign_code, notice.owner, notice.minute, notice.sequence, what
+        )
+
+    async def _first_loss(self, notice: Notice) -> bool:
+        key = redis_keys.lost(notice.campaign_code, notice.owner, notice.minute)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.setbit(key, notice.sequence, 1)
+            pipe.expire(key, LOSS_MEMORY_SECONDS_MAX)
+            before, _ = await pipe.execute()
+        return not before
+
+    async def _first_conversion(self, notice: Notice) -> bool:
+        key = redis_keys.converted(notice.campaign_code, notice.owner, notice.minute, notice.sequence)
+        return bool(await self._client.set(key, b"", nx=True, ex=CONVERSION_MEMORY_SECONDS_MAX))
+
+    async def _append(self, stream: bytes, entry: dict[str, str]) -> None:
+        fields: dict[FieldT, EncodableT] = dict(entry.items())
+        await self._client.xadd(stream, fields, maxlen=STREAM_ENTRIES_MAX, approximate=True)
+
+
+def _entry(notice: Notice, directory: Directory) -> dict[str, str]:
+    return {
+        "bid": f"{notice.owner}-{notice.minute}-{notice.sequence}",
+        "campaign": directory.campaign(notice.campaign_code).id,
+        "line_item": directory.line_item_id(notice.line_item_code),
+        "exchange": directory.exchange_id(notice.exchange_code),
+        "format": notice.format,
+        "price_max_cpm_micros": str(notice.price_max_cpm_micros),
+    }
+
+
+def _min_to_win(text: str) -> dict[str, str]:
+    price = read_price(text)
+    return {} if isinstance(price, Unpriced) else {"min_to_win_cpm_micros": str(int(price))}
+
+
+def _loss_code(text: str) -> int | None:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LOSS_CODE_MAX))):
+        return None
+    return int(text)

@@ -1,0 +1,127 @@
+"""Every metric the engine's processes write, by name, with its labels and what bounds them.
+
+prometheus-client keeps the values in one memory-mapped file for each process when
+PROMETHEUS_MULTIPROC_DIR is set; the supervisor sets it before a child imports this module, and the
+admin process merges the files at scrape time (`bidder.admin.app`). Without the variable the values
+stay in the process, which is what a unit test wants.
+
+    BID_REQUESTS.labels("plain", "bid").inc(12)               # once for a batch, not for a request
+    BID_LATENCY.observe_counts(counts_per_bucket, seconds_in_all)
+
+An increment costs about a microsecond in multiprocess mode, and `labels` as much again, so the bid
+port counts a whole batch in plain integers and keeps the labelled children it uses.
+
+Label values are bounded: an exchange, a campaign, a format or a config part comes from the config
+(ids that are not in it are written UNKNOWN), a reason or an outcome from a fixed list in the code.
+What is known only to Redis (budgets, spend to the unit) is not here: the admin process reads the
+ledger when it is asked (`bidder.admin.collector`).
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import Counter, Gauge, Histogram
+
+UNKNOWN: Final = "unknown"
+"""The label of an exchange, campaign or other id that the config does not (or no longer) know."""
+
+LATENCY_BOUNDS_SECONDS: Final = (
+    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075),
+    *(0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25),
+)
+"""Upper bounds of BID_LATENCY's buckets; slower requests go into one more, unbounded bucket."""
+BATCH_BOUNDS_REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper bounds of BATCH_REQUESTS's buckets; the last is `config.limits.BATCH_REQUESTS_MAX`."""
+
+
+class BatchHistogram(Histogram):
+    """A histogram that takes a batch of observations already sorted into its buckets."""
+
+    # `observe` finds the bucket and takes two locks for each observation, which for a batch of 64
+    # requests is most of the time left to decide them. There is no public way to add to a bucket,
+    # so this method, and nothing else, uses the two private attributes that `Histogram._metric_init`
+    # makes: one value for each bucket (not cumulative) and one for the sum.
+    def observe_counts(self, counts: Sequence[int] | npt.NDArray[np.int64], total: float) -> None:
+        """Add `counts[i]` observations to bucket i, and the sum of them all in the metric's unit.
+
+        `counts` has one entry more than the bounds, the last for what exceeds them; ints or an
+        int64 array. Raises ValueError when the length is another.
+        """
+        if len(counts) != len(self._buckets):
+            raise ValueError(f"{len(counts)} counts for {len(self._buckets)} buckets")
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(int(count))
+        self._sum.inc(float(total))
+
+
+# The bid port.
+BID_REQUESTS = Counter(
+    "hustings_bid_requests",
+    "Bid requests answered, by exchange and outcome (bid, no_bid, invalid, ...).",
+    ["exchange", "outcome"],
+)
+BIDS = Counter("hustings_bids", "Bids made, by exchange and format.", ["exchange", "format"])
+NO_BIDS = Counter("hustings_no_bids", "Requests without a bid, by the reason that went furthest.", ["reason"])
+BID_LATENCY = BatchHistogram(
+    "hustings_bid_latency_seconds",
+    "From the last byte of a bid request to its answer being handed to the socket.",
+    buckets=LATENCY_BOUNDS_SECONDS,
+)
+BATCH_REQUESTS = BatchHistogram(
+    "hustings_batch_requests", "Requests decided together in one batch.", buckets=BATCH_BOUNDS_REQUESTS
+)
+LOOKUP_FAILURES = Counter(
+    "hustings_lookup_failures",
+    "User look-ups that gave nothing: timeout (too slow) or down (no connection).",
+    ["kind"],
+)
+LOOKUP_USERS = Counter("hustings_lookup_users", "Users looked up: known or unknown.", ["found"])
+LEASE_AVAILABLE = Gauge(
+    "hustings_lease_available",
+    "Leased budget that live workers can still bid with, in currency units.",
+    ["campaign"],
+    multiprocess_mode="livesum",
+)
+SYNC_SECONDS = Histogram(
+    "hustings_sync_seconds",
+    "How long a worker's exchange of leases with the ledger takes.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+SYNC_FAILURES = Counter("hustings_sync_failures", "Exchanges of leases with the ledger that failed.")
+
+# Every process.
+CONFIG_VERSION = Gauge(
+    "hustings_config_version",
+    "The config a live process works with, as a number (`config_number`): equal numbers, same config.",
+    ["part"],
+    multiprocess_mode="liveall",
+)
+
+# The events process.
+NOTICES = Counter(
+    "hustings_notices",
+    "Notices, pixels and clicks by kind (win, bill, loss, impression, click, conversion) and outcome.",
+    ["kind", "outcome"],
+)
+SPEND = Counter(
+    "hustings_spend",
+    "Money booked by this engine since it started, in currency units. For display: the ledger is exact.",
+    ["campaign"],
+)
+LOSS_REASONS = Counter(
+    "hustings_losses", "Lost auctions by the exchange's loss reason code; other: not a known code.", ["code"]
+)
+SYNCS = Counter(
+    "hustings_cookie_syncs",
+    "Cookie sync calls by outcome (redirected, pixel, no_consent, unknown_exchange).",
+    ["outcome"],
+)
+
+
+def config_number(version: str) -> int:
+    """Return 48 bits that stand for a bundle's version: a gauge holds a number, and exactly to 2**53."""
+    return int.from_bytes(blake2b(version.encode(), digest_size=6).digest(), "big")

@@ -1,0 +1,40 @@
+"""How kernels are compiled, and when what was compiled is out of date.
+
+    @kernel
+    def count(users, clauses): ...
+
+A kernel is compiled on its first call and kept on disk, so that only the first start of an
+installation waits for it. Numba notices when the file of a kernel changes, but not when one that it
+inlines from another file does, or a constant that was folded in: the old code would go on running.
+So the folder that holds the compiled code is named by the state of every source file a kernel could
+draw on. Where that folder can't be written, Numba keeps its code in the user's cache folder.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SOURCES = ("config", "pacing", "segments", "bidder/decision")
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _state_of_sources() -> str:
+    state = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
+    for folder in _SOURCES:
+        for path in sorted((_ROOT / folder).glob("*.py")):
+            stat = path.stat()
+            state.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns};".encode())
+    return state.hexdigest()
+
+
+numba.config.CACHE_DIR = str(_ROOT / "config" / "__pycache__" / f"kernels-{_state_of_sources()}")
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile a function of arrays and scalars; `kernel(f).py_func` is `f` itself."""
+    return cast(_Function, numba.njit(cache=True, nogil=True)(function))

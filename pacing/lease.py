@@ -1,0 +1,323 @@
+"""A worker's books of leased money: what it holds, what it has promised, what it may still promise.
+
+The ledger in Redis (`pacing.ledger`) leases money to a worker. The decision kernel bids from this
+book without asking anybody, in place:
+
+    if available[c] >= price:
+        available[c] -= price
+        reserved[c, expiry_s % RESERVATION_SLOTS] += price
+
+`expiry_s` is the whole second of the decision plus the exchange's notice timeout: after that
+second has passed, a notice is late. About once a second `pacing.lease_sync` settles the book with
+the ledger: it asks for more, gives back what is idle, and drops reservations that have expired.
+
+Why a reservation leaves only in a sync that began after it expired
+--------------------------------------------------------------------
+A won bid is charged by another process, straight in Redis: lease -= price. The worker learns of it
+when it next reads its lease, called `outstanding` here. Its rule for what is free is
+
+    available = outstanding as last read - everything in the ring
+
+The rule is safe when every charge missing from `outstanding` is still in the ring. Say a worker
+holds 10 and bids 6, to expire at second 100:
+
+    time    what happens                                      ledger   outstanding   ring
+    99.5    a sync begins                                       10         10          6
+    99.6    Redis answers: the lease is 10                      10         10          6
+    99.9    the win is charged 6                                 4         10          6
+    101.1   the answer, held up on its way, reaches the worker   4         10          ?
+
+Dropping what has expired by now (101.1) would leave 10 available against a lease of 4, and the
+worker could promise 6 that nobody holds. Second 100 had not passed when the sync began, so the
+reservation stays: 10 - 6 = 4 available, which is right. The next sync begins at 102.1, reads 4,
+drops the reservation: 4 - 0 = 4, right again.
+
+The price of the rule: from the time a charge is read until its reservation expires, both count,
+and `available` can even be negative. The error is always to the safe side.
+
+Rejected: crediting a fall of `outstanding` against the ring. It frees money sooner, but a late
+notice (one whose reservation is gone) also makes `outstanding` fall, and would be credited against
+reservations that are still open. Rejected as well: one object for each bid. At 10,000 bids a second and
+a timeout of 10 seconds that is 100,000 live objects; the ring is 8 kB a campaign whatever the rate.
+
+The ring has room because a row's live seconds span less than a turn: a bid expires at most
+NOTICE_TIMEOUT_SECONDS_MAX ahead, and none is made SYNC_STALE_SECONDS_MAX after the last sync began.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from config.limits import RESERVATION_SLOTS, SYNC_STALE_SECONDS_MAX
+from config.money import MONEY_MAX
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+MULTIPLIER_ONE_Q16 = 1 << 16
+AHEAD_SECONDS = 2
+"""A worker means to hold this much of its recent rate of reserving."""
+AHEAD_BIDS = 50
+"""... and at least this many bids at the highest price, so that a first burst finds money at hand."""
+STARVED_FACTOR = 2
+"""A lease that ran out hides how fast it would have gone: assume this many times what was seen."""
+SURPLUS_TARGETS = 3
+"""Above this many times its target, a worker gives back what is over one."""
+RATE_SECONDS = 5.0
+"""Time constant of the moving average of the rate of reserving."""
+BACKOFF_SECONDS_MAX = 8
+"""A campaign that was refused waits 1, 2, 4, then this many seconds before it asks again."""
+
+
+class SyncStart(NamedTuple):
+    """What a sync may forget, fixed when it began."""
+
+    now_s: float
+    through_s: int
+    """Every second up to this one had passed."""
+    expired: Int64s
+    """int64[C]: reserved in the seconds that this sync will clear."""
+
+
+class LeaseBook:
+    """The book of one worker. All arrays have one row for each of `codes`.
+
+    available            int64[C]         what the kernel may still reserve; negative is nothing
+    reserved             int64[C, RESERVATION_SLOTS]  sums of live reservations by second of expiry
+    multiplier_q16       int64[C]         the pacing multiplier, 65536 = 1.0; written by the plan's reader
+    bid_max_cpm_micros   int64[C]         the campaign's highest possible price
+    outstanding          int64[C]         the lease as the ledger last told it
+    returned             int64[C]         all this worker has ever given back: a total, so that sending
+                                          it twice, or late, changes nothing
+    confirmed            int64[C]         the part of `returned` the ledger is known to have taken
+    paused, retired      bool[C]          paused in the ledger; no longer in the config
+
+    Retired campaigns follow the ones of the config, so row numbers of the config stay right. They
+    live until their last reservation has expired and their lease is back.
+    """
+
+    def __init__(
+        self,
+        campaign_codes: Sequence[int],
+        bid_max_cpm_micros: Sequence[int] | Int64s,
+        ahead_bids: int = AHEAD_BIDS,
+    ) -> None:
+        """Open an empty book: nothing is available before the first finished sync."""
+        rows = len(campaign_codes)
+        assert len(set(campaign_codes)) == rows, "a campaign has one row"
+        assert len(bid_max_cpm_micros) == rows, "one highest price for each campaign"
+        self.codes = tuple(campaign_codes)
+        self.available: Int64s = np.zeros(rows, np.int64)
+        self.reserved: Int64s = np.zeros((rows, RESERVATION_SLOTS), np.int64)
+        self.multiplier_q16: Int64s = np.full(rows, MULTIPLIER_ONE_Q16, np.int64)
+        self.bid_max_cpm_micros: Int64s = np.array(bid_max_cpm_micros, np.int64).reshape(rows)
+        self.outstanding: Int64s = np.zeros(rows, np.int64)
+        self.returned: Int64s = np.zeros(rows, np.int64)
+        self.confirmed: Int64s = np.zeros(rows, np.int64)
+        self.paused: Bools = np.zeros(rows, np.bool_)
+        self.retired: Bools = np.zeros(rows, np.bool_)
+        self._ahead_bids = ahead_bids
+        # Unreserved money kept out of the kernel's sight. Always:
+        # outstanding == available + withheld + reserved.sum(axis=1).
+        self._withheld: Int64s = np.zeros(rows, np.int64)
+        self._cleared_s = -1
+        self._synced_s = float("-inf")
+        # The rate of reserving, per second: between two syncs, and its moving average.
+        self._begun_s = float("-inf")
+        self._last_rate = np.zeros(rows)
+        self._mean_rate = np.zeros(rows)
+        self._available_mark = self.available.copy()
+        self._newly_reserved: Int64s = np.zeros(rows, np.int64)
+        self._refusals: Int64s = np.zeros(rows, np.int64)
+        self._ask_from_s = np.full(rows, float("-inf"))
+
+    # -- the sync, in order ------------------------------------------------------------------
+
+    def begin_sync(self, now_s: float) -> SyncStart:
+        """Fix what this sync may forget, and measure the rate; one sync at a time."""
+        through_s = int(now_s) - 1
+        self._measure_rate(now_s)
+        return SyncStart(now_s, through_s, self.reserved[:, self._slots_through(through_s)].sum(axis=1))
+
+    def surplus(self) -> Int64s:
+        """Return how much of each lease (int64[C]) the worker has no use for.
+
+        That is all that is not reserved of a paused or retired campaign; what is above the target
+        where it is far above; and a remainder too small for a bid that nobody adds to: two
+        workers' remainders may make a bid together.
+        """
+        unreserved, target = self.unreserved(), self._target()
+        far_above = unreserved > SURPLUS_TARGETS * target
+        useless = (self._refusals > 0) & (unreserved < self.bid_max_cpm_micros) & (self._last_rate == 0)
+        all_of_it = self.paused | self.retired | useless
+        return np.where(all_of_it, unreserved, np.where(far_above, unreserved - target, 0))
+
+    def unreserved(self) -> Int64s:
+        """Return what is leased and not promised (int64[C], never negative), withheld or not."""
+        amounts: Int64s = np.maximum(self.available + self._withheld, 0)
+        return amounts
+
+    def give_back(self, amounts: Int64s) -> None:
+        """Take amounts (int64[C], at most `unreserved()`) out of the book, before the ledger hears of it.
+
+        From here on the money is not the worker's, whether or not the message arrives; `returned`
+        ahead of `confirmed` says that it has to be sent, again if need be.
+        """
+        from_withheld = np.minimum(amounts, self._withheld)
+        self._withheld -= from_withheld
+        self.outstanding -= amounts
+        self.returned += amounts
+        self._set_available(self.available - (amounts - from_withheld))
+
+    def wanted(self, now_s: float) -> Int64s:
+        """Return how much more lease to ask for (int64[C]).
+
+        Enough to have the target available, where less than three quarters of it is left: a small
+        gap is not worth a question. A campaign that was refused is silent until its wait is over.
+        """
+        target = self._target()
+        unreserved = self.available + self._withheld
+        asks = (unreserved < target - target // 4) & ~self.retired & (now_s >= self._ask_from_s)
+        return np.where(asks, np.minimum(target - unreserved, MONEY_MAX), 0)
+
+    def finish_sync(
+        self,
+        start: SyncStart,
+        outstanding: Int64s,
+        paused: Bools | None = None,
+        asked: Int64s | None = None,
+        granted: Int64s | None = None,
+    ) -> None:
+        """Take in the leases (int64[C]) as read after `start`; forget what had expired by then.
+
+        A row that was not read repeats `self.outstanding`; that is only right where
+        `start.expired` is 0. `paused` (bool[C]) is the ledger's word, else unchanged. `asked` and
+        `granted` (int64[C], 0 where nothing was asked) are what became of the wishes.
+        """
+        still_reserved = self.outstanding - self._withheld - self.available - start.expired
+        self.reserved[:, self._slots_through(start.through_s)] = 0
+        self._cleared_s = max(self._cleared_s, start.through_s)
+        self._synced_s = start.now_s
+        if paused is not None:
+            self.paused = paused.copy()
+        if asked is not None and granted is not None:
+            self._back_off(start.now_s, asked, granted)
+        self.outstanding = outstanding.copy()
+        unreserved = outstanding - still_reserved
+        self._withheld = np.where(self.paused | self.retired, np.maximum(unreserved, 0), 0)
+        self._set_available(unreserved - self._withheld)
+
+    # -- the rest of a worker's life ---------------------------------------------------------
+
+    def stale(self, now_s: float) -> bool:
+        """Say whether the last finished sync began too long ago to go on bidding.
+
+        Ask before each batch, and `close_all` if so: the ledger takes a silent worker's money back.
+        """
+        return now_s - self._synced_s > SYNC_STALE_SECONDS_MAX
+
+    def close_all(self) -> None:
+        """Leave the kernel nothing to reserve. The next finished sync opens the book again."""
+        open_amounts = np.maximum(self.available, 0)
+        self._withheld += open_amounts
+        self._set_available(self.available - open_amounts)
+
+    def carry_over(
+        self, campaign_codes: Sequence[int], bid_max_cpm_micros: Sequence[int] | Int64s
+    ) -> "LeaseBook":
+        """Return the book for a new config: rows move by code, new campaigns start empty.
+
+        Campaigns that are gone are retired. Swap the books without an await in between: what the
+        kernel reserves in this one afterwards is lost, and so is a sync that is under way in it.
+        """
+        new_codes = set(campaign_codes)
+        in_use = (self.outstanding != 0) | (self.available + self._withheld != 0)
+        in_use |= self.returned != self.confirmed
+        gone = [row for row, code in enumerate(self.codes) if code not in new_codes and in_use[row]]
+        codes = (*campaign_codes, *(self.codes[row] for row in gone))
+        bid_max = [*(int(price) for price in bid_max_cpm_micros), *(0 for _ in gone)]
+        book = LeaseBook(codes, bid_max, self._ahead_bids)
+        row_of = {code: row for row, code in enumerate(self.codes)}
+        moves = [(to, row_of[code]) for to, code in enumerate(codes) if code in row_of]
+        to = np.array([move[0] for move in moves], np.intp)
+        origin = np.array([move[1] for move in moves], np.intp)
+        for name in _CARRIED:
+            getattr(book, name)[to] = getattr(self, name)[origin]
+        book._cleared_s, book._synced_s, book._begun_s = self._cleared_s, self._synced_s, self._begun_s
+        book.retired[len(campaign_codes) :] = True
+        hidden = np.where(book.retired, np.maximum(book.available, 0), 0)
+        book._withheld += hidden
+        book._set_available(book.available - hidden)
+        return book
+
+    def check(self) -> None:
+        """Raise AssertionError with the numbers of the first campaign whose sides disagree."""
+        held = self.available + self._withheld + self.reserved.sum(axis=1)
+        for row in np.flatnonzero((held != self.outstanding) | (self._withheld < 0)):
+            raise AssertionError(
+                f"campaign {self.codes[row]:08x}: lease {self.outstanding[row]}, but "
+                f"available {self.available[row]} + withheld {self._withheld[row]} "
+                f"+ reserved {self.reserved[row].sum()}"
+            )
+
+    # -- the arithmetic ----------------------------------------------------------------------
+
+    def _slots_through(self, through_s: int) -> npt.NDArray[np.intp]:
+        if self._cleared_s < 0:
+            # Nothing is reserved before the first finished sync.
+            return np.empty(0, np.intp)
+        first_s = max(self._cleared_s + 1, through_s + 1 - RESERVATION_SLOTS)
+        return np.arange(first_s, through_s + 1, dtype=np.intp) % RESERVATION_SLOTS
+
+    def _target(self) -> Int64s:
+        """Return what each campaign means to have available (int64[C])."""
+        starved = self.available + self._withheld < self.bid_max_cpm_micros
+        last_rate = np.where(starved, STARVED_FACTOR * self._last_rate, self._last_rate)
+        ahead = np.minimum(AHEAD_SECONDS * np.maximum(last_rate, self._mean_rate), float(MONEY_MAX))
+        target: Int64s = np.maximum(ahead.astype(np.int64), self._ahead_bids * self.bid_max_cpm_micros)
+        return target
+
+    def _measure_rate(self, now_s: float) -> None:
+        elapsed_s = now_s - self._begun_s
+        if elapsed_s <= 0:
+            return
+        self._set_available(self.available)
+        self._last_rate = self._newly_reserved / elapsed_s
+        self._mean_rate += (self._last_rate - self._mean_rate) * -np.expm1(-elapsed_s / RATE_SECONDS)
+        self._newly_reserved[:] = 0
+        self._begun_s = now_s
+
+    def _back_off(self, now_s: float, asked: Int64s, granted: Int64s) -> None:
+        # Less than one bid is a refusal too, else the last crumbs would be asked for every second.
+        refused = granted < np.minimum(asked, self.bid_max_cpm_micros)
+        served = (asked > 0) & ~refused
+        self._refusals = np.where(served, 0, self._refusals + refused)
+        wait_s = np.minimum(2.0 ** np.clip(self._refusals - 1, 0, 10), BACKOFF_SECONDS_MAX)
+        self._ask_from_s = np.where(refused, now_s + wait_s, self._ask_from_s)
+
+    def _set_available(self, available: Int64s) -> None:
+        """Write `available` in place (the kernel holds it), counting what it reserved meanwhile."""
+        self._newly_reserved += self._available_mark - self.available
+        self.available[:] = available
+        self._available_mark[:] = available
+
+
+_CARRIED = (
+    "available",
+    "reserved",
+    "multiplier_q16",
+    "outstanding",
+    "returned",
+    "confirmed",
+    "paused",
+    "_withheld",
+    "_last_rate",
+    "_mean_rate",
+    "_available_mark",
+    "_newly_reserved",
+    "_refusals",
+    "_ask_from_s",
+)
+"""The arrays a campaign takes along into the next book."""

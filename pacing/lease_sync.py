@@ -1,0 +1,95 @@
+"""The exchange between a worker's book and the ledger, about once a second.
+
+    sync = LeaseSync(ledger, await ledger.new_owner())
+    await sync.sync(book, now_s, days)      # again and again; never two at once
+    await sync.close(book)                  # on draining
+
+One round trip carries the worker's heartbeat and one message for each campaign that needs one:
+
+    surplus, or a return the ledger has not confirmed    give it back
+    available is low                                     ask for more
+    reservations have expired                            read the lease, so that they can be dropped
+    none of these, but money is leased                   read it every IDLE_READ_ROUNDS rounds
+
+Every reply tells the lease, so each message is also a reading. The last line finds what happens
+without the worker's doing: a late bill, or a pause. Other campaigns cost nothing.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pacing.lease import LeaseBook
+from pacing.ledger import EXCHANGE_SECONDS_MAX, Ask, Ledger, Return
+
+IDLE_READ_ROUNDS = 8
+ASKS_PER_ROUND_MAX = 2_000
+"""A worker that opens thousands of campaigns takes some rounds, and does not stall its bids meanwhile."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - a state of the worker, not a fault of its code
+    """The ledger struck this worker off. Its leases are gone: start over with a new owner and book."""
+
+
+class LeaseSync:
+    """Keeps the books of one worker, under its owner number."""
+
+    def __init__(self, ledger: Ledger, owner: int) -> None:
+        self.owner = owner
+        self._ledger = ledger
+        self._workers = 1
+        self._round = 0
+
+    async def sync(self, book: LeaseBook, now_s: float, days: Mapping[int, int]) -> None:
+        """Settle the book with the ledger; `days` is each campaign's local day, by code.
+
+        Raises redis.RedisError, and the worker spends what it holds until `book.stale`; what it was
+        giving back stays out of its hands. Raises LeaseLost, with the book closed.
+        """
+        if book.stale(now_s + EXCHANGE_SECONDS_MAX):
+            # It would become so while this exchange waits for its answer.
+            book.close_all()
+        start = book.begin_sync(now_s)
+        book.give_back(book.surplus())
+        returning = book.returned != book.confirmed
+        wanted = np.where(returning, 0, book.wanted(now_s))
+        # Nobody else turns up in the middle: what is sent is what is confirmed below.
+        returned = book.returned.copy()
+        self._round += 1
+        asking = np.flatnonzero(wanted)
+        wanted[np.roll(asking, -self._round * ASKS_PER_ROUND_MAX)[ASKS_PER_ROUND_MAX:]] = 0
+        idle_turn = (np.arange(len(book.codes)) + self._round) % IDLE_READ_ROUNDS == 0
+        reading = (start.expired > 0) | (idle_turn & (book.outstanding > 0))
+        rows = np.flatnonzero(returning | (wanted > 0) | reading).tolist()
+        messages = [
+            Ask(book.codes[row], int(wanted[row]), days[book.codes[row]], int(book.bid_max_cpm_micros[row]))
+            if wanted[row] > 0
+            else Return(book.codes[row], int(returned[row]))
+            for row in rows
+        ]
+        alive, leases = await self._ledger.exchange(self.owner, messages, self._workers)
+        if not alive:
+            book.close_all()
+            raise LeaseLost(
+                f"worker {self.owner} was silent for too long; its leases went back to the ledger"
+            )
+        self._workers = alive
+        outstanding, paused = book.outstanding.copy(), book.paused.copy()
+        granted = np.zeros(len(book.codes), np.int64)
+        for row, lease in zip(rows, leases, strict=True):
+            outstanding[row], paused[row], granted[row] = lease.outstanding, lease.paused, lease.granted
+        book.confirmed = returned
+        book.finish_sync(start, outstanding, paused, wanted, granted)
+
+    async def close(self, book: LeaseBook) -> None:
+        """Close the book and give back what is not reserved; raises redis.RedisError.
+
+        What is reserved may still be billed. The ledger keeps it for this worker, and takes it back
+        once the worker has been silent for long enough (`Ledger.reap`).
+        """
+        book.close_all()
+        book.give_back(book.unreserved())
+        rows = np.flatnonzero(book.returned != book.confirmed).tolist()
+        messages = [Return(book.codes[row], int(book.returned[row])) for row in rows]
+        await self._ledger.exchange(self.owner, messages, self._workers)
+        book.confirmed = book.returned.copy()

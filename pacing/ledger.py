@@ -1,0 +1,385 @@
+"""The ledger: what each campaign may spend, has spent, and has leased to workers. It lives in Redis.
+
+Money is counted in billionths of the currency (`config.money`). For every campaign, always:
+
+    spent + the sum of its leases + free == total
+
+`free` is not stored: it is what the other three leave. Each operation is one Lua script
+(`pacing/lua/`), so it happens whole or not at all:
+
+    register     opens an account, or changes its budgets        free changes
+    grant        free -> a worker's lease                        within daily and ceiling too
+    settle       a worker's lease -> spent, once for each bid    beyond the lease: from free, and `late`
+    release      a worker's lease -> free
+    reap         the leases of vanished workers -> free
+
+`spent` comes from bills only, and free may become negative by late bills and by cutting a budget
+below what is spent; nothing is granted then. A day is a number, local days since 1970
+(`config.calendar.local_day`): callers know the campaign's time zone. `leased` money counts against
+the day it is granted and every day until it is settled or released.
+
+A worker is an owner: a number never used twice. A worker that the ledger struck off, because it
+was silent for too long, must take a new one; its old leases have gone back to free.
+
+Every method raises redis.RedisError when Redis does not answer. Repeating `settle` after that is
+safe. So is everything else but `grant`, where the worker then holds more than it knows, and
+learns so from its next reply.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Literal, cast
+
+import msgspec
+import redis.asyncio
+
+from config import redis_keys
+from config.limits import (
+    BIDS_PER_MINUTE_MAX,
+    NOTICE_TAKEN_SECONDS_MAX,
+    SEEN_SECONDS,
+    STREAM_ENTRIES_MAX,
+    SYNC_STALE_SECONDS_MAX,
+    WORKER_HEARTBEAT_SECONDS_MAX,
+)
+from config.money import CPM_MICROS_MAX, MONEY_MAX
+from pacing.scripts import Call, Script, run_all
+
+BITS_PER_BID = 4
+_BILLED_BIT = 0
+_BIT_OF = {"shown": 1, "won": 2, "clicked": 3}
+
+REAP_GRACE_SECONDS = 2
+"""Of a worker's last reservations: the second they expire in, and one for a notice being handled."""
+EXCHANGE_SECONDS_MAX = WORKER_HEARTBEAT_SECONDS_MAX
+WORKERS_MAX = 100_000
+
+_ACCOUNT = Script("account")
+_FIRST_TIME = Script("first_time")
+_GRANT = Script("grant", "limbs", "day")
+_HEARTBEAT = Script("heartbeat")
+_REGISTER = Script("register")
+_RELEASE = Script("release", "limbs")
+_SET_FIELDS = Script("set_fields")
+_SETTLE = Script("settle", "limbs", "day")
+_STRIKE_OFF = Script("strike_off")
+
+
+class LedgerError(Exception):
+    """An account can't be what the config asks for; the message says why and how to mend it."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A worker's lease of one campaign after an operation; billionths."""
+
+    outstanding: int
+    granted: int
+    paused: bool
+
+
+class Settlement(Enum):
+    """What became of a bill; the values are the replies of `settle.lua`."""
+
+    SETTLED = 0
+    LATE = 1
+    """Charged, but its worker's lease no longer covered all of it."""
+    DUPLICATE = 2
+    """Booked before, or so long after the bid that nobody remembers whether it was. Not booked."""
+    OVERPRICED = 3
+    """More than the bid. Not booked."""
+    UNKNOWN_CAMPAIGN = 4
+    """There is no such account. Not booked."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A worker's wish for money of one campaign."""
+
+    code: int
+    want: int
+    day: int
+    bid_max: int
+
+
+class Return(msgspec.Struct, frozen=True):
+    """All that a worker has ever given back of one campaign. Unchanged, it only reads the lease."""
+
+    code: int
+    returned: int
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign's account at one moment; amounts in billionths."""
+
+    code: int
+    campaign_id: str
+    time_zone: str
+    total: int
+    daily: int | None
+    spent: int
+    day: int
+    """The local day that `spent_day` counts; `spent_on` answers for any day."""
+    spent_day: int
+    leased: int
+    late: int
+    """The part of `spent` that was in no lease when it was billed."""
+    paused: bool
+    ceiling: int | None
+    ceiling_day: int | None
+    leases: dict[int, int]
+    """Owner -> outstanding."""
+
+    @property
+    def free(self) -> int:
+        return self.total - self.spent - self.leased
+
+    def spent_on(self, day: int) -> int:
+        """Return what was spent on the day under way; nothing yet on a later one."""
+        return self.spent_day if day <= self.day else 0
+
+    def check(self) -> None:
+        """Raise AssertionError, with the numbers, when the sides of the account disagree."""
+        agrees = (
+            self.leased == sum(self.leases.values())
+            and all(amount > 0 for amount in self.leases.values())
+            and 0 <= self.spent_day <= self.spent
+            and 0 <= self.late <= self.spent
+            and self.spent + sum(self.leases.values()) + self.free == self.total
+        )
+        if not agrees:
+            raise AssertionError(
+                f"the account of {self.campaign_id} does not add up: total {self.total}, spent {self.spent} "
+                f"(today {self.spent_day}, late {self.late}), leased {self.leased}, leases {self.leases}"
+            )
+
+
+class Ledger:
+    """All accounts, through one client."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    # -- accounts ----------------------------------------------------------------------------
+
+    async def register(
+        self, code: int, campaign_id: str, total: int, daily: int | None, time_zone: str
+    ) -> None:
+        """Open a campaign's account, or give it these budgets; again and again does no harm.
+
+        Raises LedgerError when the code's account belongs to a campaign of another id.
+        """
+        _must_be_money(total=total, daily=daily or 0)
+        arguments = (campaign_id, total, "" if daily is None else daily, time_zone)
+        reply: bytes = await _REGISTER.run(self._client, [redis_keys.ledger(code)], arguments)
+        if reply != campaign_id.encode():
+            raise LedgerError(
+                f"campaign {campaign_id!r} has the same code, {code:08x}, as {reply.decode()!r}, which has "
+                "an account in this Redis; give the campaign another id"
+            )
+
+    async def account(self, code: int) -> Account | None:
+        """Return one account, or None when there is none."""
+        return (await self.accounts([code])).get(code)
+
+    async def accounts(self, codes: Sequence[int]) -> dict[int, Account]:
+        """Return the accounts that exist, by code, each as it stood at one moment."""
+        calls = [Call(_ACCOUNT, [redis_keys.ledger(code), redis_keys.leases(code)], ()) for code in codes]
+        replies = await run_all(self._client, calls)
+        return {
+            code: _account(code, _pairs(fields), _pairs(leases))
+            for code, (fields, leases) in zip(codes, replies, strict=True)
+            if fields
+        }
+
+    async def pause(self, code: int) -> bool:
+        """Grant nothing until `resume`; workers return what they have not promised. False: no account."""
+        return await self._set_fields(code, "paused", "1")
+
+    async def resume(self, code: int) -> bool:
+        """Undo `pause`. False: no account."""
+        return await self._set_fields(code, "paused", "0")
+
+    async def set_ceiling(self, code: int, day: int, amount: int | None) -> bool:
+        """Hold what is spent on `day` and leased within `amount`; None removes the ceiling.
+
+        On any other day the ceiling is 0, so that a plan nobody renews stops the campaign. False: no
+        account.
+        """
+        if amount is None:
+            return await self._set_fields(code, "ceiling", "", "ceiling_day", "")
+        _must_be_money(ceiling=amount)
+        return await self._set_fields(code, "ceiling", amount, "ceiling_day", day)
+
+    # -- workers -----------------------------------------------------------------------------
+
+    async def new_owner(self) -> int:
+        """Return the number of a new worker, which is alive from now on."""
+        owner = int(await self._client.incr(redis_keys.OWNER_COUNTER))
+        await _HEARTBEAT.run(self._client, [redis_keys.WORKERS], (owner, "join"))
+        return owner
+
+    async def grant(self, code: int, owner: int, want: int, day: int, bid_max: int, workers: int) -> Lease:
+        """Lease a worker up to `want`: see `grant.lua` for how much. No account grants nothing.
+
+        `bid_max` is the campaign's highest price, `workers` how many share it.
+        """
+        call = _grant_call(owner, Ask(code, want, day, bid_max), workers)
+        return _lease(await call.script.run(self._client, call.keys, call.arguments))
+
+    async def release(self, code: int, owner: int, returned: int) -> Lease:
+        """Take back what a worker returns, given as all it has ever returned of this campaign.
+
+        A total, so that a message that is repeated, or overtaken by a later one, takes nothing.
+        """
+        call = _release_call(owner, code, returned)
+        return _lease(await call.script.run(self._client, call.keys, call.arguments))
+
+    async def exchange(
+        self, owner: int, messages: Sequence[Ask | Return], workers: int
+    ) -> tuple[int, list[Lease]]:
+        """Send a worker's heartbeat and its messages in one round trip.
+
+        Returns how many workers are alive, 0 when this owner is not one of them, and the lease after
+        each message. Raises redis.TimeoutError after EXCHANGE_SECONDS_MAX, the client's retries included.
+        """
+        calls = [Call(_HEARTBEAT, [redis_keys.WORKERS], (owner, "beat"))]
+        for message in messages:
+            if isinstance(message, Ask):
+                calls.append(_grant_call(owner, message, workers))
+            else:
+                calls.append(_release_call(owner, message.code, message.returned))
+        try:
+            async with asyncio.timeout(EXCHANGE_SECONDS_MAX):
+                alive, *replies = await run_all(self._client, calls)
+        except TimeoutError:
+            raise redis.TimeoutError(f"no answer from the ledger in {EXCHANGE_SECONDS_MAX} s") from None
+        return int(alive), [_lease(reply) for reply in replies]
+
+    async def reap(self, codes: Sequence[int], notice_timeout_s: int) -> int:
+        """Return the leases of vanished workers to free; return how much that was, in billionths.
+
+        A worker that lost its Redis goes on bidding for up to SYNC_STALE_SECONDS_MAX, and its last bids
+        may be billed until the longest notice timeout of all exchanges, `notice_timeout_s`, is over.
+        Silent for longer than both, it is struck off. Whoever is not on the list of workers owns
+        nothing, so a reaper that dies half-way, or a lease granted to a worker just struck off, is made
+        good by the next reaping.
+        """
+        silence_s = SYNC_STALE_SECONDS_MAX + notice_timeout_s + REAP_GRACE_SECONDS
+        await _STRIKE_OFF.run(self._client, [redis_keys.WORKERS], (silence_s,))
+        async with self._client.pipeline(transaction=False) as pipe:
+            for code in codes:
+                pipe.hgetall(redis_keys.leases(code))
+                pipe.hkeys(redis_keys.returns(code))
+            replies = await pipe.execute()
+        # Read last: an owner is on the list before it can hold a lease.
+        workers = await self._client.zrange(redis_keys.WORKERS, 0, -1)
+        alive = {int(owner) for owner in cast(list[bytes], workers)}
+        calls, reaped = [], 0
+        for code, leases, returners in zip(codes, replies[::2], replies[1::2], strict=True):
+            for owner in {int(field) for field in (*leases, *returners)} - alive:
+                calls.append(_release_call(owner, code, "all"))
+                reaped += int(leases.get(b"%d" % owner, 0))
+        await run_all(self._client, calls)
+        return reaped
+
+    # -- notices -----------------------------------------------------------------------------
+
+    async def settle(
+        self,
+        code: int,
+        owner: int,
+        minute: int,
+        sequence: int,
+        price: int,
+        price_max: int,
+        day: int,
+        entry: Mapping[str, str],
+    ) -> Settlement:
+        """Charge a bill once, whatever happens to the notice on its way.
+
+        The bid is named by its owner, minute and sequence, as in its token. `entry` goes to the stream
+        of bills together with `price_cpm_micros`. By the server's clock, a bid older than
+        NOTICE_TAKEN_SECONDS_MAX is a DUPLICATE: the bits that would tell are gone, or going.
+        """
+        if not 0 <= price <= CPM_MICROS_MAX or not 0 <= price_max <= CPM_MICROS_MAX:
+            raise ValueError(f"price {price} and its bound {price_max} must be from 0 to {CPM_MICROS_MAX}")
+        keys = [
+            redis_keys.ledger(code),
+            redis_keys.leases(code),
+            redis_keys.seen(code, owner, minute),
+            redis_keys.bills(code),
+        ]
+        arguments: list[str | int] = [owner, _bit(sequence, _BILLED_BIT), price, price_max, day]
+        arguments += [minute, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS, STREAM_ENTRIES_MAX]
+        for field, value in {**entry, "price_cpm_micros": str(int(price))}.items():
+            arguments += [field, value]
+        return Settlement(await _SETTLE.run(self._client, keys, arguments))
+
+    async def first_time(
+        self, code: int, owner: int, minute: int, sequence: int, what: Literal["shown", "won", "clicked"]
+    ) -> bool:
+        """Say whether this notice of a bid comes for the first time, and remember it.
+
+        A notice for a bid older than NOTICE_TAKEN_SECONDS_MAX never does.
+        """
+        arguments = (_bit(sequence, _BIT_OF[what]), minute, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS)
+        keys = [redis_keys.seen(code, owner, minute)]
+        return bool(await _FIRST_TIME.run(self._client, keys, arguments))
+
+    async def _set_fields(self, code: int, *fields_and_values: str | int) -> bool:
+        return bool(await _SET_FIELDS.run(self._client, [redis_keys.ledger(code)], fields_and_values))
+
+
+def _must_be_money(**amounts: int) -> None:
+    for name, amount in amounts.items():
+        if not 0 <= amount <= MONEY_MAX:
+            raise ValueError(f"{name} {amount} must be from 0 to {MONEY_MAX}")
+
+
+def _bit(sequence: int, bit: int) -> int:
+    if not 0 <= sequence < BIDS_PER_MINUTE_MAX:
+        raise ValueError(f"sequence {sequence} must be below {BIDS_PER_MINUTE_MAX}")
+    return BITS_PER_BID * sequence + bit
+
+
+def _grant_call(owner: int, ask: Ask, workers: int) -> Call:
+    _must_be_money(want=ask.want, bid_max=ask.bid_max)
+    workers = min(max(workers, 1), WORKERS_MAX)
+    keys = [redis_keys.ledger(ask.code), redis_keys.leases(ask.code)]
+    return Call(_GRANT, keys, (owner, int(ask.want), ask.day, int(ask.bid_max), workers))
+
+
+def _release_call(owner: int, code: int, returned: int | Literal["all"]) -> Call:
+    keys = [redis_keys.ledger(code), redis_keys.leases(code), redis_keys.returns(code)]
+    return Call(_RELEASE, keys, (owner, returned))
+
+
+def _lease(reply: tuple[bytes, bytes, int]) -> Lease:
+    outstanding, granted, paused = reply
+    return Lease(int(outstanding), int(granted), bool(paused))
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _account(code: int, fields: Mapping[bytes, bytes], leases: Mapping[bytes, bytes]) -> Account:
+    def amount(field: bytes) -> int | None:
+        return int(fields[field]) if field in fields else None
+
+    return Account(
+        code=code,
+        campaign_id=fields[b"id"].decode(),
+        time_zone=fields[b"time_zone"].decode(),
+        total=int(fields[b"total"]),
+        daily=amount(b"daily"),
+        spent=int(fields[b"spent"]),
+        day=int(fields[b"day"]),
+        spent_day=int(fields[b"spent_day"]),
+        leased=int(fields[b"leased"]),
+        late=int(fields[b"late"]),
+        paused=fields[b"paused"] == b"1",
+        ceiling=amount(b"ceiling"),
+        ceiling_day=amount(b"ceiling_day"),
+        leases={int(owner): int(outstanding) for owner, outstanding in leases.items()},
+    )

@@ -1,0 +1,11 @@
+-- Notes that a worker is alive, by the server's clock.
+--
+-- KEYS  1 the workers: sorted set, owner -> seconds
+-- ARGV  1 owner  2 "join" for a new owner, else "beat"
+-- reply how many workers are alive, or 0 when this one is no longer among them
+--
+-- Invariant: an owner that was struck off never comes back; its leases are not its any more.
+
+if ARGV[2] == 'beat' and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+return redis.call('ZCARD', KEYS[1])

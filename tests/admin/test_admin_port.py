@@ -1,0 +1,294 @@
+"""The admin port over real HTTP, a real Redis, and metric files written by real processes."""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import redis.asyncio
+from prometheus_client.multiprocess import mark_process_dead
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from bidder.admin import readiness
+from config import bundle_store, redis_keys
+from config.calendar import local_day
+from config.embedded_server import EmbeddedServer
+from config.limits import WORKER_HEARTBEAT_SECONDS_MAX
+from config.money import BILLION
+from config.schema import code_of
+from pacing import plan
+from pacing.plan import CampaignPlan, Plan
+from tests.admin.conftest import AdminPort, admin_port, run_worker
+from tests.events.factories import BID_MINUTE, CAMPAIGN, OWNER, bundle
+
+CODE = code_of(CAMPAIGN)
+SPENT = 2_500_000_001
+LABELS = frozenset({("campaign", CAMPAIGN), ("advertiser", "shop")})
+FIRST_WORKER = """
+BID_REQUESTS.labels("plain", "bid").inc(30)
+BID_REQUESTS.labels("plain", "no_bid").inc(12)
+BIDS.labels("plain", "banner").inc(33)
+NO_BIDS.labels("audience").inc(12)
+BID_LATENCY.observe_counts([0] * 5 + [42] + [0] * 12, 0.1)
+LEASE_AVAILABLE.labels("spring").set(1.5)
+LOOKUP_FAILURES.labels("timeout").inc(2)
+"""
+SECOND_WORKER = """
+BID_REQUESTS.labels("plain", "bid").inc(8)
+BIDS.labels("plain", "banner").inc(8)
+BIDS.labels("plain", "video").inc(1)
+NO_BIDS.labels("budget").inc(5)
+BID_LATENCY.observe_counts([8] + [0] * 17, 0.003)
+LEASE_AVAILABLE.labels("spring").set(0.25)
+NOTICES.labels("win", "ok").inc(7)
+NOTICES.labels("impression", "ok").inc(6)
+NOTICES.labels("impression", "duplicate").inc(2)
+NOTICES.labels("click", "ok").inc(1)
+NOTICES.labels("bill", "forged").inc(4)
+"""
+
+
+async def spend(port: AdminPort) -> None:
+    """Open the campaign's account, lease a dollar of it, bill some, and publish a plan."""
+    await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, 10 * BILLION, "UTC")
+    day = local_day(BID_MINUTE * 60, "UTC")
+    for sequence, price in enumerate((SPENT - 2_000_000_000, 2_000_000_000)):
+        await port.ledger.settle(CODE, OWNER, BID_MINUTE, sequence, price, price, day, {})
+    lease = await port.ledger.grant(CODE, OWNER, BILLION, day, 1_000_000, 1)
+    assert lease.outstanding > 0
+    await plan.publish(
+        port.client, Plan(made_at_s=BID_MINUTE * 60.0, version=1, campaigns={CODE: CampaignPlan(1 << 14)})
+    )
+
+
+async def beat(client: redis.asyncio.Redis, owner: int, silent_s: int = 0) -> None:
+    seconds, _ = await client.time()
+    await client.zadd(redis_keys.WORKERS, {str(owner): seconds - silent_s})
+
+
+# -- metrics -------------------------------------------------------------------------------------
+
+
+async def test_the_numbers_of_all_processes_are_added_up(port: AdminPort, metrics_dir: Path) -> None:
+    first = await asyncio.to_thread(run_worker, metrics_dir, FIRST_WORKER)
+    await asyncio.to_thread(run_worker, metrics_dir, SECOND_WORKER)
+    found = await port.metrics()
+    bids = frozenset({("exchange", "plain"), ("format", "banner")})
+    assert found["hustings_bids_total", bids] == 41
+    outcome = frozenset({("exchange", "plain"), ("outcome", "bid")})
+    assert found["hustings_bid_requests_total", outcome] == 38
+    assert found["hustings_bid_latency_seconds_count", frozenset()] == 50
+    assert found["hustings_bid_latency_seconds_sum", frozenset()] == pytest.approx(0.103)
+    assert found["hustings_bid_latency_seconds_bucket", frozenset({("le", "0.0005")})] == 8
+    leased = ("hustings_lease_available", frozenset({("campaign", "spring")}))
+    assert found[leased] == 1.75
+    # A dead worker's lease is no longer available, its counts remain.
+    mark_process_dead(first, str(metrics_dir))  # type: ignore[no-untyped-call]
+    found = await port.metrics()
+    assert found[leased] == 0.25
+    assert found["hustings_bids_total", bids] == 41
+
+
+async def test_the_ledger_is_read_when_prometheus_asks(port: AdminPort) -> None:
+    assert ("hustings_campaign_spent", LABELS) not in await port.metrics()
+    await spend(port)
+    await beat(port.client, OWNER)
+    await bundle_store.publish(port.client, bundle())
+    found = await port.metrics()
+    assert found["hustings_campaign_budget", LABELS] == 100
+    assert found["hustings_campaign_daily_budget", LABELS] == 10
+    assert found["hustings_campaign_spent", LABELS] == pytest.approx(SPENT / BILLION)
+    assert found["hustings_campaign_spent_today", LABELS] == pytest.approx(SPENT / BILLION)
+    assert found["hustings_campaign_leased", LABELS] > 0
+    assert found["hustings_campaign_multiplier", LABELS] == 0.25
+    assert found["hustings_workers_live", frozenset()] == 1
+    assert found["hustings_ready", frozenset()] == 1
+    assert found["hustings_config_info", frozenset({("version", "v1")})] == 1
+    assert any(name == "hustings_build_info" for name, _ in found)
+
+
+async def test_a_real_prometheus_reads_it(port: AdminPort, metrics_dir: Path, tmp_path: Path) -> None:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("no prometheus on the path: install Debian's package `prometheus` to run this test")
+    await asyncio.to_thread(run_worker, metrics_dir, FIRST_WORKER)
+    await spend(port)
+    with prometheus(program, tmp_path, port.url.removeprefix("http://")) as (process, url):
+        async with aiohttp.ClientSession(url) as session, asyncio.timeout(25):
+            assert await answered(session, process, 'sum(hustings_bids_total{format="banner"})') == 33
+            spent = await answered(session, process, f'hustings_campaign_spent{{campaign="{CAMPAIGN}"}}')
+            assert spent == pytest.approx(SPENT / BILLION)
+            p50 = "histogram_quantile(0.5, hustings_bid_latency_seconds_bucket)"
+            assert 0.003 < await answered(session, process, p50) < 0.004
+
+
+@contextmanager
+def prometheus(program: str, folder: Path, target: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run a Prometheus that scrapes one target five times a second; give its process and address."""
+    config = {
+        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "scrape_configs": [{"job_name": "hustings", "static_configs": [{"targets": [target]}]}],
+    }
+    # JSON is YAML.
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    process = subprocess.Popen(
+        [
+            program,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address={listen}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process, f"http://{listen}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def answered(session: aiohttp.ClientSession, process: subprocess.Popen[bytes], query: str) -> float:
+    """Ask Prometheus until it has an answer, or has ended."""
+    while process.poll() is None:
+        try:
+            async with session.get("/api/v1/query", params={"query": query}) as response:
+                result = (await response.json())["data"]["result"] if response.status == 200 else []
+        except aiohttp.ClientConnectionError:
+            result = []
+        if result:
+            return float(result[0]["value"][1])
+        # Not to synchronise: Prometheus can only be asked again and again, and this lets it work.
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"prometheus ended with status {process.returncode}")
+
+
+# -- readiness -----------------------------------------------------------------------------------
+
+
+async def test_it_is_alive_as_soon_as_it_answers(port: AdminPort) -> None:
+    assert (await port.get("/live")).text == "live\n"
+
+
+async def test_it_is_ready_when_there_are_a_config_and_a_live_worker(port: AdminPort) -> None:
+    async def asked() -> tuple[int, str]:
+        answer = await port.get("/ready")
+        # Exchanges look for this character in the answer of a bidder that is ready.
+        assert ("1" in answer.text) == (answer.status == 200)
+        assert answer.text.count("\n") == 1
+        return answer.status, answer.text.strip()
+
+    assert await asked() == (503, readiness.NO_CONFIG)
+    await bundle_store.publish(port.client, bundle())
+    assert await asked() == (503, readiness.NO_WORKER)
+    await beat(port.client, 11, silent_s=WORKER_HEARTBEAT_SECONDS_MAX + 1)
+    assert await asked() == (503, readiness.NO_WORKER)
+    await beat(port.client, 12)
+    assert await asked() == (200, readiness.READY_TEXT)
+    status = await port.status()
+    assert [worker["owner"] for worker in status["workers"]] == [12]
+
+
+@pytest_asyncio.fixture
+async def forsaken(metrics_dir: Path, tmp_path: Path) -> AsyncIterator[AdminPort]:
+    """An admin port whose Redis has gone away."""
+    server = EmbeddedServer.start(tmp_path / "valkey", durable=False)
+    client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+    await bundle_store.publish(client, bundle())
+    await beat(client, 1)
+    server.stop()
+    async with admin_port(client, metrics_dir, bundle()) as running:
+        yield running
+    await client.aclose()
+
+
+async def test_without_redis_it_says_so_and_shows_what_the_processes_count(
+    forsaken: AdminPort, metrics_dir: Path
+) -> None:
+    await asyncio.to_thread(run_worker, metrics_dir, FIRST_WORKER)
+    ready = await forsaken.get("/ready")
+    assert (ready.status, ready.text) == (503, readiness.REDIS_SILENT + "\n")
+    assert "1" not in ready.text
+    assert (await forsaken.get("/live")).status == 200
+    status = await forsaken.status()
+    assert (status["ready"], status["reason"], status["bids"]) == (False, readiness.REDIS_SILENT, 33)
+    assert [campaign["spent"] for campaign in status["campaigns"]] == [None]
+    found = await forsaken.metrics()
+    assert found["hustings_ready", frozenset()] == 0
+    assert found["hustings_campaign_budget", LABELS] == 100
+    assert ("hustings_campaign_spent", LABELS) not in found
+
+
+# -- status and dashboard ------------------------------------------------------------------------
+
+
+async def test_the_status_adds_up_processes_and_ledger(port: AdminPort, metrics_dir: Path) -> None:
+    await asyncio.to_thread(run_worker, metrics_dir, FIRST_WORKER)
+    await asyncio.to_thread(run_worker, metrics_dir, SECOND_WORKER)
+    await spend(port)
+    status = await port.status()
+    counts = {name: status[name] for name in ("requests", "bids", "wins", "impressions", "clicks")}
+    assert counts == {"requests": 50, "bids": 42, "wins": 7, "impressions": 6, "clicks": 1}
+    assert status["no_bid_reasons"] == {"audience": 12, "budget": 5}
+    assert status["lookup_failures"] == {"timeout": 2}
+    assert status["trouble"] == {"notices forged": 4, "look-ups timeout": 2}
+    assert 3 < status["latency_ms"]["p50"] < 4
+    assert status["spent"] == "2.500000001"
+    (campaign,) = status["campaigns"]
+    assert campaign["multiplier"] == 0.25
+    money = {name: campaign[name] for name in ("budget", "daily_budget", "spent", "spent_today")}
+    assert money == {
+        "budget": "100",
+        "daily_budget": "10",
+        "spent": "2.500000001",
+        "spent_today": "2.500000001",
+    }
+    assert (status["currency"], status["config_version"]) == ("USD", "v1")
+
+
+async def test_before_anything_happened_the_status_is_empty(
+    redis_client: redis.asyncio.Redis, metrics_dir: Path
+) -> None:
+    async with admin_port(redis_client, metrics_dir, None) as port:
+        status = await port.status()
+        assert (status["requests"], status["campaigns"], status["spent"]) == (0, [], "0")
+        assert status["latency_ms"] == {"p50": None, "p99": None}
+        assert (await port.get("/metrics")).status == 200
+
+
+async def test_the_dashboard_needs_nothing_from_elsewhere_and_runs_nothing_else(port: AdminPort) -> None:
+    answer = await port.get("/")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    page = answer.text
+    assert not re.search(r"https?:|//[a-z]|\bsrc=|@import|url\(", page)
+    # Values reach the page as text only.
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert policy.count("'sha256-") == 2
+
+
+async def test_the_dashboard_asks_only_for_what_is_there(port: AdminPort) -> None:
+    page = (await port.get("/")).text
+    status = await port.status()
+    ids = set(re.findall(r'\bid="([a-z0-9-]+)"', page))
+    assert set(re.findall(r'(?:at|say|fill)\("([a-z0-9-]+)"', page)) <= ids
+    assert set(re.findall(r"\bstatus\.([a-z_]+)", page)) <= status.keys() | {"json"}
+    (campaign,) = status["campaigns"]
+    assert set(re.findall(r"\bcampaign\.([a-z_]+)", page)) <= campaign.keys()
+    # Each number has a label a screen reader finds, each column a heading.
+    assert page.count("<caption>") == page.count("<table>")
+    assert page.count('<th scope="col"') == page.count("<th ")

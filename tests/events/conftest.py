@@ -1,0 +1,128 @@
+"""The events port as exchanges meet it: an aiohttp server on loopback over a real Redis."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
+from typing import NamedTuple
+
+import aiohttp
+import pytest_asyncio
+import redis.asyncio
+from aiohttp import web
+from multidict import CIMultiDictProxy
+from prometheus_client import REGISTRY
+
+from bidder.events.app import events_app, web_runner
+from bidder.events.directory import LiveDirectory
+from bidder.events.notices import NoticeDesk
+from config.calendar import local_day
+from config.money import BILLION
+from config.schema import Bundle, code_of
+from pacing.ledger import Account, Ledger
+from tests.events.factories import (
+    BID_MINUTE,
+    CAMPAIGN,
+    CLOCK_S,
+    OWNER,
+    PRICE_MAX_CPM_MICROS,
+    SIGNER,
+    bundle,
+)
+
+CODE = code_of(CAMPAIGN)
+DAY = local_day(BID_MINUTE * 60, "UTC")
+USER_HASH = 0x0123456789ABCDEF
+Stream = list[dict[str, str]]
+
+
+class Answer(NamedTuple):
+    """What came back, with its body read."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    cookies: SimpleCookie
+    body: bytes
+
+
+class EventsPort:
+    """A running events port, a client of it, and the Redis behind it."""
+
+    def __init__(self, url: str, client: redis.asyncio.Redis, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.client = client
+        self.ledger = Ledger(client)
+        self._session = session
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Answer:
+        """Send a request and return the answer; follow no redirect."""
+        async with self._session.request(
+            method, self.url + path, params=query, headers=headers, data=data, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers, response.cookies, await response.read())
+
+    async def get(self, path: str, **query: str) -> Answer:
+        return await self.call("GET", path, query)
+
+    async def status(self, path: str, **query: str) -> int:
+        return (await self.get(path, **query)).status
+
+    async def stream(self, key: bytes) -> Stream:
+        """Return a stream's entries, oldest first."""
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = await self.client.xrange(key)  # type: ignore[assignment] # bytes: this client does not decode
+        return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+
+@asynccontextmanager
+async def events_port(client: redis.asyncio.Redis, config: Bundle | None) -> AsyncIterator[EventsPort]:
+    """Serve the events port of one config over one Redis."""
+    directory = LiveDirectory(config)
+    desk = NoticeDesk(client, Ledger(client), SIGNER, directory, clock=lambda: CLOCK_S)
+    runner = web_runner(events_app(desk, directory))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        try:
+            yield EventsPort(url, client, session)
+        finally:
+            await runner.cleanup()
+
+
+@pytest_asyncio.fixture
+async def port(redis_client: redis.asyncio.Redis) -> AsyncIterator[EventsPort]:
+    async with events_port(redis_client, bundle()) as running:
+        yield running
+
+
+def counted(name: str, **labels: str) -> float:
+    """Return a metric's value in this process; 0 when nobody has written it."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+@pytest_asyncio.fixture
+async def funded(port: EventsPort) -> EventsPort:
+    """The port, with an account for the campaign and money leased to the worker."""
+    await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    owner = await port.ledger.new_owner()
+    while owner < OWNER:
+        owner = await port.ledger.new_owner()
+    await port.ledger.grant(CODE, OWNER, BILLION, DAY, PRICE_MAX_CPM_MICROS, 1)
+    return port
+
+
+async def account(port: EventsPort) -> Account:
+    found = await port.ledger.account(CODE)
+    assert found is not None
+    found.check()
+    return found
+
+
+def notices(kind: str, outcome: str) -> float:
+    return counted("hustings_notices_total", kind=kind, outcome=outcome)

@@ -1,0 +1,88 @@
+"""Builders for the events tests: a small config, and tokens made under it."""
+
+import time
+
+from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, TokenSigner
+from config.money import BILLION, Money, parse_cpm
+from config.schema import (
+    Advertiser,
+    Budget,
+    Bundle,
+    Campaign,
+    Creative,
+    Engine,
+    ExchangeProfile,
+    LineItem,
+    code_of,
+)
+
+SIGNER = TokenSigner(bytes(range(32)))
+# The ledger refuses notices of bids made long ago, by its server's clock.
+BID_MINUTE = int(time.time()) // 60
+CLOCK_S = BID_MINUTE * 60 + 20
+PRICE_MAX_CPM_MICROS = 5_000_000
+OWNER = 7
+CAMPAIGN, LINE_ITEM, CREATIVE = "spring", "spring-banner", "spring-300x250"
+LANDING_URL = "https://shop.example/spring?from=ad"
+ID_TEXT = "0123456789abcdef0123456789abcdef"
+
+
+def bundle(
+    *,
+    version: str = "v1",
+    campaign_id: str = CAMPAIGN,
+    time_zone: str = "UTC",
+    landing_url: str = LANDING_URL,
+) -> Bundle:
+    """One advertiser with one campaign, line item and creative, and three exchanges."""
+    creative = Creative(
+        id=CREATIVE,
+        format="banner",
+        landing_url=landing_url,
+        image_url="https://cdn.example/spring.png",
+        w=300,
+        h=250,
+    )
+    item = LineItem(id=LINE_ITEM, bid_cpm=parse_cpm("5"), creatives=(CREATIVE,))
+    campaign = Campaign(
+        id=campaign_id,
+        time_zone=time_zone,
+        budget=Budget(total=Money(100 * BILLION), daily=Money(10 * BILLION)),
+        line_items=(item,),
+    )
+    return Bundle(
+        version=version,
+        engine=Engine(),
+        exchanges=(
+            ExchangeProfile(id="plain"),
+            ExchangeProfile(id="pixel", billing_event="impression"),
+            ExchangeProfile(id="matching", sync_redirect_url="https://match.example/set?dsp=9&uid={uid}"),
+        ),
+        segments=(),
+        advertisers=(
+            Advertiser(
+                id="shop",
+                domain="shop.example",
+                categories=("IAB22",),
+                campaigns=(campaign,),
+                creatives=(creative,),
+            ),
+        ),
+    )
+
+
+def token(
+    sequence: int,
+    *,
+    billed_on_impression: bool = False,
+    campaign: str = CAMPAIGN,
+    creative: str = CREATIVE,
+    owner: int = OWNER,
+    minute: int = BID_MINUTE,
+    price_max_cpm_micros: int = PRICE_MAX_CPM_MICROS,
+    user_hash: int = 0,
+) -> str:
+    """A genuine token under `bundle()`; each sequence number is another bid."""
+    flags = FLAG_BILLED_ON_IMPRESSION if billed_on_impression else 0
+    codes = (code_of(LINE_ITEM), code_of(campaign), code_of(creative), code_of("plain"))
+    return SIGNER.sign(flags, *codes, owner, minute, sequence, price_max_cpm_micros, user_hash).decode()

@@ -1,0 +1,127 @@
+"""The events process as the supervisor runs it: start, config changes, graceful end, refusals to start."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import aiohttp
+import redis.asyncio
+
+from bidder.openrtb.notice_token import TokenSigner
+from config import bundle_store, redis_keys
+from config.money import BILLION
+from config.schema import code_of
+from config.settings import load_secrets
+from pacing.ledger import Ledger
+from tests.events.factories import BID_MINUTE, CAMPAIGN, CREATIVE, LINE_ITEM, OWNER, bundle
+from tests.events.processes import SECONDS_MAX, child, settings
+
+MODULE = "bidder.events.main"
+
+
+def signed(secret_file: str, creative: str = CREATIVE) -> str:
+    signer = TokenSigner(load_secrets(Path(secret_file)).notice_key)
+    codes = (code_of(LINE_ITEM), code_of(CAMPAIGN), code_of(creative), code_of("plain"))
+    return signer.sign(0, *codes, OWNER, BID_MINUTE, 1, 5_000_000, 0).decode()
+
+
+async def paused_clients(client: redis.asyncio.Redis) -> int:
+    """How many clients wait, in the middle of a command, for CLIENT UNPAUSE."""
+    clients = await client.client_list()
+    return sum("b" in described["flags"] for described in clients)
+
+
+async def accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def test_a_request_under_way_is_answered_before_the_process_ends(
+    redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    given = settings(redis_url, tmp_path)
+    await bundle_store.publish(redis_client, bundle())
+    ledger = Ledger(redis_client)
+    await ledger.register(code_of(CAMPAIGN), CAMPAIGN, 100 * BILLION, None, "UTC")
+    with child(MODULE, given) as process:
+        port = await asyncio.to_thread(process.wait_until_ready)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            url = f"/bill?p=2&t={signed(given.secret_file)}"
+            await redis_client.client_pause(SECONDS_MAX * 1_000, all=False)
+            bill = asyncio.create_task(session.get(url))
+            async with asyncio.timeout(SECONDS_MAX):
+                while not await paused_clients(redis_client):
+                    pass
+            process.terminate()
+            async with asyncio.timeout(SECONDS_MAX):
+                while await accepts(port):
+                    pass
+            await redis_client.client_unpause()
+            async with await bill as response:
+                assert response.status == 204
+        status, errors = await asyncio.to_thread(process.end)
+    assert (status, "Traceback" in errors) == (0, False)
+    account = await ledger.account(code_of(CAMPAIGN))
+    assert account is not None
+    assert account.spent == 2_000_000
+
+
+async def test_a_new_config_is_followed_without_a_restart(
+    redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    given = settings(redis_url, tmp_path)
+    with child(MODULE, given) as process:
+        port = await asyncio.to_thread(process.wait_until_ready)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+            async def landing() -> str | None:
+                url = f"/click?t={signed(given.secret_file)}"
+                async with session.get(url, allow_redirects=False) as response:
+                    return response.headers.get("Location")
+
+            assert await landing() is None
+            for version in ("v1", "v2"):
+                url = f"https://shop.example/{version}"
+                await bundle_store.publish(redis_client, bundle(version=version, landing_url=url))
+                async with asyncio.timeout(SECONDS_MAX):
+                    while await landing() != url:
+                        pass
+        process.terminate()
+        status, _ = await asyncio.to_thread(process.end)
+    assert status == 0
+
+
+async def test_it_ends_with_its_supervisor(redis_url: str, tmp_path: Path) -> None:
+    with child(MODULE, settings(redis_url, tmp_path)) as process:
+        await asyncio.to_thread(process.wait_until_ready)
+        process.close_stdin()
+        status, errors = await asyncio.to_thread(process.end)
+    assert (status, "Traceback" in errors) == (0, False)
+
+
+async def test_what_it_cannot_use_is_one_sentence_and_exit_status_2(
+    redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    async def refusal(redis_url: str, port: int = 0) -> str:
+        with child(MODULE, settings(redis_url, tmp_path, events_port=port)) as process:
+            status, errors = await asyncio.to_thread(process.end)
+        said = [line for line in errors.splitlines() if line.startswith("hustings: ")]
+        assert (status, len(said), "Traceback" in errors) == (2, 1, False)
+        return said[0]
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in await refusal(redis_url, taken.getsockname()[1])
+        assert "Redis" in await refusal(f"redis://127.0.0.1:{_closed_port()}/0")
+    await redis_client.set(redis_keys.BUNDLE, b"\xc1 of another release")
+    assert "hustings config apply" in await refusal(redis_url)
+
+
+def _closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,255 @@
+"""The controller against a real server: who leads, and what a leader does there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+import redis.asyncio
+
+from config.calendar import day_bounds_s, local_day
+from config.money import BILLION, CpmMicros, Money
+from config.redis_keys import CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS
+from config.schema import Advertiser, Budget, Bundle, Campaign, Engine, ExchangeProfile, LineItem, code_of
+from pacing.controller import MULTIPLIER_START, SHADE_INTERVAL_S, SLACK_SHARE, Controller
+from pacing.ledger import Ledger, Settlement
+from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish
+from pacing.shading import OBSERVATIONS_MIN, SHADE_BINS, OutcomeReader
+
+EVEN, ASAP = code_of("even"), code_of("asap")
+NOW_S = 1_790_000_000
+ZONE = "UTC"
+DAILY = 100 * BILLION
+
+
+def campaign(id_: str, **fields: object) -> Campaign:
+    line_item = LineItem(id=f"{id_}-1", bid_cpm=CpmMicros(4_000_000), creatives=("x",))
+    budget = Budget(total=Money(1_000 * BILLION), daily=Money(DAILY))
+    return Campaign(id=id_, budget=budget, line_items=(line_item,), **fields)  # type: ignore[arg-type]
+
+
+def bundle(version: str = "1", *campaigns: Campaign) -> Bundle:
+    advertiser = Advertiser(
+        id="acme",
+        domain="acme.example",
+        categories=("IAB1",),
+        campaigns=campaigns or (campaign("even"), campaign("asap", pacing="asap")),
+        creatives=(),
+    )
+    return Bundle(
+        version=version,
+        engine=Engine(),
+        exchanges=(ExchangeProfile(id="plain"),),
+        segments=(),
+        advertisers=(advertiser,),
+    )
+
+
+def candidate(client: redis.asyncio.Redis, name: str, interval_s: float = 2.0) -> Controller:
+    return Controller(client, Ledger(client), name, interval_s=interval_s)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0)
+
+
+async def test_first_tick_opens_accounts_sets_ceilings_and_publishes(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    assert await candidate(redis_client, "a").tick(bundle(), NOW_S)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert (plan.made_at_s, plan.version) == (NOW_S, 1)
+    assert plan.campaigns[ASAP].multiplier_q16 == MULTIPLIER_ONE_Q16
+    assert plan.campaigns[EVEN].multiplier_q16 == round(MULTIPLIER_START * MULTIPLIER_ONE_Q16)
+    accounts = await Ledger(redis_client).accounts([EVEN, ASAP])
+    assert accounts[EVEN].daily == DAILY
+    assert accounts[ASAP].ceiling is None
+    assert accounts[EVEN].ceiling_day == local_day(NOW_S, ZONE)
+    planned = planned_share(NOW_S + 2, *day_bounds_s(NOW_S, ZONE)) + SLACK_SHARE
+    assert accounts[EVEN].ceiling == pytest.approx(DAILY * planned)
+
+
+async def test_only_the_leader_speaks_and_the_other_takes_over(redis_client: redis.asyncio.Redis) -> None:
+    first, second = candidate(redis_client, "same name"), candidate(redis_client, "same name")
+    assert [await first.tick(bundle(), NOW_S), await second.tick(bundle(), NOW_S)] == [True, False]
+    assert [await second.tick(bundle(), NOW_S + 2), await first.tick(bundle(), NOW_S + 2)] == [False, True]
+    await first.resign()
+    assert await second.tick(bundle(), NOW_S + 4)
+    assert not await first.tick(bundle(), NOW_S + 4)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert plan.version == 3
+    await first.resign()
+    assert await redis_client.get(CONTROLLER_LEASE) is not None, "who does not lead has nothing to give up"
+
+
+async def test_a_leader_whose_lease_was_lost_falls_silent(redis_client: redis.asyncio.Redis) -> None:
+    first, second = candidate(redis_client, "first"), candidate(redis_client, "second")
+    assert await first.tick(bundle(), NOW_S)
+    await redis_client.delete(CONTROLLER_LEASE)
+    assert await second.tick(bundle(), NOW_S + 8)
+    assert not await first.tick(bundle(), NOW_S + 8)
+    assert not first.leading
+    assert (await redis_client.pttl(CONTROLLER_LEASE)) > 0
+
+
+async def test_running_controllers_hand_over(redis_client: redis.asyncio.Redis) -> None:
+    stops = [asyncio.Event(), asyncio.Event()]
+    controllers = [candidate(redis_client, name, interval_s=0.05) for name in ("first", "second")]
+    first_task = asyncio.create_task(controllers[0].run(stops[0], bundle))
+
+    async def first_leads() -> bool:
+        return controllers[0].leading and await fetch(redis_client) is not None
+
+    await until(first_leads)
+    second_task = asyncio.create_task(controllers[1].run(stops[1], bundle))
+    stops[0].set()
+    await first_task
+    stopped_at = await fetch(redis_client)
+    assert stopped_at is not None
+
+    async def second_publishes() -> bool:
+        plan = await fetch(redis_client)
+        return plan is not None and plan.version > stopped_at.version
+
+    await until(second_publishes)
+    assert [controller.leading for controller in controllers] == [False, True]
+    stops[1].set()
+    await second_task
+    assert await redis_client.get(CONTROLLER_LEASE) is None
+
+
+async def test_a_dead_leader_is_replaced_when_its_lease_ends(redis_client: redis.asyncio.Redis) -> None:
+    dead, heir = candidate(redis_client, "dead", 0.05), candidate(redis_client, "heir", 0.05)
+    assert await dead.tick(bundle(), NOW_S)
+
+    async def heir_leads() -> bool:
+        return await heir.tick(bundle(), NOW_S + 1)
+
+    await until(heir_leads)
+
+
+async def test_a_new_leader_goes_on_from_the_last_plan(redis_client: redis.asyncio.Redis) -> None:
+    row = tuple(range(1, SHADE_BINS + 1))
+    before = Plan(
+        made_at_s=NOW_S - 2,
+        version=41,
+        campaigns={EVEN: CampaignPlan(1_234)},
+        shading={"plain/banner": row},
+    )
+    await publish(redis_client, before)
+    assert await candidate(redis_client, "heir").tick(bundle(), NOW_S)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert (plan.version, plan.campaigns[EVEN].multiplier_q16, plan.shading["plain/banner"]) == (
+        42,
+        1_234,
+        row,
+    )
+
+
+async def test_a_new_bundle_is_registered_and_lost_accounts_are_opened_again(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    ledger, controller = Ledger(redis_client), candidate(redis_client, "a")
+    await controller.tick(bundle("1", campaign("even")), NOW_S)
+    assert set(await ledger.accounts([EVEN, ASAP])) == {EVEN}
+    await controller.tick(bundle("2"), NOW_S + 2)
+    assert set(await ledger.accounts([EVEN, ASAP])) == {EVEN, ASAP}
+    await redis_client.delete(b"{c:%08x}:ledger" % EVEN)
+    await controller.tick(bundle("2"), NOW_S + 4)
+    await controller.tick(bundle("2"), NOW_S + 6)
+    assert set(await ledger.accounts([EVEN, ASAP])) == {EVEN, ASAP}
+
+
+async def test_an_account_of_another_campaign_is_left_alone(redis_client: redis.asyncio.Redis) -> None:
+    ledger = Ledger(redis_client)
+    await ledger.register(EVEN, "a namesake", 5, None, ZONE)
+    assert await candidate(redis_client, "a").tick(bundle(), NOW_S)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert set(plan.campaigns) == {ASAP}
+    account = await ledger.account(EVEN)
+    assert account is not None
+    assert (account.campaign_id, account.total, account.ceiling) == ("a namesake", 5, None)
+
+
+async def test_overspending_lowers_the_multiplier(redis_client: redis.asyncio.Redis) -> None:
+    ledger, controller = Ledger(redis_client), candidate(redis_client, "a")
+    await controller.tick(bundle(), NOW_S)
+    owner, price = await ledger.new_owner(), 4_000_000
+    minute = (await redis_client.time())[0] // 60
+    for code in (EVEN, ASAP):
+        for sequence in range(30):
+            settled = await ledger.settle(
+                code, owner, minute, sequence, price, price, local_day(NOW_S, ZONE), {}
+            )
+            assert settled is Settlement.LATE
+    await controller.tick(bundle(), NOW_S + 2)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert plan.campaigns[EVEN].multiplier_q16 < MULTIPLIER_START * MULTIPLIER_ONE_Q16
+    assert plan.campaigns[ASAP].multiplier_q16 == MULTIPLIER_ONE_Q16
+
+
+async def test_outcomes_become_shaded_prices(redis_client: redis.asyncio.Redis) -> None:
+    controller = candidate(redis_client, "a")
+    await controller.tick(bundle(), NOW_S)
+    for stream in (STREAM_WINS, STREAM_LOSSES):
+        for _ in range(OBSERVATIONS_MIN // 2):
+            fields = {"exchange": "plain", "format": "banner", "min_to_win_cpm_micros": "1000000"}
+            await redis_client.xadd(stream, fields)  # type: ignore[arg-type]
+    await controller.tick(bundle(), NOW_S + SHADE_INTERVAL_S)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert set(plan.shading) == {"plain/banner"}
+    assert 1_000_000 <= plan.shading["plain/banner"][-1] < 1_020_000
+
+
+async def test_outcomes_are_counted_once_and_odd_ones_not_at_all(redis_client: redis.asyncio.Redis) -> None:
+    reader = OutcomeReader(redis_client)
+    good = {"exchange": "plain", "format": "video", "min_to_win_cpm_micros": "2500000"}
+    odd: list[dict[str, str]] = [
+        {},
+        {"min_to_win_cpm_micros": ""},
+        {"min_to_win_cpm_micros": "-3"},
+        {"min_to_win_cpm_micros": "0"},
+        {"exchange": "unknown"},
+        {"format": "skywriting"},
+    ]
+    for change in odd:
+        await redis_client.xadd(STREAM_LOSSES, good | change)  # type: ignore[arg-type]
+    await redis_client.xadd(STREAM_WINS, {"exchange": "plain", "format": "video"})
+    assert await reader.read(bundle(), NOW_S) == len(odd) + 1
+    assert reader.prices.cells()["plain/video"][0].sum() == 1
+    assert await reader.read(bundle(), NOW_S) == 0
+    await redis_client.xadd(STREAM_LOSSES, good)  # type: ignore[arg-type]
+    assert await reader.read(bundle(), NOW_S) == 1
+    assert reader.prices.cells()["plain/video"][0].sum() == 2
+    await reader.read(bundle(), NOW_S + 86_400)
+    assert reader.prices.cells()["plain/video"][0].sum() == 1
+
+
+async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -> None:
+    """A key of a wrong type makes every round fail half-way, until somebody mends it."""
+    stop = asyncio.Event()
+    await redis_client.rpush(STREAM_WINS, "not a stream")
+    task = asyncio.create_task(candidate(redis_client, "a", 0.02).run(stop, bundle))
+
+    async def accounts_open() -> bool:
+        return len(await Ledger(redis_client).accounts([EVEN, ASAP])) == 2
+
+    await until(accounts_open)
+    assert await redis_client.get(PLAN) is None
+    await redis_client.delete(STREAM_WINS)
+
+    async def published() -> bool:
+        return await redis_client.get(PLAN) is not None
+
+    await until(published)
+    stop.set()
+    await task

@@ -1,0 +1,380 @@
+"""The look-up connection against plain reads, and against everything that can happen to a connection."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import redis
+import redis.asyncio
+import uvloop
+
+import segments.wire
+from config.embedded_server import EmbeddedServer
+from config.limits import LOOKUP_OWED_REPLIES_MAX
+from segments.bitsets import bits_from_flags, bits_from_indices
+from segments.lookup import UserLookup, unpack_users
+from segments.store import SegmentStore, caps_key, location
+from segments.wire import Values
+from tests.segments.doors import socket_file_door, tls_door
+
+PATIENT_MS = 20_000
+HASTY_MS = 20
+PAUSE_MS = 150
+USERS = [number * 0x0123_4567_89AB_CDEF % 2**64 for number in range(1, 301)]
+
+
+async def ask(lookup: UserLookup, users: list[int]) -> Values | None:
+    answered: asyncio.Future[Values | None] = asyncio.get_running_loop().create_future()
+    lookup.fetch(users, answered.set_result)
+    async with asyncio.timeout(30):
+        return await answered
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 what is waited for announces itself to nobody
+            await asyncio.sleep(0.002)
+
+
+async def fill(client: redis.asyncio.Redis) -> dict[int, tuple[bytes | None, bytes | None]]:
+    """Give two in three users segments and one in five caps; return what plain reads say."""
+    rng = np.random.default_rng(8)
+    bits = bits_from_flags(rng.random((len(USERS), 256)) < 0.05)
+    await SegmentStore(client).write(np.array(USERS, np.uint64)[::3], bits[::3], 20_000)
+    await SegmentStore(client).write(np.array(USERS, np.uint64)[1::3], bits[1::3], 20_500)
+    for user in USERS[::5]:
+        await client.set(caps_key(user), rng.bytes(int(rng.integers(0, 768))))
+    pipeline: Any = client.pipeline(transaction=False)
+    for user in USERS:
+        pipeline.hget(*location(user)).get(caps_key(user))
+    replies = await pipeline.execute()
+    return dict(zip(USERS, zip(replies[::2], replies[1::2], strict=True), strict=True))
+
+
+def flat(users: list[int], expected: dict[int, tuple[bytes | None, bytes | None]]) -> Values:
+    return [value for user in users for value in expected[user]]
+
+
+@pytest_asyncio.fixture
+async def lookup(redis_url: str) -> AsyncIterator[UserLookup]:
+    lookup = await UserLookup.connect(redis_url, PATIENT_MS)
+    yield lookup
+    await lookup.close()
+
+
+@pytest_asyncio.fixture
+async def hasty(redis_url: str) -> AsyncIterator[UserLookup]:
+    lookup = await UserLookup.connect(redis_url, HASTY_MS)
+    yield lookup
+    await lookup.close()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server that a test may lock and stop."""
+    with EmbeddedServer.start(tmp_path / "own", durable=False) as server:
+        yield server
+
+
+async def test_batches_in_flight_together_get_what_plain_reads_get(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    rng = random.Random(21)
+    batches = [rng.choices(USERS, k=rng.randint(1, 90)) for _ in range(200)]
+    answers = await asyncio.gather(*(ask(lookup, batch) for batch in batches))
+    assert answers == [flat(batch, expected) for batch in batches]
+    assert (lookup.timeouts, lookup.failures, lookup.reconnects) == (0, 0, 0)
+
+
+async def test_users_unpack_to_their_bits_until_they_expire(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    store = SegmentStore(redis_client)
+    kept, gone, never = USERS[:3]
+    await store.write(np.array([kept], np.uint64), bits_from_indices([1, 70], 2).reshape(1, -1), 20_010)
+    await store.write(np.array([gone], np.uint64), bits_from_indices([2], 2).reshape(1, -1), 20_009)
+    values = await ask(lookup, [kept, gone, never])
+    assert values is not None
+    assert unpack_users(values[::2], 2, 20_010).tolist() == [[1 << 1, 1 << 6], [0, 0], [0, 0]]
+
+
+async def test_a_huge_batch_and_a_batch_of_nobody(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    users = (USERS * (20_000 // len(USERS) + 1))[:20_000]
+    assert await ask(lookup, users) == flat(users, expected)
+    assert await ask(lookup, []) == []
+
+
+async def test_too_much_in_flight_fails_at_once_and_leaves_the_rest_alone(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    first = asyncio.ensure_future(ask(lookup, USERS))
+    await asyncio.sleep(0)  # lets the first one be written
+    answers: list[Values | None] = []
+    lookup.fetch([1] * (LOOKUP_OWED_REPLIES_MAX // 2), answers.append)
+    assert answers == [None]
+    assert await first == flat(USERS, expected)
+    assert await ask(lookup, USERS) == flat(USERS, expected)
+    assert (lookup.timeouts, lookup.failures) == (0, 1)
+
+
+async def test_a_fetch_from_inside_done_is_answered(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    answers: list[Values | None] = []
+
+    def again(values: Values | None) -> None:
+        answers.append(values)
+        if len(answers) < 20:
+            lookup.fetch([USERS[len(answers)]], again)
+
+    lookup.fetch([USERS[0]], again)
+    await until(lambda: len(answers) == 20)
+    assert answers == [flat([user], expected) for user in USERS[:20]]
+
+
+async def test_late_replies_are_dropped_and_never_given_to_another_batch(
+    hasty: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    rng = random.Random(4)
+    for _ in range(3):
+        await redis_client.client_pause(PAUSE_MS)
+        timeouts = hasty.timeouts
+        while True:
+            batches = [rng.choices(USERS, k=rng.randint(1, 40)) for _ in range(5)]
+            answers = await asyncio.gather(*(ask(hasty, batch) for batch in batches))
+            for batch, answer in zip(batches, answers, strict=True):
+                assert answer is None or answer == flat(batch, expected)
+            if None not in answers:
+                break
+        assert hasty.timeouts > timeouts
+    assert (hasty.failures, hasty.reconnects) == (0, 0)
+
+
+async def test_an_error_reply_answers_none_to_its_batch_only(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    spoilt = 999
+    await redis_client.rpush(caps_key(spoilt), b"not a string")
+    batches = [USERS[:3], [USERS[4], spoilt, USERS[5]], USERS[6:9]]
+    answers = await asyncio.gather(*(ask(lookup, batch) for batch in batches))
+    assert answers == [flat(batches[0], expected), None, flat(batches[2], expected)]
+    assert (lookup.timeouts, lookup.failures, lookup.reconnects) == (0, 1, 0)
+
+
+async def test_a_late_error_reply_does_not_spoil_the_next_batch(
+    hasty: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    spoilt = 999
+    await redis_client.rpush(caps_key(spoilt), b"not a string")
+    await redis_client.client_pause(PAUSE_MS)
+    assert await ask(hasty, [spoilt]) is None
+    while (answer := await ask(hasty, USERS[:2])) is None:
+        pass
+    assert answer == flat(USERS[:2], expected)
+    assert hasty.failures == 0
+
+
+async def kill_in_flight(lookup: UserLookup, client: redis.asyncio.Redis) -> list[Values | None]:
+    """Have the server drop every other connection while it owes this one two answers."""
+    pool: Any = client.connection_pool
+    connection = await pool.get_connection()
+    # A script keeps the server from reading anything else for a tenth of a second or so.
+    busy = ("EVAL", "for _ = 1, 10000000 do end", "0")
+    kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await connection.send_packed_command(connection.pack_commands([busy, kill]))
+    answers: list[Values | None] = []
+    lookup.fetch(USERS[:5], answers.append)
+    lookup.fetch(USERS[5:9], answers.append)
+    for _ in (busy, kill):
+        await connection.read_response()
+    await pool.release(connection)
+    await until(lambda: len(answers) == 2)
+    return answers
+
+
+async def test_a_killed_connection_answers_none_and_comes_back(
+    lookup: UserLookup, redis_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(redis_client)
+    kills = 0
+    answers: list[Values | None] = []
+    while answers != [None, None]:  # once in a while the server reads the look-up first
+        answers = await kill_in_flight(lookup, redis_client)
+        assert answers[0] in (None, flat(USERS[:5], expected))
+        assert answers[1] in (None, flat(USERS[5:9], expected))
+        kills += 1
+        await until(lambda kills=kills: lookup.reconnects == kills)  # type: ignore[misc] # mypy infers no default
+        assert lookup.connected
+        assert await ask(lookup, USERS) == flat(USERS, expected)
+    assert lookup.timeouts == 0
+    assert lookup.failures >= 2
+
+
+async def test_reconnecting_goes_on_while_the_server_refuses(own_server: EmbeddedServer) -> None:
+    password = urlsplit(own_server.url).password or ""
+    async with redis.asyncio.Redis.from_url(own_server.url) as client:
+        lookup = await UserLookup.connect(own_server.url, PATIENT_MS)
+        await client.config_set("requirepass", "another")
+        await kill_in_flight(lookup, client)
+        async with asyncio.timeout(30):
+            while not (await client.info("stats"))["acl_access_denied_auth"]:  # noqa: ASYNC110 as above
+                await asyncio.sleep(0.005)
+        assert not lookup.connected
+        await client.config_set("requirepass", password)
+        await until(lambda: lookup.connected)
+        assert await ask(lookup, USERS[:2]) == [None] * 4
+        await lookup.close()
+
+
+async def test_a_stopped_server_answers_none_at_once(own_server: EmbeddedServer) -> None:
+    lookup = await UserLookup.connect(own_server.url, PATIENT_MS)
+    await asyncio.to_thread(own_server.stop)
+    await until(lambda: not lookup.connected)
+    answers: list[Values | None] = []
+    lookup.fetch(USERS[:3], answers.append)
+    assert answers == [None]
+    assert lookup.failures == 1
+    await lookup.close()
+
+
+async def test_a_connection_that_stays_silent_is_made_anew(
+    hasty: UserLookup, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = await fill(redis_client)
+    monkeypatch.setattr(segments.wire, "LOOKUP_STALLED_SECONDS_MAX", 0.05)
+    await redis_client.client_pause(4 * PAUSE_MS)
+    while hasty.connected:
+        assert await ask(hasty, USERS[:3]) is None
+    await until(lambda: hasty.connected)
+    assert hasty.reconnects == 1
+    while (answer := await ask(hasty, USERS)) is None:
+        pass
+    assert answer == flat(USERS, expected)
+
+
+async def test_closing_answers_what_waits(redis_url: str, redis_client: redis.asyncio.Redis) -> None:
+    lookup = await UserLookup.connect(redis_url, PATIENT_MS)
+    await redis_client.client_pause(PAUSE_MS)
+    answers: list[Values | None] = []
+    lookup.fetch(USERS[:3], answers.append)
+    await lookup.close()
+    assert answers == [None]
+    assert not lookup.connected
+    lookup.fetch(USERS[:3], answers.append)
+    assert answers == [None, None]
+
+
+def test_it_works_on_uvloop_too(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis.asyncio.Redis.from_url(redis_url) as client:
+            expected = await fill(client)
+            lookup = await UserLookup.connect(redis_url, 2 * HASTY_MS)
+            assert await ask(lookup, USERS) == flat(USERS, expected)
+            await client.client_pause(PAUSE_MS)
+            assert await ask(lookup, USERS) is None
+            while (answer := await ask(lookup, USERS)) is None:
+                pass
+            assert answer == flat(USERS, expected)
+            await kill_in_flight(lookup, client)
+            await until(lambda: lookup.connected)
+            while (answer := await ask(lookup, USERS)) is None:
+                pass
+            assert answer == flat(USERS, expected)
+            await lookup.close()
+
+    uvloop.run(scenario())
+
+
+async def test_a_socket_file_leads_to_the_server(redis_url: str, redis_client: redis.asyncio.Redis) -> None:
+    expected = await fill(redis_client)
+    # A short path: the system allows a socket's name about a hundred characters.
+    with tempfile.TemporaryDirectory() as folder:
+        async with socket_file_door(redis_url, Path(folder)) as url:
+            lookup = await UserLookup.connect(url, PATIENT_MS)
+            assert await ask(lookup, USERS) == flat(USERS, expected)
+            await lookup.close()
+
+
+async def test_tls_leads_to_the_server_when_its_certificate_is_trusted(
+    redis_url: str, redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    expected = await fill(redis_client)
+    async with tls_door(redis_url, tmp_path) as (url, certificate):
+        lookup = await UserLookup.connect(f"{url}?ssl_ca_certs={certificate}", PATIENT_MS)
+        assert await ask(lookup, USERS) == flat(USERS, expected)
+        await lookup.close()
+        with pytest.raises(redis.ConnectionError, match=r"can't reach Redis at localhost:\d+: .*certificate"):
+            await UserLookup.connect(url, PATIENT_MS)
+
+
+async def test_another_database_is_another_store(own_server: EmbeddedServer) -> None:
+    async with redis.asyncio.Redis.from_url(own_server.url) as client:
+        await client.set(caps_key(5), b"in database 0")
+    lookups = [await UserLookup.connect(own_server.url[:-1] + db, PATIENT_MS) for db in "03"]
+    assert [await ask(lookup, [5]) for lookup in lookups] == [[None, b"in database 0"], [None, None]]
+    for lookup in lookups:
+        await lookup.close()
+
+
+async def test_a_refused_password_is_said_and_not_shown(own_server: EmbeddedServer) -> None:
+    port = urlsplit(own_server.url).port
+    for url in (f"redis://:wrong-secret@127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/0"):
+        with pytest.raises(redis.AuthenticationError, match="refuses the user or password") as raised:
+            await UserLookup.connect(url, PATIENT_MS)
+        assert "wrong-secret" not in str(raised.value)
+
+
+async def test_a_user_of_an_access_list_enters(own_server: EmbeddedServer) -> None:
+    async with redis.asyncio.Redis.from_url(own_server.url) as client:
+        await client.acl_setuser(
+            "bidder", enabled=True, passwords=["+pass"], keys=["*"], commands=["+hget", "+get", "+ping"]
+        )
+    port = urlsplit(own_server.url).port
+    lookup = await UserLookup.connect(f"redis://bidder:pass@127.0.0.1:{port}", PATIENT_MS)
+    assert await ask(lookup, [5]) == [None, None]
+    await lookup.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://127.0.0.1/", "the Redis URL can't be used"),
+        ("redis://127.0.0.1:1/0", "can't reach Redis at 127.0.0.1:1: "),
+        ("unix:///nowhere/redis.sock", "can't reach Redis at /nowhere/redis.sock: No such file"),
+    ],
+)
+async def test_an_address_without_a_server_is_one_sentence(url: str, sentence: str) -> None:
+    with pytest.raises(redis.ConnectionError, match=sentence):
+        await UserLookup.connect(url, PATIENT_MS)
+
+
+@pytest.mark.parametrize(
+    ("says", "sentence"),
+    [(b"", "it closed the connection"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "Protocol error")],
+)
+async def test_what_is_no_redis_is_not_used(says: bytes, sentence: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(says)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(redis.ConnectionError, match=f"can't be used: {sentence}"):
+            await UserLookup.connect(f"redis://127.0.0.1:{port}", PATIENT_MS)
