@@ -13,14 +13,23 @@ draw on. Where that folder can't be written, Numba keeps its code in the user's 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numba
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SOURCES = ("config", "pacing", "segments", "bidder/decision")
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R", covariant=True)
+
+
+class Kernel(Protocol[_P, _R]):
+    """A compiled function; `py_func` is the same one as plain Python."""
+
+    py_func: Callable[..., Any]
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
 
 def _state_of_sources() -> str:
@@ -32,9 +41,11 @@ def _state_of_sources() -> str:
     return state.hexdigest()
 
 
-numba.config.CACHE_DIR = str(_ROOT / "config" / "__pycache__" / f"kernels-{_state_of_sources()}")
+numba.config.CACHE_DIR = str(  # type: ignore[attr-defined] # numba sets its config at run time
+    _ROOT / "config" / "__pycache__" / f"kernels-{_state_of_sources()}"
+)
 
 
-def kernel(function: _Function) -> _Function:
-    """Compile a function of arrays and scalars; `kernel(f).py_func` is `f` itself."""
-    return cast(_Function, numba.njit(cache=True, nogil=True)(function))
+def kernel(function: Callable[_P, _R]) -> Kernel[_P, _R]:
+    """Compile a function of arrays and scalars."""
+    return cast(Kernel[_P, _R], numba.njit(cache=True, nogil=True)(function))

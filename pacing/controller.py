@@ -347,7 +347,7 @@ class Controller:
         if 0 <= now_s - self._reaped_at_s < REAP_INTERVAL_S:
             return
         notice_timeout_s = max((exchange.notice_timeout_seconds for exchange in bundle.exchanges), default=0)
-        reaped = await self._ledger.reap(list(_by_code(bundle)), notice_timeout_s)
+        reaped = await self._ledger.reap(notice_timeout_s)
         self._reaped_at_s = now_s
         if reaped:
             logger.info("%s leased to vanished workers is free again", money_text(reaped))

@@ -52,11 +52,11 @@ import numpy.typing as npt
 
 from config.limits import RESERVATION_SLOTS, SYNC_STALE_SECONDS_MAX
 from config.money import MONEY_MAX
+from pacing.plan import MULTIPLIER_ONE_Q16
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-MULTIPLIER_ONE_Q16 = 1 << 16
 AHEAD_SECONDS = 2
 """A worker means to hold this much of its recent rate of reserving."""
 AHEAD_BIDS = 50

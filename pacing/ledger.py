@@ -176,6 +176,7 @@ class Ledger:
                 f"campaign {campaign_id!r} has the same code, {code:08x}, as {reply.decode()!r}, which has "
                 "an account in this Redis; give the campaign another id"
             )
+        await self._client.sadd(redis_keys.CAMPAIGNS, code)
 
     async def account(self, code: int) -> Account | None:
         """Return one account, or None when there is none."""
@@ -255,8 +256,10 @@ class Ledger:
             raise redis.TimeoutError(f"no answer from the ledger in {EXCHANGE_SECONDS_MAX} s") from None
         return int(alive), [_lease(reply) for reply in replies]
 
-    async def reap(self, codes: Sequence[int], notice_timeout_s: int) -> int:
+    async def reap(self, notice_timeout_s: int) -> int:
         """Return the leases of vanished workers to free; return how much that was, in billionths.
+
+        Every campaign that ever had an account is looked at, the ones no longer in the config too.
 
         A worker that lost its Redis goes on bidding for up to SYNC_STALE_SECONDS_MAX, and its last bids
         may be billed until the longest notice timeout of all exchanges, `notice_timeout_s`, is over.
@@ -266,6 +269,8 @@ class Ledger:
         """
         silence_s = SYNC_STALE_SECONDS_MAX + notice_timeout_s + REAP_GRACE_SECONDS
         await _STRIKE_OFF.run(self._client, [redis_keys.WORKERS], (silence_s,))
+        members = await self._client.smembers(redis_keys.CAMPAIGNS)
+        codes = sorted(int(code) for code in members)
         async with self._client.pipeline(transaction=False) as pipe:
             for code in codes:
                 pipe.hgetall(redis_keys.leases(code))

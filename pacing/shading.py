@@ -36,7 +36,6 @@ import redis.asyncio
 from numpy.typing import NDArray
 
 from config.compiled import kernel
-from config.compiled import kernel
 from config.money import CPM_MICROS_MAX
 from config.redis_keys import STREAM_LOSSES, STREAM_WINS
 from config.schema import Bundle, Format

@@ -18,16 +18,15 @@ from aiohttp import web
 from bidder import child
 from bidder.admin.app import admin_app
 from bidder.admin.snapshot import Watcher
-from bidder.events.background import end_task, stopped_or_failed
+from bidder.background import end_task, stopped_or_failed
 from bidder.metrics import CONFIG_VERSION, config_number
+from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.schema import Bundle
-from config.settings import Settings, SettingsError
+from config.settings import Settings
 from pacing.controller import Controller
 from pacing.ledger import Ledger, LedgerError
 
-REDIS_CONNECTIONS_MAX = 16
-REDIS_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_SECONDS_MAX = 2.0
 RESIGN_SECONDS_MAX = 5.0
 
@@ -36,20 +35,10 @@ logger = logging.getLogger(__name__)
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
     """Serve the admin port and pace campaigns from start to stop; a `bidder.child.Serve`."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=REDIS_TIMEOUT_SECONDS,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-    )
     async with contextlib.AsyncExitStack() as closing:
-        client = redis.asyncio.Redis.from_pool(pool)
+        client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
-        try:
-            bundle = await bundle_store.fetch(client)
-        except bundle_store.BundleUnreadableError as error:
-            raise SettingsError(str(error)) from None
+        bundle = await live_bundle(client)
         ledger = Ledger(client)
         watcher = Watcher(client, ledger, _metrics_dir(settings), bundle)
         runner = web.AppRunner(admin_app(watcher), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
@@ -94,14 +83,14 @@ def _swap(watcher: Watcher, bundle: Bundle, changed: asyncio.Event) -> None:
 async def _pace(
     watcher: Watcher, controller: Controller, changed: asyncio.Event, stop: asyncio.Event
 ) -> None:
-    def live_bundle() -> Bundle:
+    def current() -> Bundle:
         assert watcher.bundle is not None, "pacing starts when there is a bundle, and bundles never go"
         return watcher.bundle
 
     while await changed.wait() and not stop.is_set():
         changed.clear()
         try:
-            await controller.run(stop, live_bundle)
+            await controller.run(stop, current)
         except LedgerError as error:
             logger.error("pacing stands still until the config is mended: %s", error)
 

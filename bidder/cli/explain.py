@@ -35,9 +35,8 @@ from config.schema import Bundle, code_of
 from config.settings import ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
 from pacing.caps import unpack_caps
-from pacing.lease import MULTIPLIER_ONE_Q16
 from pacing.ledger import Ledger
-from pacing.plan import cell_name
+from pacing.plan import MULTIPLIER_ONE_Q16, cell_name
 from pacing.shading import shade, shade_table
 from segments.bitsets import indices_from_bits
 from segments.expressions import words_for

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bidder.cli import budget, config, segments
+from bidder.cli.budget import app as budget
+from bidder.cli.config import app as config
 from bidder.cli.demo import demo
 from bidder.cli.explain import explain
 from bidder.cli.loadtest import loadtest
+from bidder.cli.segments import app as segments
 from bidder.cli.serve import serve
 
 app = typer.Typer(
@@ -20,9 +22,9 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(serve)
-app.add_typer(config.app, name="config")
-app.add_typer(segments.app, name="segments")
-app.add_typer(budget.app, name="budget")
+app.add_typer(config, name="config")
+app.add_typer(segments, name="segments")
+app.add_typer(budget, name="budget")
 app.command()(explain)
 app.command()(loadtest)
 

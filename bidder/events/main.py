@@ -8,42 +8,27 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-import redis.asyncio
 from aiohttp import web
 
 from bidder import child
+from bidder.background import end_task, stopped_or_failed
 from bidder.events.app import events_app, web_runner
-from bidder.events.background import end_task, stopped_or_failed
 from bidder.events.directory import LiveDirectory
 from bidder.events.notices import NoticeDesk
 from bidder.openrtb.notice_token import TokenSigner
+from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
-from config.settings import Settings, SettingsError, load_secrets
+from config.settings import Settings, load_secrets
 from pacing.ledger import Ledger
-
-REDIS_CONNECTIONS_MAX = 32
-"""Notices past this many at one time wait for a connection."""
-REDIS_TIMEOUT_SECONDS = 2.0
-"""Exchanges call a slow notice again; a Redis slower than this is answered 503."""
 
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
     """Serve the events port from start to stop; a `bidder.child.Serve`."""
     signer = TokenSigner(load_secrets(Path(settings.secret_file)).notice_key)
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=REDIS_TIMEOUT_SECONDS,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-    )
     async with contextlib.AsyncExitStack() as closing:
-        client = redis.asyncio.Redis.from_pool(pool)
+        client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
-        try:
-            bundle = await bundle_store.fetch(client)
-        except bundle_store.BundleUnreadableError as error:
-            raise SettingsError(str(error)) from None
+        bundle = await live_bundle(client)
         directory = LiveDirectory(bundle)
         desk = NoticeDesk(client, Ledger(client), signer, directory)
         runner = web_runner(events_app(desk, directory))

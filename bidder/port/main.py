@@ -22,6 +22,7 @@ import redis
 import redis.asyncio
 
 from bidder import metrics
+from bidder.background import end_task, stopped_or_failed
 from bidder.child import run
 from bidder.decision.columns import CandidateColumns
 from bidder.decision.decide import Users, decide
@@ -33,6 +34,7 @@ from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.bidder import Bidder, BidState
 from bidder.port.protocol import BidConnection, Connections
 from bidder.port.tally import Tally
+from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.calendar import local_day
 from config.limits import IDLE_SECONDS_MAX, LOOKUP_TIMEOUT_MS, SYNC_STALE_SECONDS_MAX
@@ -189,9 +191,9 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
     """Run a worker until told to stop."""
     async with contextlib.AsyncExitStack() as closing:
         keys = load_secrets(Path(settings.secret_file))
-        client = redis.asyncio.Redis.from_url(settings.redis_url)
+        client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
-        snapshot = await _compile(client, await bundle_store.fetch(client) or _NO_CONFIG)
+        snapshot = await _compile(client, await live_bundle(client) or _NO_CONFIG)
         warm_up()
         lookup = await UserLookup.connect(settings.redis_url, LOOKUP_TIMEOUT_MS)
         closing.push_async_callback(lookup.close)
@@ -209,17 +211,16 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         # What exists now lives as long as the worker: the collector need never walk it again.
         gc.collect()
         gc.freeze()
-        async with asyncio.TaskGroup() as group:
-            ticks = group.create_task(_tick_forever(worker, connections))
-            config = group.create_task(_follow_config(worker, client, snapshot.version))
-            announce_ready(server.sockets[0].getsockname()[1])
-            await stop.wait()
-            server.close()
-            connections.drain()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(worker.bidder.finish(), SECONDS_MAX_TO_DRAIN)
-            ticks.cancel()
-            config.cancel()
+        ticks = asyncio.create_task(_tick_forever(worker, connections))
+        closing.push_async_callback(end_task, ticks)
+        config = asyncio.create_task(_follow_config(worker, client, snapshot.version))
+        closing.push_async_callback(end_task, config)
+        announce_ready(server.sockets[0].getsockname()[1])
+        await stopped_or_failed(stop, ticks, config)
+        server.close()
+        connections.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(worker.bidder.finish(), SECONDS_MAX_TO_DRAIN)
 
 
 def warm_up() -> None:

@@ -68,7 +68,7 @@ async def test_closing_leaves_what_is_promised_until_it_is_reaped(redis_client: 
     assert book.available.tolist() == [0, 0]
     assert (await account_of(ledger, CODES[1])).leases == {sync.owner: 900}
     await redis_client.zadd(redis_keys.WORKERS, {str(sync.owner): 0})
-    assert await ledger.reap(CODES, 10) == 900
+    assert await ledger.reap(10) == 900
 
 
 async def test_a_pause_reaches_a_worker_that_does_nothing(redis_client: redis.asyncio.Redis) -> None:
@@ -119,14 +119,14 @@ async def test_a_worker_struck_off_must_start_over(redis_client: redis.asyncio.R
     book = LeaseBook(CODES, [BID_MAX, BID_MAX], ahead_bids=2)
     await sync.sync(book, NOW_S, DAYS)
     await redis_client.zadd(redis_keys.WORKERS, {str(sync.owner): 0})
-    assert await ledger.reap(CODES, 10) == 4_000
+    assert await ledger.reap(10) == 4_000
     book.available[0] -= 2_000
     book.reserved[0, (int(NOW_S) + 10) % RESERVATION_SLOTS] += 2_000
     with pytest.raises(LeaseLost):
         await sync.sync(book, NOW_S + 1, DAYS)
     assert book.available.tolist() == [0, 0]
     # What its last message still got is found by the next reaping.
-    await ledger.reap(CODES, 10)
+    await ledger.reap(10)
     assert [(await account_of(ledger, code)).leased for code in CODES] == [0, 0]
 
 

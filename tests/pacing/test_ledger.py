@@ -230,12 +230,12 @@ async def test_reaping_takes_from_the_silent_and_leaves_the_living(redis_client:
     server_s, _ = await redis_client.time()
     # Some seconds on both sides of the limit, for the time the test itself takes.
     await redis_client.zadd(redis_keys.WORKERS, {str(silent): server_s - allowed_s + 20})
-    assert await ledger.reap([CODE], NOTICE_TIMEOUT_S) == 0
+    assert await ledger.reap(NOTICE_TIMEOUT_S) == 0
     await redis_client.zadd(redis_keys.WORKERS, {str(silent): server_s - allowed_s - 20})
-    assert await ledger.reap([CODE], NOTICE_TIMEOUT_S) == 900
+    assert await ledger.reap(NOTICE_TIMEOUT_S) == 900
     account = await account_of(ledger)
     assert account.leases == {living: 1_000}
-    assert await ledger.reap([CODE], NOTICE_TIMEOUT_S) == 0
+    assert await ledger.reap(NOTICE_TIMEOUT_S) == 0
     assert not await redis_client.exists(redis_keys.returns(CODE))
     assert (await ledger.exchange(silent, [], 1))[0] == 0
     assert (await ledger.exchange(living, [], 1))[0] == 1
@@ -247,7 +247,7 @@ async def test_a_lease_of_nobody_is_reaped_whoever_left_it(redis_client: redis.a
     struck_off = await ledger.new_owner()
     await redis_client.zrem(redis_keys.WORKERS, struck_off)
     await ledger.grant(CODE, struck_off, 700, DAY, 700, 1)
-    assert await ledger.reap([CODE], NOTICE_TIMEOUT_S) == 700
+    assert await ledger.reap(NOTICE_TIMEOUT_S) == 700
     assert (await account_of(ledger)).free == 10_000
 
 

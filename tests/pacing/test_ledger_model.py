@@ -93,7 +93,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def reap(self, who: int) -> None:
         owner = self.owners[who]
         self.run(self.client.zadd(redis_keys.WORKERS, {str(owner): 0}))
-        assert self.run(self.ledger.reap([CODE], NOTICE_TIMEOUT_S)) == self.naive.reap(owner)
+        assert self.run(self.ledger.reap(NOTICE_TIMEOUT_S)) == self.naive.reap(owner)
         self.owners[who] = self.run(self.ledger.new_owner())
 
     @rule(paused=st.booleans())

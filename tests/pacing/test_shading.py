@@ -154,4 +154,4 @@ def test_rows_are_stacked_in_the_order_asked_and_odd_lengths_are_unshaded() -> N
 def test_compiled_and_plain_look_up_agree() -> None:
     table = table_of(counted(rough([DOLLAR, 3 * DOLLAR])))
     for value in (1, 9_999, 10_000, DOLLAR, 5 * DOLLAR, CPM_MICROS_MAX):
-        assert shade(table, 0, value) == shade.py_func(table, 0, value)  # type: ignore[attr-defined]
+        assert shade(table, 0, value) == shade.py_func(table, 0, value)

@@ -241,7 +241,7 @@ async def test_redis_slow_means_contextual_bids_in_time(redis_url: str, tmp_path
         await worker.put_in_segments("in", "gardeners")
         member = bid_request(user={"buyeruid": "in"})
         assert (await worker.bids(member))[0]["price"] == 4
-        await worker.redis.execute_command("CLIENT", "PAUSE", 400, "ALL")
+        await worker.redis.client_pause(400)
         assert (await worker.bids(member))[0]["price"] == 1
         while (await worker.bids(member))[0]["price"] != 4:
             pass

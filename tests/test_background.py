@@ -1,10 +1,10 @@
-"""`bidder.events.background`: tasks that lose a cancellation, and tasks that fail."""
+"""`bidder.background`: tasks that lose a cancellation, and tasks that fail."""
 
 import asyncio
 
 import pytest
 
-from bidder.events.background import end_task, stopped_or_failed
+from bidder.background import end_task, stopped_or_failed
 
 
 async def loses_cancellations(times: int, started: asyncio.Event) -> None:
