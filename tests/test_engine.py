@@ -1,0 +1,305 @@
+"""The whole engine as real processes, started as a person starts it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.factories import bid_request
+
+EXAMPLES = Path(str(resources.files("config"))) / "examples"
+START_SECONDS_MAX = 60
+RUN_SECONDS_MAX = 90
+
+
+class Engine:
+    """`hustings serve` on free ports, with a server of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, data: Path) -> None:
+        self.process = process
+        self.data = data
+        self.bid_url = self.events_url = self.admin_url = ""
+
+    async def read_addresses(self) -> None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_SECONDS_MAX):
+            for name in ("bid_url", "events_url", "admin_url"):
+                line = (await self.process.stdout.readline()).decode()
+                setattr(self, name, line.split()[-1].rstrip("/"))
+        self.bid_url = self.bid_url.replace("{exchange}", "plain")
+
+    async def stop(self) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+
+async def run_hustings(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Run the command to its end; return status, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bidder.cli.main", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | (env or {}),
+    )
+    try:
+        async with asyncio.timeout(RUN_SECONDS_MAX):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@contextlib.asynccontextmanager
+async def started_engine(data: Path) -> AsyncIterator[Engine]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bidder.cli.main", "serve", "--config", str(EXAMPLES)),
+        *("--data", str(data), "--workers", "2"),
+        *("--bid-port", "0", "--events-port", "0", "--admin-port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    running = Engine(process, data)
+    try:
+        await running.read_addresses()
+        yield running
+    finally:
+        await running.stop()
+
+
+@pytest_asyncio.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    async with started_engine(tmp_path / "data") as running:
+        yield running
+
+
+async def booked_spend(engine: Engine) -> dict[str, Any]:
+    """Return what each campaign has spent, by the command line."""
+    code, out, err = await run_hustings("budget", "status", "--json", "--data", str(engine.data))
+    assert code == 0, err
+    return {row["campaign"]: row["spent"] for row in json.loads(out)["campaigns"]}
+
+
+async def bill(http: aiohttp.ClientSession, bid: dict[str, Any]) -> None:
+    async with http.get(bid["burl"].replace("${AUCTION_PRICE}", str(bid["price"]))) as response:
+        assert response.status == 204
+
+
+async def a_bid(http: aiohttp.ClientSession, engine: Engine) -> dict[str, Any]:
+    """Ask until somebody bids; a campaign's first lease may be a second away."""
+    request = bid_request(imp=[{"id": "1", "banner": {"format": [{"w": 300, "h": 250}]}}], user={})
+    request |= {"device": {"devicetype": 4, "os": "iOS"}, "app": {"bundle": "com.example.any"}}
+    del request["site"]
+    async with asyncio.timeout(30):
+        while True:
+            async with http.post(engine.bid_url, json=request) as response:
+                assert response.status in (200, 204)
+                if response.status == 200:
+                    bid: dict[str, Any] = (await response.json())["seatbid"][0]["bid"][0]
+                    return bid
+            await asyncio.sleep(0.05)
+
+
+async def test_from_request_to_booked_impression(engine: Engine) -> None:
+    async with aiohttp.ClientSession() as http:
+        bid = await a_bid(http, engine)
+        price = str(bid["price"])
+        async with http.get(bid["nurl"].replace("${AUCTION_PRICE}", price)) as response:
+            assert response.status == 204
+        for _ in range(2):
+            await bill(http, bid)
+        spent = await booked_spend(engine)
+        assert float(spent[bid["cid"]]) == pytest.approx(float(price) / 1_000)
+        assert sum(float(amount) > 0 for amount in spent.values()) == 1
+        async with http.get(f"{engine.admin_url}/metrics") as response:
+            text = await response.text()
+        assert 'hustings_notices_total{kind="bill",outcome="ok"} 1.0' in text
+        assert 'hustings_notices_total{kind="bill",outcome="duplicate"} 1.0' in text
+        async with http.get(f"{engine.admin_url}/ready") as response:
+            assert response.status == 200
+
+
+async def test_a_killed_worker_is_replaced_and_requests_go_on(engine: Engine) -> None:
+    async with aiohttp.ClientSession() as http:
+        await a_bid(http, engine)
+        workers = [pid for pid, module in children_of(engine.process.pid) if module == "bidder.port.main"]
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while True:
+                now = [pid for pid, module in children_of(engine.process.pid) if module == "bidder.port.main"]
+                if len(now) == 2 and workers[0] not in now:
+                    break
+                await asyncio.sleep(0.05)
+        # A fresh connection may be given to either worker: both must bid.
+        for _ in range(8):
+            async with aiohttp.ClientSession() as fresh:
+                assert await a_bid(fresh, engine)
+
+
+async def test_sigterm_drains_and_leaves_no_process(engine: Engine) -> None:
+    children = [pid for pid, _ in children_of(engine.process.pid)]
+    assert len(children) == 5  # two workers, events, admin, the server
+    assert await engine.stop() == 0
+    assert not [pid for pid in children if alive(pid)]
+
+
+async def test_an_engine_that_was_killed_leaves_nothing_in_the_way_of_the_next(engine: Engine) -> None:
+    children = children_of(engine.process.pid)
+    async with aiohttp.ClientSession() as http:
+        await bill(http, await a_bid(http, engine))
+    spent_before = await booked_spend(engine)
+    assert any(float(spent) for spent in spent_before.values())
+    engine.process.kill()
+    await engine.process.wait()
+    await until_ended([pid for pid, module in children if module])
+    (server,) = [pid for pid, module in children if not module]
+    assert alive(server), "the ledger's server is not ended by accident"
+    async with started_engine(engine.data) as successor:
+        assert not alive(server)
+        assert await booked_spend(successor) == spent_before
+
+
+async def test_two_engines_do_not_share_a_data_folder(engine: Engine) -> None:
+    code, _, err = await run_hustings("serve", "--data", str(engine.data))
+    assert code == 2
+    assert "another engine" in err
+    assert_one_sentence(err)
+
+
+async def test_a_config_applied_while_running_reaches_the_workers(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    copy_of_examples(folder)
+    path = folder / "advertisers" / "driftless-outfitters.yaml"
+    text = path.read_text()
+    assert "bid_cpm: 9.60" in text
+    path.write_text(text.replace("bid_cpm: 9.60", "bid_cpm: $1.25"))
+    async with aiohttp.ClientSession() as http:
+        assert (await a_bid(http, engine))["price"] > 1.25
+        code, out, err = await run_hustings("config", "apply", str(folder), "--data", str(engine.data))
+        assert code == 0, err
+        assert "9.6" in out
+        async with asyncio.timeout(30):
+            while (await a_bid(http, engine))["price"] > 5:
+                pass
+
+
+@pytest.mark.parametrize("which", ["bid", "events", "admin"])
+async def test_a_port_in_use_is_one_sentence_and_status_2(tmp_path: Path, which: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"bid": "0", "events": "0", "admin": "0"} | {which: str(taken.getsockname()[1])}
+        code, _, err = await run_hustings(
+            *("serve", "--config", str(EXAMPLES), "--data", str(tmp_path)),
+            *(part for name, port in ports.items() for part in (f"--{name}-port", port)),
+        )
+    assert code == 2
+    assert f"--{which}-port" in err
+    assert_one_sentence(err)
+
+
+async def test_a_dead_redis_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        for command in (
+            ("serve", "--config", str(EXAMPLES), "--data", str(tmp_path), "--redis", url),
+            ("config", "apply", str(EXAMPLES), "--redis", url),
+            ("segments", "list", "--redis", url),
+            ("budget", "status", "--redis", url),
+        ):
+            code, _, err = await run_hustings(*command)
+            assert code == 2, command
+            assert_one_sentence(err)
+
+
+async def test_an_invalid_config_names_its_faults_and_starts_nothing(tmp_path: Path) -> None:
+    copy_of_examples(tmp_path / "config")
+    path = tmp_path / "config" / "advertisers" / "driftless-outfitters.yaml"
+    path.write_text(path.read_text().replace("bid_cpm:", "bid_cmp:", 1))
+    code, _, err = await run_hustings("serve", "--config", str(tmp_path / "config"), "--data", str(tmp_path))
+    assert code == 2
+    assert "driftless-outfitters.yaml:" in err
+    assert "bid_cpm" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "redis.url").exists()
+
+
+async def test_an_unusable_secret_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("short")
+    secret.chmod(0o600)
+    code, _, err = await run_hustings(
+        *("serve", "--config", str(EXAMPLES), "--data", str(tmp_path / "data")),
+        *("--bid-port", "0", "--events-port", "0", "--admin-port", "0"),
+        env={"HUSTINGS_SECRET_FILE": str(secret)},
+    )
+    assert code == 2
+    assert "secret" in err
+    assert "Traceback" not in err
+
+
+async def test_the_demo_ends_by_itself_with_books_that_agree() -> None:
+    code, out, err = await run_hustings("demo", "--seconds", "5", "--rate", "100", "--json")
+    assert code == 0, err
+    summary = json.loads(out)
+    assert summary["requests"] > 0
+    assert 0 < summary["wins"] <= summary["bids"]
+    assert summary["errors"] == 0
+    assert summary["currency"] == "USD"
+    assert set(summary["latency_ms"]) == {"p50", "p99"}
+    assert summary["spend"] > 0
+    assert sum(c["spent"] for c in summary["campaigns"]) == pytest.approx(summary["spend"])
+    assert all(0 <= c["spent"] <= c["budget"] for c in summary["campaigns"])
+
+
+def assert_one_sentence(err: str) -> None:
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1, err
+
+
+def copy_of_examples(folder: Path) -> None:
+    for path in EXAMPLES.rglob("*.yaml"):
+        target = folder / path.relative_to(EXAMPLES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+
+
+def children_of(pid: int) -> list[tuple[int, str]]:
+    """Return the child processes as (pid, Python module they run or "")."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    found = []
+    for line in listing.stdout.splitlines():
+        child, parent, args = line.split(None, 2)
+        if int(parent) == pid:
+            _, _, rest = args.partition(" -m ")
+            found.append((int(child), rest.split()[0] if rest else ""))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and waits for an absent parent does not."""
+    found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.strip()[:1] not in ("", "Z")
+
+
+async def until_ended(pids: list[int]) -> None:
+    async with asyncio.timeout(30):
+        while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - nobody can tell us: they are not our children
+            await asyncio.sleep(0.05)
