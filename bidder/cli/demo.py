@@ -265,7 +265,7 @@ def _picture(
             campaign.pacing,
             format_money(spent, summary.currency),
             format_money(budget, summary.currency),
-            Text("━" * filled, "green") + Text("━" * (BAR_CELLS - filled), "dim"),
+            Text.assemble(("━" * filled, "green"), ("━" * (BAR_CELLS - filled), "dim")),
             format_money(leased, summary.currency),
         )
     where = Text(
