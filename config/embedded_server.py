@@ -85,7 +85,7 @@ class EmbeddedServer:
         self.url = url
         self._process = process
         self._url_file = url_file
-        self._lock = lock
+        self._lock: int | None = lock
 
     @property
     def pid(self) -> int:
@@ -145,7 +145,7 @@ class EmbeddedServer:
         )
 
     def stop(self) -> None:
-        """End the server cleanly (a durable one has everything on disk first)."""
+        """End the server cleanly (a durable one has everything on disk first); again does no harm."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -153,8 +153,10 @@ class EmbeddedServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._url_file.unlink(missing_ok=True)
-        os.close(self._lock)
+        if self._lock is not None:
+            self._url_file.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> "EmbeddedServer":
         return self

@@ -32,12 +32,13 @@ class _Door:
 
 @asynccontextmanager
 async def socket_file_door(redis_url: str, folder: Path) -> AsyncIterator[str]:
-    """Yield a `unix://` URL of the server."""
+    """Yield a `unix://` URL of the server's database."""
     path = folder / "redis.sock"
-    password = urlsplit(redis_url).password
+    target = urlsplit(redis_url)
+    password = target.password
     server = await asyncio.start_unix_server(_Door(redis_url), path)
     async with server:
-        yield f"unix://{f':{password}@' if password else ''}{path}"
+        yield f"unix://{f':{password}@' if password else ''}{path}?db={target.path.strip('/') or 0}"
 
 
 @asynccontextmanager
@@ -63,8 +64,9 @@ async def tls_door(redis_url: str, folder: Path) -> AsyncIterator[tuple[str, Pat
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
-    password = urlsplit(redis_url).password
+    target = urlsplit(redis_url)
+    password = target.password
     server = await asyncio.start_server(_Door(redis_url), "localhost", 0, ssl=context)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield f"rediss://{f':{password}@' if password else ''}localhost:{port}/0", certificate
+        yield f"rediss://{f':{password}@' if password else ''}localhost:{port}{target.path}", certificate
