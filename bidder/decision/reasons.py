@@ -30,6 +30,8 @@ class Reason(IntEnum):
     """The request takes no currency we bid in, or states the floor in another."""
     TWO_CHANNELS = 19
     """More than one of site, app and dooh."""
+    FAULT = 20
+    """A fault of ours; the log has it."""
 
 
 class Mismatch(StrEnum):

@@ -18,7 +18,7 @@ from msgspec import Meta, inspect
 
 Int = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 Price = Annotated[float, Meta(ge=0.0, le=1e9)]
-Codes = list[str | int]
+Codes = list[str | Int]
 """Lists of codes are read as either type: exchanges send category numbers among the names."""
 
 

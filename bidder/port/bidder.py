@@ -10,6 +10,7 @@ reserving budget nothing is awaited, so a config change never splits a decision.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -33,6 +34,7 @@ from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
 from segments.lookup import UserLookup, unpack_users
 
+_LOG = logging.getLogger(__name__)
 UNKNOWN_EXCHANGE = "unknown"
 NS_PER_MS = 1_000_000
 SECONDS_PER_DAY = 86_400
@@ -96,15 +98,38 @@ class Bidder:
         calls, self._waiting = self._waiting[:BATCH_REQUESTS_MAX], self._waiting[BATCH_REQUESTS_MAX:]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        batch = [request for call in calls if (request := self._read(call)) is not None]
+        batch = [request for call in calls if (request := self._read_or_answer(call)) is not None]
         self._answered(len(calls) - len(batch))
         if not batch:
             return
         people = list({request.opportunity.user_hash for request in batch} - {0})
         if people:
-            self._lookup.fetch(people, lambda values: self._decide(batch, people, values))
+            self._lookup.fetch(people, lambda values: self._decide_or_decline(batch, people, values))
         else:
-            self._decide(batch, people, [])
+            self._decide_or_decline(batch, people, [])
+
+    # An exchange takes silence for a slow bidder and sends less. So a fault of ours, which the two
+    # methods below exist for, costs the bids it touches, is logged, and still answers everyone.
+
+    def _read_or_answer(self, call: BidCall) -> _Request | None:
+        try:
+            return self._read(call)
+        except Exception:  # noqa: BLE001 - see above
+            _LOG.exception("a request could not be read")
+            self._no_bid(call, UNKNOWN_EXCHANGE, Reason.FAULT)
+            return None
+
+    def _decide_or_decline(
+        self, batch: list[_Request], people: list[int], values: list[bytes | None] | None
+    ) -> None:
+        try:
+            self._decide(batch, people, values)
+        except Exception:  # noqa: BLE001 - see above
+            _LOG.exception("a batch could not be decided")
+            for request in batch:
+                if not request.call.answered:
+                    self._no_bid(request.call, request.opportunity.exchange_id, Reason.FAULT)
+        self._answered(len(batch))
 
     def _read(self, call: BidCall) -> _Request | None:
         """Return the call as a request to decide on, or answer it here and now."""
@@ -166,7 +191,6 @@ class Bidder:
         answered_ns = time.monotonic_ns()
         self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
         self._tally.batches.append(len(batch))
-        self._answered(len(batch))
 
     def _answered(self, calls: int) -> None:
         self._unanswered -= calls

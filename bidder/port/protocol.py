@@ -64,6 +64,10 @@ class BidCall:
         self.keep_alive = keep_alive
         self.response: bytes | None = None
 
+    @property
+    def answered(self) -> bool:
+        return self.response is not None
+
     def answer(self, response: bytes) -> None:
         """Send a whole HTTP answer, as soon as those before it on the connection are out."""
         self.response = response

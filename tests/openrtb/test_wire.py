@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bidder.openrtb.translate import floor_cpm_micros, translate
@@ -83,6 +83,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=500)
 @given(st.data())
 def test_any_value_in_any_place_is_read_or_refused(data: st.DataObject) -> None:
     request = bid_request(regs={"coppa": 0}, bcat=["IAB1"], wseat=[])
