@@ -43,10 +43,15 @@ def redis_server_url(
 @pytest.fixture
 def redis_url(redis_server_url: str) -> Iterator[str]:
     """The URL of a server whose database is empty now."""
-    with redis.Redis.from_url(redis_server_url) as client:
-        client.flushdb()
+    _empty(redis_server_url)
     yield redis_server_url
-    with redis.Redis.from_url(redis_server_url) as client:
+    _empty(redis_server_url)
+
+
+def _empty(url: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        # A test that failed in a pause must not take the next ones with it.
+        client.client_unpause()
         client.flushdb()
 
 

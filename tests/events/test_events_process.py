@@ -32,12 +32,13 @@ async def paused_clients(client: redis.asyncio.Redis) -> int:
 
 
 async def accepts(port: int) -> bool:
+    """Tell whether a port takes connections; one that is reset at once was not taken."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
+        writer.close()
+        await writer.wait_closed()
+    except ConnectionError:
         return False
-    writer.close()
-    await writer.wait_closed()
     return True
 
 
