@@ -17,6 +17,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 import typer
 from redis.asyncio import Redis as AsyncRedis
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -198,27 +199,29 @@ def _as_json(status: Status) -> str:
 
 def _table(status: Status) -> Table:
     age = "no plan yet" if status.plan_age_s is None else f"plan {status.plan_age_s:.0f} s old"
-    table = Table(caption=f"config {status.version}, {age}", caption_justify="left")
-    table.add_column("Campaign", overflow="fold")
-    table.add_column("Advertiser", overflow="fold")
-    table.add_column("State")
-    for heading in ("Budget", "Daily", "Spent", "Today", "Leased", "Free", "Plan", "Bid ×"):
-        table.add_column(heading, justify="right")
-
-    def money(amount: int | None) -> str:
-        return "–" if amount is None else format_money(amount, status.currency)
+    table = Table(box=SIMPLE_HEAD, caption=f"config {status.version}, {age}", caption_justify="left")
+    table.add_column("Campaign")
+    table.add_column("State", no_wrap=True)
+    for heading in ("Today", "of daily", "In all", "of total", "Plan", "Bid ×"):
+        table.add_column(heading, justify="right", no_wrap=True)
 
     for row in status.campaigns:
-        amounts = (row.total, row.daily, row.spent, row.today, row.leased, row.free)
         table.add_row(
             row.campaign,
-            row.advertiser,
-            row.pacing if row.paused is None else f"paused by {row.paused}",
-            *map(money, amounts),
+            row.pacing if row.paused is None else "paused",
+            format_money(row.today, status.currency),
+            "–" if row.daily is None else _whole(row.daily, status.currency),
+            format_money(row.spent, status.currency),
+            _whole(row.total, status.currency),
             f"{row.plan_share:.1%}" if row.pacing == "even" else "–",
             "–" if row.multiplier is None else f"{row.multiplier:.3f}",
         )
     return table
+
+
+def _whole(amount: int, currency: str) -> str:
+    """A budget, without its cents where it has none: the table must fit a terminal."""
+    return format_money(amount, currency).replace(".00", "")
 
 
 async def _live_bundle(client: AsyncRedis) -> Bundle:

@@ -101,7 +101,8 @@ def load(
         rate = report.rows / max(report.seconds, 1e-9)
         typer.echo(f"{report.cookies:,} cookies loaded in {report.seconds:.1f} s ({rate:,.0f} a second)")
     if report.rejected:
-        typer.echo(f"{report.rejected:,} rows rejected; the reasons are in {report.rejects_file}", err=True)
+        rows = "row" if report.rejected == 1 else "rows"
+        typer.echo(f"{report.rejected:,} {rows} rejected; the reasons are in {report.rejects_file}", err=True)
     if not report.cookies:
         say_and_exit(f"no row of {file} could be loaded")
 

@@ -210,7 +210,7 @@ class BidConnection(asyncio.Protocol):
         """Return the answer to a call that is no bid request, or None; inflates a gzip body."""
         method = self._parser.get_method()
         if not path.startswith(BID_PATH):
-            return _READY if path == READY_PATH and method in (b"GET", b"HEAD") else NOT_FOUND
+            return _READY if path == READY_PATH and method == b"GET" else NOT_FOUND
         if method != b"POST":
             return METHOD_NOT_ALLOWED
         if self._body_bytes > BODY_BYTES_MAX:

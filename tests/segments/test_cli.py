@@ -46,7 +46,7 @@ def test_an_audience_from_file_to_count_to_oblivion(segments: CommandLine, peopl
 
     loaded = segments("load", str(people))
     assert loaded.stdout.startswith("3 cookies loaded in ")
-    assert loaded.stderr == f"1 rows rejected; the reasons are in {people}.rejects.csv\n"
+    assert loaded.stderr == f"1 row rejected; the reasons are in {people}.rejects.csv\n"
 
     shown = json.loads(segments("show", "ann", "--json").stdout)
     assert shown["segments"] == ["gardeners", "hikers"]
