@@ -199,7 +199,12 @@ def _as_json(status: Status) -> str:
 
 def _table(status: Status) -> Table:
     age = "no plan yet" if status.plan_age_s is None else f"plan {status.plan_age_s:.0f} s old"
-    table = Table(box=SIMPLE_HEAD, caption=f"config {status.version}, {age}", caption_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=f"config {status.version}, {age}",
+        caption_justify="left",
+    )
     table.add_column("Campaign")
     table.add_column("State", no_wrap=True)
     for heading in ("Today", "of daily", "In all", "of total", "Plan", "Bid ×"):

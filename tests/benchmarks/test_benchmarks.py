@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from benchmarks import load, matching, stages, throughput
-from benchmarks.figures import as_json, spread
+from benchmarks.command import as_json
+from benchmarks.figures import spread
 from benchmarks.load import LoadClient
 from benchmarks.sample_config import sample_bundle
 from benchmarks.sample_traffic import sample_bodies
