@@ -172,6 +172,7 @@ async def test_an_engine_that_was_killed_leaves_nothing_in_the_way_of_the_next(e
     assert alive(server), "the ledger's server is not ended by accident"
     async with started_engine(engine.data) as successor:
         assert not alive(server)
+        assert len(list(engine.data.glob("metrics-*"))) == 1, "the killed engine's are gone"
         assert await booked_spend(successor) == spent_before
 
 
@@ -253,6 +254,14 @@ async def test_an_unusable_secret_is_one_sentence_and_status_2(tmp_path: Path) -
     assert code == 2
     assert "secret" in err
     assert "Traceback" not in err
+
+
+async def test_a_data_folder_that_can_not_be_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = await run_hustings("serve", "--data", str(tmp_path / "file" / "data"))
+    assert code == 2
+    assert "--data" in err
+    assert_one_sentence(err)
 
 
 async def test_the_demo_ends_by_itself_with_books_that_agree() -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from config.load import load_folder
 from config.schema import Bundle
 from config.settings import Settings, SettingsError, ensure_secret_file
 
+_METRICS_PREFIX = "metrics-"
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -106,13 +108,17 @@ async def running_engine(
     `before_start` is called when Redis answers and no process runs yet.
     """
     data_dir = Path(settings.data_dir)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"the data folder {data_dir} can't be used ({error.strerror}); name another with --data"
+        ) from None
     with contextlib.ExitStack() as closing:
         changes: dict[str, str] = {"secret_file": str(ensure_secret_file(data_dir))}
         if not settings.redis_url:
             changes["redis_url"] = closing.enter_context(EmbeddedServer.start(data_dir)).url
-        changes["metrics_dir"] = closing.enter_context(
-            tempfile.TemporaryDirectory(prefix="hustings-metrics-")
-        )
+        changes["metrics_dir"] = str(closing.enter_context(_metrics_folder(data_dir)))
         settings = msgspec.structs.replace(settings, **changes)
         async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
             await client.ping()
@@ -122,6 +128,31 @@ async def running_engine(
             await before_start(settings)
         async with Supervisor(settings, lambda news: typer.echo(f"hustings: {news}", err=True)) as supervisor:
             yield supervisor
+
+
+@contextlib.contextmanager
+def _metrics_folder(data_dir: Path) -> Iterator[Path]:
+    """Make this engine's folder of metric files, and remove those of engines that were killed."""
+    for left in data_dir.glob(f"{_METRICS_PREFIX}*"):
+        if not _runs(left.name.removeprefix(_METRICS_PREFIX)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = data_dir / f"{_METRICS_PREFIX}{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True
 
 
 async def until_signalled() -> None:

@@ -1,0 +1,28 @@
+"""All benchmarks in turn: `make bench`, or `python -m benchmarks [--small] [--json]`."""
+
+import msgspec
+
+from benchmarks import matching, stages, throughput
+from benchmarks.command import Arguments, run_command
+
+
+class Report(msgspec.Struct, frozen=True):
+    matching: matching.Report
+    stages: stages.Report
+    throughput: throughput.Report
+
+
+def run(options: Arguments) -> Report:
+    """Run every benchmark, one after the other."""
+    return Report(matching.run(options), stages.run(options), throughput.run(options))
+
+
+def show(report: Report) -> None:
+    """Print all reports for a person."""
+    matching.show(report.matching)
+    stages.show(report.stages)
+    throughput.show(report.throughput)
+
+
+if __name__ == "__main__":
+    run_command(__doc__, run, show)

@@ -1,0 +1,221 @@
+"""Random configs, requests and people that meet often enough to be worth deciding on.
+
+Everything follows from one seed. Most parts of most line items and requests are plain, so that ads
+get through to the later rules; each rule is broken now and then.
+"""
+
+import random
+from typing import Any
+
+import msgspec
+
+from bidder.decision.explain import Person
+from bidder.openrtb.opportunity import BannerShape, DealOffer, MediaOffer, Opportunity, Slot, StreamShape
+from config.schema import (
+    Advertiser,
+    Bundle,
+    Campaign,
+    Daypart,
+    ExchangeProfile,
+    Flight,
+    FrequencyCap,
+    Geo,
+    Inventory,
+    InventoryTargeting,
+    LineItem,
+    Places,
+    Targeting,
+    When,
+    code_of,
+)
+from tests.factories import advertiser, banner, bundle, campaign, line_item, video
+
+SEGMENTS = [f"segment-{i}" for i in range(70)]
+NAMED_SEGMENTS = [*SEGMENTS[:4], SEGMENTS[-1]]
+CREATIVES = [
+    banner(),
+    banner("banner-728x90", 728, 90),
+    banner("insecure", 300, 250, image_url="http://cdn.shop.example/a.png"),
+    video(),
+    video("video-30", 30, attributes=(13,)),
+]
+NO_LIMIT = 2**60
+
+
+class World:
+    """What one seed makes."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.config = self._config()
+        self.people = [Person(), self._person(), self._person()]
+        self.requests = [self._request() for _ in range(12)]
+        self.draw = self._random.getrandbits(64)
+
+    def budget(self) -> int:
+        return self._random.choice([NO_LIMIT, NO_LIMIT, 7_000_000, 2_000_000, 0])
+
+    def multiplier_q16(self) -> int:
+        return self._random.choice([65_536, 65_536, 65_536, 32_768, 1])
+
+    # One in `n`; else the plain value.
+    def _rarely(self, n: int, unusual: Any, plain: Any = ()) -> Any:
+        return unusual if self._random.randrange(n) == 0 else plain
+
+    def _some(self, values: list[Any], most: int = 2) -> tuple[Any, ...]:
+        return tuple(self._random.sample(values, self._random.randint(1, most)))
+
+    def _config(self) -> Bundle:
+        advertisers = [self._advertiser(a) for a in range(self._random.randint(1, 2))]
+        exchanges = (ExchangeProfile(id="plain"), ExchangeProfile(id="other"))
+        return bundle(*advertisers, exchanges=exchanges, segments=SEGMENTS)
+
+    def _advertiser(self, number: int) -> Advertiser:
+        creatives = [msgspec.structs.replace(c, id=f"{c.id}-{number}") for c in CREATIVES]
+        names = [creative.id for creative in creatives]
+        return advertiser(
+            f"shop-{number}",
+            [self._campaign(f"{number}-{c}", names) for c in range(self._random.randint(1, 2))],
+            creatives,
+            categories=self._random.choice([("IAB18-1",), ("IAB1", "IAB11-4")]),
+        )
+
+    def _campaign(self, name: str, creatives: list[str]) -> Campaign:
+        count = self._rarely(5, 40, self._random.randint(1, 4))
+        return campaign(
+            f"campaign-{name}",
+            [self._line_item(f"line-{name}-{i}", creatives) for i in range(count)],
+            frequency_cap=self._rarely(4, self._cap(), FrequencyCap()),
+            time_zone="America/Chicago",
+            paused=self._rarely(12, True, False),
+        )
+
+    def _line_item(self, name: str, creatives: list[str]) -> LineItem:
+        return line_item(
+            name,
+            self._random.choice([0.5, 2.0, 2.0, 3.5]),
+            self._some(creatives, 3),
+            targeting=self._rarely(2, self._targeting(), Targeting()),
+            audience=self._rarely(2, self._audience(2), None),
+            frequency_cap=self._rarely(3, self._cap(), FrequencyCap()),
+            paused=self._rarely(12, True, False),
+            flight=self._rarely(12, Flight(end=When("2026-01-01")), Flight()),
+        )
+
+    def _targeting(self) -> Targeting:
+        return Targeting(
+            geo=self._rarely(
+                3, Geo(include=self._places(), exclude=self._rarely(2, self._places(), Places())), Geo()
+            ),
+            inventory=self._rarely(
+                3,
+                InventoryTargeting(
+                    include=self._rarely(2, self._inventory(), Inventory()),
+                    exclude=self._rarely(2, self._inventory(), Inventory()),
+                ),
+                InventoryTargeting(),
+            ),
+            devices=self._rarely(4, self._some(["desktop", "phone", "mobile", "tablet", "tv"])),
+            operating_systems=self._rarely(5, self._some(["ios", "android"], 1)),
+            exchanges=self._rarely(5, self._some(["plain", "other"], 1)),
+            deals=self._rarely(4, self._some(["deal-1", "deal-2"])),
+            dayparts=self._rarely(6, (Daypart(days=("mon", "wed"), from_hour=6, to_hour=20),)),
+        )
+
+    def _places(self) -> Places:
+        return Places(
+            countries=self._rarely(3, ("USA",)),
+            regions=self._rarely(2, ("USA-IA",)),
+            metros=self._rarely(3, ("679",)),
+            zips=self._rarely(3, ("USA-50309",)),
+        )
+
+    def _inventory(self) -> Inventory:
+        domains = self._some(["news.example", "sport.news.example", "blog.example"])
+        return Inventory(domains=domains, bundles=self._rarely(2, ("com.game.example",)))
+
+    def _audience(self, depth: int) -> Any:
+        kind = self._random.choice(["name", "any", "all", "not"]) if depth else "name"
+        if kind == "name":
+            return self._random.choice(NAMED_SEGMENTS)
+        if kind == "not":
+            return {"not": self._audience(depth - 1)}
+        return {kind: [self._audience(depth - 1) for _ in range(self._random.randint(1, 3))]}
+
+    def _cap(self) -> FrequencyCap:
+        return FrequencyCap(
+            per_day=self._rarely(2, self._random.randint(1, 3), None),
+            per_hour=self._rarely(2, self._random.randint(1, 2), None),
+        )
+
+    def _person(self) -> Person:
+        campaigns = [c for a in self.config.advertisers for c in a.campaigns]
+        ids = [c.id for c in campaigns] + [i.id for c in campaigns for i in c.line_items]
+        seen = {
+            code_of(id_): (self._random.randint(1, 3), self._random.randint(0, 2))
+            for id_ in self._random.sample(ids, min(len(ids), 3))
+        }
+        members = frozenset(self._random.sample(NAMED_SEGMENTS, self._random.randint(0, 4)))
+        return Person(members, self._rarely(6, False, True), seen)
+
+    def _floor(self) -> int | None:
+        return self._random.choice([0, 0, 400_000, 1_000_000, 1_999_999, 2_000_000, 2_000_001, None])
+
+    def _media(self) -> MediaOffer:
+        sizes = self._rarely(5, self._some([(728, 90), (1, 1)]), ((728, 90), (300, 250)))
+        shape = StreamShape(
+            mimes=self._rarely(8, ("video/webm",), ("video/mp4",)),
+            duration_min_s=self._rarely(4, 20, 0),
+            duration_max_s=self._rarely(3, 20, 0),
+            durations_s=self._rarely(8, (30,)),
+            protocols=self._rarely(3, (2, 3), self._rarely(6, (5,))),
+            linear=self._rarely(9, False, True),
+            blocked_attributes=self._rarely(3, (13,)),
+        )
+        return MediaOffer(
+            banner=self._rarely(5, None, BannerShape(sizes, self._rarely(8, (2,)))),
+            video=self._rarely(2, shape, None),
+            secure=self._rarely(3, True, False),
+        )
+
+    def _deal(self) -> DealOffer:
+        return DealOffer(
+            id=self._random.choice(["deal-1", "deal-2", "deal-3"]),
+            floor_cpm_micros=self._floor(),
+            first_price=self._rarely(2, True, False),
+            fixed_price=self._rarely(3, True, False),
+            seats=self._rarely(4, self._some(["seat-shop-0", "seat-shop-1"], 1)),
+        )
+
+    def _slot(self) -> Slot:
+        deals = tuple(self._deal() for _ in range(self._rarely(3, self._random.randint(1, 2), 0)))
+        only = self._rarely(6, True, False)
+        return Slot(
+            imp_id="1", media=self._media(), floor_cpm_micros=self._floor(), deals=deals, deals_only=only
+        )
+
+    def _request(self) -> Opportunity:
+        pick = self._random.choice
+        return Opportunity(
+            request_id="r",
+            exchange_id=self._rarely(4, "other", "plain"),
+            slots=tuple(self._slot() for _ in range(self._random.randint(1, 3))),
+            first_price=pick([True, False]),
+            domain=pick(["", "news.example", "live.sport.news.example", "mynews.example"]),
+            bundle=self._rarely(4, pick(["com.game.example", "com.x.example"]), ""),
+            device_type=self._random.randint(0, 9),
+            operating_system=pick(["", "ios", "android", "plan9"]),
+            country=pick(["", "USA", "USA", "CAN"]),
+            region=pick(["", "USA-IA", "USA-IA", "USA-TX"]),
+            metro=pick(["", "679", "1"]),
+            zip_code=pick(["", "USA-50309", "USA-10001"]),
+            user_hash=self._random.randint(0, 2),
+            blocked_categories=self._rarely(
+                3, self._some(["IAB18", "IAB18-1", "IAB11", "IAB11-4", "IAB1-5"])
+            ),
+            blocked_domains=self._rarely(
+                5, self._some(["shop-0.example", "op-0.example", "shop-1.example"], 1)
+            ),
+            allowed_seats=self._rarely(6, self._some(["seat-shop-0", "seat-shop-1"], 1)),
+            blocked_seats=self._rarely(6, self._some(["seat-shop-0", "seat-9"], 1)),
+        )

@@ -1,0 +1,50 @@
+"""The files under test, and what the tests of them share."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from ruamel.yaml import YAML
+
+from bidder.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+DOCS = ROOT / "docs"
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text())
+
+
+def parse_command(words: Sequence[str]) -> dict[str, Any]:
+    """Parse a command line as the program does, without running it; unknown words and options raise.
+
+    A command named without a word after it may lack what it needs to run.
+    """
+    command: Any = typer.main.get_command(app)
+    name, *words = words
+    assert name == "hustings"
+    while hasattr(command, "commands") and words:
+        name, *words = words
+        command = command.commands[name]
+    context = command.make_context(name, list(words), resilient_parsing=not words)
+    params: dict[str, Any] = context.params
+    return params
+
+
+def parse_command_line(line: str) -> dict[str, Any]:
+    return parse_command(shlex.split(line))
+
+
+def known_options() -> set[str]:
+    """Every long option of every command."""
+    options: set[str] = set()
+    waiting: list[Any] = [typer.main.get_command(app)]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        options |= {option for param in command.params for option in param.opts if option.startswith("--")}
+    return options
