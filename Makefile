@@ -1,6 +1,8 @@
 # `make demo` and `make test` set everything up by themselves; nothing outside this folder is touched.
 
-PYTHON ?= python3
+# The first of these that is new enough; `make PYTHON=... demo` names another.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -30,8 +32,8 @@ setup: $(READY)
 
 # A half-made environment is thrown away: the marker is written last.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Hustings needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -n "$(PYTHON)" || \
+		{ echo "Hustings needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python ..." >&2; exit 2; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

@@ -107,13 +107,7 @@ async def running_engine(
     Fills in what the settings leave empty: the Redis URL, the secret file, the metrics folder.
     `before_start` is called when Redis answers and no process runs yet.
     """
-    data_dir = Path(settings.data_dir)
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"the data folder {data_dir} can't be used ({error.strerror}); name another with --data"
-        ) from None
+    data_dir = _made(Path(settings.data_dir))
     with contextlib.ExitStack() as closing:
         changes: dict[str, str] = {"secret_file": str(ensure_secret_file(data_dir))}
         if not settings.redis_url:
@@ -128,6 +122,16 @@ async def running_engine(
             await before_start(settings)
         async with Supervisor(settings, lambda news: typer.echo(f"hustings: {news}", err=True)) as supervisor:
             yield supervisor
+
+
+def _made(data_dir: Path) -> Path:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"the data folder {data_dir} can't be used ({error.strerror}); name another with --data"
+        ) from None
+    return data_dir
 
 
 @contextlib.contextmanager
