@@ -197,7 +197,7 @@ async def _answer_all(
 ) -> tuple[list[bytes], dict[str, float]]:
     """Put every request through, whole batches of them; return each status, and the time of each stage."""
     sinks = [_Sink() for _ in range(BATCH_REQUESTS)]
-    connections = [BidConnection(bidder.submit, Connections()) for _ in sinks]
+    connections = [BidConnection(bidder.submit, bidder.is_ready, Connections()) for _ in sinks]
     for connection, sink in zip(connections, sinks, strict=True):
         connection.connection_made(sink)
     times: defaultdict[str, list[float]] = defaultdict(list)

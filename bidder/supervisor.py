@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import multiprocess
@@ -179,4 +180,21 @@ def _with_ports(settings: Settings) -> Settings:
                 ) from None
             ports[f"{part}_port"] = probe.getsockname()[1]
     events_url = settings.events_url or f"http://{settings.events_host}:{ports['events_port']}"
+    _refuse_unreachable(events_url)
     return msgspec.structs.replace(settings, **ports, events_url=events_url)
+
+
+def _refuse_unreachable(events_url: str) -> None:
+    """Refuse an events URL that an exchange or a browser elsewhere could not use."""
+    parts = urlsplit(events_url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or host in ("", "0.0.0.0", "::"):
+        raise SettingsError(
+            f"exchanges can't reach {events_url}: say how they do with --events-url https://your-events-host"
+        )
+    loopback = host == "localhost" or host.startswith("127.") or host == "::1"
+    if parts.scheme == "http" and not loopback:
+        raise SettingsError(
+            f"exchanges drop bids whose URLs are not https, and {events_url} begins every notice and pixel: "
+            "put TLS in front of the events port and give its https URL with --events-url"
+        )

@@ -57,6 +57,11 @@ async def fetch(client: redis.asyncio.Redis) -> Bundle | None:
         ) from None
 
 
+async def published_version(client: redis.asyncio.Redis) -> str:
+    """Return the version of the live bundle; an empty string when there is none. Raises RedisError."""
+    return _text(await client.get(BUNDLE_VERSION))
+
+
 async def watch(
     client: redis.asyncio.Redis, seen_version: str, *, poll_seconds: float = POLL_SECONDS
 ) -> AsyncGenerator[Bundle, None]:
@@ -72,7 +77,7 @@ async def watch(
             async with client.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(BUNDLE_CHANNEL)
                 while True:
-                    version = _text(await client.get(BUNDLE_VERSION))
+                    version = await published_version(client)
                     backoff_s = BACKOFF_SECONDS_MIN
                     if version not in ("", seen_version, unreadable_version):
                         try:

@@ -81,11 +81,17 @@ def running_url(data_dir: Path) -> str | None:
 class EmbeddedServer:
     """A started server. `url` is how to reach it; `stop` saves and ends it."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes], url_file: Path, lock: int) -> None:
-        self.url = url
-        self._process = process
-        self._url_file = url_file
+    def __init__(self, data_dir: Path, durable: bool, port: int, lock: int) -> None:
+        self._data_dir = data_dir
+        self._durable = durable
+        self._port = port
+        self._password = secrets.token_urlsafe(24)
         self._lock: int | None = lock
+        self._process = self._launch()
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
     @property
     def pid(self) -> int:
@@ -100,15 +106,27 @@ class EmbeddedServer:
         lock = _lock(data_dir)
         try:
             _end_left_behind(data_dir)
-            return cls._start_locked(data_dir, durable, port, lock)
+            server = cls(data_dir, durable, port or _free_port(), lock)
         except BaseException:
             os.close(lock)
             raise
+        descriptor = os.open(data_dir / URL_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(server.url)
+        return server
 
-    @classmethod
-    def _start_locked(cls, data_dir: Path, durable: bool, port: int | None, lock: int) -> "EmbeddedServer":
-        port = port or _free_port()
-        password = secrets.token_urlsafe(24)
+    def has_died(self) -> bool:
+        """Tell whether the server ended without being told to."""
+        return self._lock is not None and self._process.poll() is not None
+
+    def revive(self) -> None:
+        """Start the server again, at the same address, on what it has on disk.
+
+        Raises EmbeddedServerError when that fails.
+        """
+        self._process = self._launch()
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             [server_binary(), "-"],
             stdin=subprocess.PIPE,
@@ -118,30 +136,26 @@ class EmbeddedServer:
             start_new_session=True,
         )
         assert process.stdin is not None
+        lines = _config_lines(self._data_dir, self._port, self._password, self._durable)
         with contextlib.suppress(BrokenPipeError), process.stdin as config:
-            config.write("\n".join(_config_lines(data_dir, port, password, durable)).encode())
-        server = cls(f"redis://:{password}@127.0.0.1:{port}/0", process, data_dir / URL_FILE, lock)
-        server._wait_until_ready(data_dir)
-        descriptor = os.open(server._url_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(server.url)
-        return server
+            config.write("\n".join(lines).encode())
+        self._wait_until_ready(process)
+        return process
 
-    def _wait_until_ready(self, data_dir: Path) -> None:
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
         with contextlib.closing(redis.Redis.from_url(self.url)) as client:
-            while time.monotonic() < deadline:
-                if self._process.poll() is not None:
-                    break
+            while time.monotonic() < deadline and process.poll() is None:
                 try:
                     if client.ping():
                         return
                 except redis.RedisError:
                     time.sleep(0.02)
-        self._process.kill()
-        self._process.wait()
+        process.kill()
+        process.wait()
         raise EmbeddedServerError(
-            f"the private server in {data_dir} did not start; its last words are in {data_dir / 'server.log'}"
+            f"the private server in {self._data_dir} did not start; "
+            f"its last words are in {self._data_dir / 'server.log'}"
         )
 
     def stop(self) -> None:
@@ -154,7 +168,7 @@ class EmbeddedServer:
                 self._process.kill()
                 self._process.wait()
         if self._lock is not None:
-            self._url_file.unlink(missing_ok=True)
+            (self._data_dir / URL_FILE).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 

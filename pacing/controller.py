@@ -50,6 +50,7 @@ import redis.asyncio
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
+from config.bundle_store import published_version
 from config.calendar import day_bounds_s, local_day
 from config.money import money_text
 from config.redis_keys import CONTROLLER_LEASE
@@ -218,6 +219,7 @@ class Controller:
         )
         self.leading = False
         self._registered: str | None = None
+        self._published: str | None = None
         self._states: dict[int, CampaignState] = {}
         self._ceilings: dict[int, tuple[int, int | None]] = {}
         self._before = Plan(made_at_s=0.0, version=0)
@@ -230,12 +232,17 @@ class Controller:
     async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle]) -> None:
         """Tick at once and then every interval until `stop`; give up the lease at the end.
 
-        `bundles` returns the live config. While Redis fails, the controller keeps trying.
+        `bundles` returns the config this process works with. While Redis fails, the controller keeps
+        trying. While the config in Redis is another, or gone, it does nothing: a server that was emptied
+        has lost what was spent, and accounts opened anew would spend it again. Workers stop when no
+        plan comes; publishing a config is a person's decision to go on.
         """
         failing = False
         while not stop.is_set():
             try:
-                await self.tick(bundles(), time.time())
+                bundle = bundles()
+                if await self._is_published(bundle):
+                    await self.tick(bundle, time.time())
                 if failing:
                     logger.info("the pacing controller can use Redis again")
                 failing = False
@@ -247,6 +254,16 @@ class Controller:
                 await asyncio.wait_for(stop.wait(), self._interval_s)
         with contextlib.suppress(redis.RedisError):
             await self.resign()
+
+    async def _is_published(self, bundle: Bundle) -> bool:
+        version = await published_version(self._client)
+        if version != self._published and not version:
+            logger.error(
+                "the config is gone from Redis, and with it perhaps what was spent: no money is given out "
+                "until a backup is restored, or `hustings config apply DIR` opens new accounts"
+            )
+        self._published = version
+        return version == bundle.version
 
     async def tick(self, bundle: Bundle, now_s: float) -> bool:
         """Do one round if this is the leader, or can become it; say whether a plan was published.

@@ -176,6 +176,23 @@ async def test_an_engine_that_was_killed_leaves_nothing_in_the_way_of_the_next(e
         assert await booked_spend(successor) == spent_before
 
 
+async def test_a_private_server_that_dies_is_started_again_with_its_ledger(engine: Engine) -> None:
+    async with aiohttp.ClientSession() as http:
+        await bill(http, await a_bid(http, engine))
+        spent_before = await booked_spend(engine)
+        (server,) = [pid for pid, module in children_of(engine.process.pid) if not module]
+        # The append-only file is written through within a second of each change.
+        await asyncio.sleep(1.5)
+        os.kill(server, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while True:
+                code, out, _ = await run_hustings("budget", "status", "--json", "--data", str(engine.data))
+                if code == 0:
+                    break
+        assert {row["campaign"]: row["spent"] for row in json.loads(out)["campaigns"]} == spent_before
+        await bill(http, await a_bid(http, engine))
+
+
 async def test_two_engines_do_not_share_a_data_folder(engine: Engine) -> None:
     code, _, err = await run_hustings("serve", "--data", str(engine.data))
     assert code == 2
@@ -228,6 +245,25 @@ async def test_a_dead_redis_is_one_sentence_and_status_2(tmp_path: Path) -> None
             code, _, err = await run_hustings(*command)
             assert code == 2, command
             assert_one_sentence(err)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (("--redis", "nonsense"), "redis://"),
+        (("--redis", "redis://127.0.0.1:port/0"), "--redis"),
+        (("--events-host", "0.0.0.0", "--events-port", "0"), "--events-url"),
+        (("--events-url", "http://ev.example"), "https"),
+    ],
+)
+async def test_an_option_that_can_not_work_is_one_sentence_and_status_2(
+    tmp_path: Path, options: tuple[str, ...], hint: str
+) -> None:
+    ports = ("--bid-port", "0", "--admin-port", "0")
+    code, _, err = await run_hustings("serve", "--data", str(tmp_path), *ports, *options)
+    assert code == 2
+    assert hint in err
+    assert_one_sentence(err)
 
 
 async def test_an_invalid_config_names_its_faults_and_starts_nothing(tmp_path: Path) -> None:

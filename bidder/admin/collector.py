@@ -84,6 +84,9 @@ class SnapshotCollector(Collector):
         multiplier = GaugeMetricFamily(
             "hustings_campaign_multiplier", "The pacing controller's bid multiplier, 0 to 1.", labels=labels
         )
+        active = GaugeMetricFamily(
+            "hustings_campaign_active", "1 when in flight and not paused, else 0.", labels=labels
+        )
         snapshot = self._snapshot
         planned = snapshot.plan.campaigns if snapshot.plan else {}
         for advertiser, campaign in snapshot.campaigns():
@@ -93,6 +96,8 @@ class SnapshotCollector(Collector):
             if campaign.budget.daily is not None:
                 daily.add_metric(key, campaign.budget.daily / BILLION)
             account = snapshot.accounts.get(code)
+            running = snapshot.in_flight(campaign) and not campaign.paused
+            active.add_metric(key, float(running and account is not None and not account.paused))
             if account:
                 spent.add_metric(key, account.spent / BILLION)
                 today.add_metric(key, account.spent_on(snapshot.today(campaign)) / BILLION)
@@ -100,7 +105,7 @@ class SnapshotCollector(Collector):
                 late.add_metric(key, account.late / BILLION)
             if code in planned:
                 multiplier.add_metric(key, planned[code].multiplier_q16 / MULTIPLIER_ONE_Q16)
-        yield from (budget, daily, spent, today, leased, late, multiplier)
+        yield from (budget, daily, spent, today, leased, late, multiplier, active)
 
 
 @cache

@@ -16,7 +16,7 @@ from prometheus_client import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from bidder.admin.readiness import Readiness, ask
-from config.calendar import local_day
+from config.calendar import flight_bounds_s, local_day
 from config.schema import Advertiser, Bundle, Campaign, code_of
 from pacing import plan
 from pacing.ledger import Account, Ledger
@@ -44,6 +44,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def today(self, campaign: Campaign) -> int:
         """The campaign's local day at the moment of the snapshot, as the ledger counts days."""
         return local_day(int(self.now_s), campaign.time_zone)
+
+    def in_flight(self, campaign: Campaign) -> bool:
+        start_s, end_s = flight_bounds_s(campaign.flight, campaign.time_zone)
+        return start_s <= self.now_s < end_s
 
 
 class Watcher:

@@ -15,7 +15,7 @@ import redis.asyncio
 import typer
 
 from bidder.child import EXIT_UNUSABLE
-from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption
+from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url
 from bidder.supervisor import Supervisor
 from config import bundle_store
 from config.embedded_server import EmbeddedServer, EmbeddedServerError
@@ -25,6 +25,7 @@ from config.schema import Bundle
 from config.settings import Settings, SettingsError, ensure_secret_file
 
 _METRICS_PREFIX = "metrics-"
+SERVER_CHECK_SECONDS = 0.5
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -54,7 +55,7 @@ def serve(
         bundle = load_folder(config) if config is not None else None
         async with running_engine(
             Settings(
-                redis_url=redis_url or "",
+                redis_url=checked_url(redis_url) if redis_url else "",
                 secret_file="",
                 data_dir=str(data),
                 metrics_dir="",
@@ -110,8 +111,10 @@ async def running_engine(
     data_dir = _made(Path(settings.data_dir))
     with contextlib.ExitStack() as closing:
         changes: dict[str, str] = {"secret_file": str(ensure_secret_file(data_dir))}
+        server = None
         if not settings.redis_url:
-            changes["redis_url"] = closing.enter_context(EmbeddedServer.start(data_dir)).url
+            server = closing.enter_context(EmbeddedServer.start(data_dir))
+            changes["redis_url"] = server.url
         changes["metrics_dir"] = str(closing.enter_context(_metrics_folder(data_dir)))
         settings = msgspec.structs.replace(settings, **changes)
         async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
@@ -120,8 +123,12 @@ async def running_engine(
                 await bundle_store.publish(client, bundle)
         if before_start is not None:
             await before_start(settings)
-        async with Supervisor(settings, lambda news: typer.echo(f"hustings: {news}", err=True)) as supervisor:
-            yield supervisor
+        async with Supervisor(settings, _say) as supervisor:
+            keeper = asyncio.create_task(_keep_alive(server))
+            try:
+                yield supervisor
+            finally:
+                keeper.cancel()
 
 
 def _made(data_dir: Path) -> Path:
@@ -157,6 +164,22 @@ def _runs(pid: str) -> bool:
     except (ValueError, PermissionError):
         return True
     return True
+
+
+def _say(news: str) -> None:
+    typer.echo(f"hustings: {news}", err=True)
+
+
+async def _keep_alive(server: EmbeddedServer | None) -> None:
+    """Start the private server again whenever it dies; its ledger is on disk."""
+    while server is not None:
+        await asyncio.sleep(SERVER_CHECK_SECONDS)
+        if server.has_died():
+            _say("the private server ended; starting it again")
+            try:
+                await asyncio.to_thread(server.revive)
+            except EmbeddedServerError as error:
+                _say(str(error))
 
 
 async def until_signalled() -> None:

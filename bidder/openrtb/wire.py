@@ -185,6 +185,7 @@ class RegsExt(_Wire):
 
     gdpr: Int | None = None
     us_privacy: str | None = None
+    gpp: str | None = None
     gpp_sid: list[Int] | None = None
     gpc: str | Int | None = None
 
@@ -195,6 +196,7 @@ class Regs(_Wire):
     coppa: Int | None = None
     gdpr: Int | None = None
     us_privacy: str | None = None
+    gpp: str | None = None
     gpp_sid: list[Int] | None = None
     ext: RegsExt | None = None
 

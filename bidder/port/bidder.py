@@ -82,6 +82,11 @@ class Bidder:
         self._all_answered = asyncio.Event()
         self._all_answered.set()
 
+    def is_ready(self) -> bool:
+        """Tell whether requests can be bid on: there is a config, and the ledger has been heard from."""
+        state = self.state
+        return bool(state.snapshot.ads) and not state.book.stale(self._epoch_s())
+
     def submit(self, call: BidCall) -> None:
         """Take a call into this tick's batch."""
         if not self._waiting:

@@ -202,7 +202,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
         connections = Connections()
         server = await asyncio.get_running_loop().create_server(
-            lambda: BidConnection(worker.bidder.submit, connections),
+            lambda: BidConnection(worker.bidder.submit, worker.bidder.is_ready, connections),
             settings.bid_host,
             settings.bid_port,
             reuse_port=True,

@@ -40,7 +40,11 @@ _HEADERS_TOO_LARGE = (
 )
 _UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n" + _EMPTY + b"\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_READY = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nready"
+_READY = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 7\r\n\r\n1 ready"
+# Xandr looks for the character 1 in the body, and must not find one in this.
+_NOT_READY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nnot ready"
+)
 
 
 def ok(body: bytes) -> bytes:
@@ -104,8 +108,11 @@ class Connections:
 class BidConnection(asyncio.Protocol):
     """One connection of an exchange."""
 
-    def __init__(self, submit: Callable[[BidCall], None], connections: Connections) -> None:
+    def __init__(
+        self, submit: Callable[[BidCall], None], is_ready: Callable[[], bool], connections: Connections
+    ) -> None:
         self._submit = submit
+        self._is_ready = is_ready
         self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -210,7 +217,9 @@ class BidConnection(asyncio.Protocol):
         """Return the answer to a call that is no bid request, or None; inflates a gzip body."""
         method = self._parser.get_method()
         if not path.startswith(BID_PATH):
-            return _READY if path == READY_PATH and method == b"GET" else NOT_FOUND
+            if path != READY_PATH or method != b"GET":
+                return NOT_FOUND
+            return _READY if self._is_ready() else _NOT_READY
         if method != b"POST":
             return METHOD_NOT_ALLOWED
         if self._body_bytes > BODY_BYTES_MAX:

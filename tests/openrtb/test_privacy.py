@@ -51,6 +51,9 @@ def test_an_over_long_id_is_no_id() -> None:
         {"regs": {"ext": {"gdpr": 1}}},
         {"regs": {"gpp_sid": [7]}},
         {"regs": {"ext": {"gpp_sid": [2]}}},
+        {"regs": {"gpp_sid": [-1, 7]}},
+        {"regs": {"gpp": "DBAA"}},
+        {"regs": {"ext": {"gpp": "DBAA"}}},
         {"regs": {"us_privacy": "1YYN"}},
         {"regs": {"ext": {"us_privacy": "1nyn"}}},
         {"regs": {"ext": {"gpc": "1"}}},
@@ -65,7 +68,12 @@ def test_each_signal_alone_switches_the_person_off(signal: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    "signal", [{"regs": {"gdpr": 0, "us_privacy": "1YNN", "coppa": 0}}, {"device": {"lmt": 0, "dnt": 0}}]
+    "signal",
+    [
+        {"regs": {"gdpr": 0, "us_privacy": "1YNN", "coppa": 0}},
+        {"regs": {"gpp": "DBAA", "gpp_sid": [-1]}},
+        {"device": {"lmt": 0, "dnt": 0}},
+    ],
 )
 def test_signals_that_permit_do(signal: dict[str, Any]) -> None:
     assert person(user={"buyeruid": "demo-1"}, **signal) == 1

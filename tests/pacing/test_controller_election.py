@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis.asyncio
 
+from config.bundle_store import publish as publish_bundle
 from config.calendar import day_bounds_s, local_day
 from config.money import BILLION, CpmMicros, Money
 from config.redis_keys import CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS
@@ -98,6 +99,7 @@ async def test_a_leader_whose_lease_was_lost_falls_silent(redis_client: redis.as
 
 
 async def test_running_controllers_hand_over(redis_client: redis.asyncio.Redis) -> None:
+    await publish_bundle(redis_client, bundle())
     stops = [asyncio.Event(), asyncio.Event()]
     controllers = [candidate(redis_client, name, interval_s=0.05) for name in ("first", "second")]
     first_task = asyncio.create_task(controllers[0].run(stops[0], bundle))
@@ -237,6 +239,7 @@ async def test_outcomes_are_counted_once_and_odd_ones_not_at_all(redis_client: r
 async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -> None:
     """A key of a wrong type makes every round fail half-way, until somebody mends it."""
     stop = asyncio.Event()
+    await publish_bundle(redis_client, bundle())
     await redis_client.rpush(STREAM_WINS, "not a stream")
     task = asyncio.create_task(candidate(redis_client, "a", 0.02).run(stop, bundle))
 
@@ -251,5 +254,40 @@ async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -
         return await redis_client.get(PLAN) is not None
 
     await until(published)
+    stop.set()
+    await task
+
+
+async def test_an_emptied_server_gets_no_new_accounts_until_somebody_publishes(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    """What was spent is lost with the accounts: opening them anew would spend it again."""
+    await publish_bundle(redis_client, bundle())
+    ledger = Ledger(redis_client)
+    controller = candidate(redis_client, "a", interval_s=0.01)
+    stop = asyncio.Event()
+    rounds = 0
+
+    def counted() -> Bundle:
+        nonlocal rounds
+        rounds += 1
+        return bundle()
+
+    task = asyncio.create_task(controller.run(stop, counted))
+
+    async def accounts_open() -> bool:
+        return len(await ledger.accounts([EVEN, ASAP])) == 2
+
+    await until(accounts_open)
+    await redis_client.flushdb()
+    flushed_at = rounds
+
+    async def some_rounds_later() -> bool:
+        return rounds > flushed_at + 5
+
+    await until(some_rounds_later)
+    assert await ledger.accounts([EVEN, ASAP]) == {}
+    await publish_bundle(redis_client, bundle())
+    await until(accounts_open)
     stop.set()
     await task

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from config.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
+from config.schema import Bundle, Engine
 from tests.factories import bid_request, bundle
 from tests.running import RunningWorker, running_worker
 
@@ -184,7 +185,7 @@ async def test_connection_close_is_honoured(connection: Connection) -> None:
 async def test_ready_is_answered_without_bidding(connection: Connection) -> None:
     await connection.send(b"GET /ready HTTP/1.1\r\nhost: b\r\n\r\n")
     status, _, body = await connection.receive()
-    assert (status, body) == (200, b"ready")
+    assert (status, body) == (200, b"1 ready")
 
 
 async def test_ten_thousand_requests_on_one_connection(connection: Connection) -> None:
@@ -193,3 +194,13 @@ async def test_ten_thousand_requests_on_one_connection(connection: Connection) -
         await connection.send(request * 100)
         for _ in range(100):
             assert (await connection.receive())[0] in (200, 204)
+
+
+async def test_a_worker_without_a_config_is_not_ready(redis_url: str, tmp_path: Path) -> None:
+    nothing = Bundle(version="", engine=Engine(), exchanges=(), segments=(), advertisers=())
+    async with running_worker(redis_url, nothing, tmp_path) as worker:
+        opened = await Connection.open(worker)
+        await opened.send(b"GET /ready HTTP/1.1\r\nhost: b\r\n\r\n")
+        status, _, body = await opened.receive()
+        assert (status, b"1" in body) == (503, False)
+        await opened.close()
