@@ -142,7 +142,7 @@ def test_a_redis_that_is_not_there(folder: Path, command: str) -> None:
 
 def test_a_redis_address_of_another_kind(folder: Path) -> None:
     assert "redis://" in refusal(hustings_config("diff", folder, "--redis", "http://127.0.0.1:6379"))
-    assert "can't use" in refusal(hustings_config("diff", folder, "--redis", "redis://127.0.0.1:port/0"))
+    assert "can't be read" in refusal(hustings_config("diff", folder, "--redis", "redis://127.0.0.1:port/0"))
 
 
 def test_schema_prints_json() -> None:
