@@ -232,7 +232,7 @@ def decode_request(body: bytes) -> BidRequest:
         request = _DECODER.decode(body)
     except msgspec.ValidationError:
         request = _decode_leniently(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         if not body.startswith(_BYTE_ORDER_MARK):
             raise MalformedRequest("not JSON") from None
         request = _decode_leniently(body[len(_BYTE_ORDER_MARK) :])
@@ -246,7 +246,7 @@ def decode_request(body: bytes) -> BidRequest:
 def _decode_leniently(body: bytes) -> BidRequest:
     try:
         mended = _mend(msgspec.json.decode(body), _TYPES)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedRequest("not JSON") from None
     if not isinstance(mended, BidRequest):
         raise MalformedRequest("no id or no imp")
@@ -321,9 +321,11 @@ def _mend_float(value: Any, type_: inspect.FloatType) -> Any:
             value = float(value)
         except ValueError:
             return _ABSENT
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # Only a NaN differs from itself.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         return _ABSENT
     assert type_.ge is not None
     assert type_.le is not None
-    # A negative floor is no floor; one above every price stays above every price.
-    return min(max(float(value), type_.ge), type_.le) if value == value else _ABSENT
+    # A negative floor is no floor; one above every price stays above every price. Compared before
+    # it is converted: an int may be too large for a float.
+    return float(min(max(value, type_.ge), type_.le))

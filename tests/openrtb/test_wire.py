@@ -39,6 +39,9 @@ def read(**fields: Any) -> Any:
         b'{"id":null,"imp":[{"id":"1"}]}',
         b'{"id":"\\ud800","imp":[{"id":"1"}]}',
         b"\xff\xfe{}",
+        b'{"id":"\xcf1","imp":[{"id":"1"}]}',
+        b'{"id":"1","imp":[{"id":"1"}],"cur":["\xcf"],"tmax":"x"}',
+        b'\xef\xbb\xbf{"id":"\xcf"',
     ],
 )
 def test_what_is_no_bid_request_is_malformed(body: bytes) -> None:
@@ -78,6 +81,15 @@ def test_wrong_types_are_mended_and_the_rest_is_kept() -> None:
 def test_numbers_too_large_for_their_field_count_as_absent() -> None:
     request = decode_request(b'{"id":"1","imp":[{"id":"1"}],"tmax":' + b"9" * 400 + b"}")
     assert request.tmax is None
+
+
+def test_a_floor_of_any_size_or_sign_stays_a_floor() -> None:
+    def floor(text: bytes) -> float | None:
+        return decode_request(b'{"id":"1","imp":[{"id":"1","bidfloor":%b}]}' % text).imp[0].bidfloor
+
+    assert floor(b"9" * 400) == floor(b"1e300") == floor(b'"1e999"') == 1e9
+    assert floor(b"-5") == 0.0
+    assert floor(b'"NaN"') is None
 
 
 def test_a_byte_order_mark_is_read_past() -> None:
