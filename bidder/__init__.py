@@ -1,0 +1,1 @@
+"""The engine's processes and its command line."""

@@ -1,0 +1,1 @@
+"""Money and time: ledger, leases, frequency caps, plans, the pacing controller, shading."""

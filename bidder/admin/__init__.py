@@ -1,0 +1,1 @@
+"""The admin port: metrics, readiness, the dashboard; and the pacing controller's home."""

@@ -14,25 +14,23 @@ from bidder.decision.snapshot import NOTHING_ROW, PLACE_KINDS, Snapshot
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
 
-REQUIRED_ROWS = len(DIMENSIONS) + 1
-"""The dimensions in their order, then the deal (or the open auction)."""
-PLACE_ROWS = 1 + len(PLACE_KINDS)
-"""Anywhere, then the kinds of place in their order."""
-
 CANDIDATE = np.dtype(
     [
-        ("user", np.int64),  # row in the batch's users; 0 is nobody
+        # Of the candidate itself.
         ("imp", np.int64),  # number of the imp in the batch; candidates of one imp stand together
         ("media", np.int64),  # row in MediaRows.bits
+        ("deal", np.int64),  # row of the deal, or of the open auction
         ("floor_cpm_micros", np.int64),
-        ("cell", np.int64),  # first row of the exchange in the shading table; the format is added
         ("first_price", np.int64),  # 1: we pay what we bid, so shade
         ("fixed_price", np.int64),  # 1: the floor is the price (a deal's `at` 3)
-        ("hold_s", np.int64),  # how long a reservation waits for its notice
         ("blocked_start", np.int64),  # blocked rows of this candidate: [start, end) of the flat array
         ("blocked_end", np.int64),
-        ("required", np.int64, (REQUIRED_ROWS,)),
-        ("places", np.int64, (PLACE_ROWS,)),
+        # The same for all candidates of a request.
+        ("user", np.int64),  # row in the batch's users; 0 is nobody
+        ("cell", np.int64),  # first row of the exchange in the shading table; the format is added
+        ("hold_s", np.int64),  # how long a reservation waits for its notice
+        ("required", np.int64, (len(DIMENSIONS),)),  # a row of each dimension, in their order
+        ("places", np.int64, (1 + len(PLACE_KINDS),)),  # anywhere, then a row of each kind of place
     ]
 )
 
@@ -63,63 +61,60 @@ class CandidateColumns:
         Deals come before the open auction, so that an imp goes to a deal that can be had.
         """
         snapshot = self._snapshot
-        shared = self._request_rows(opportunity)
-        blocked_start = len(self._blocked)
+        exchange_id = opportunity.exchange_id
+        shared = (
+            user,
+            snapshot.exchange_index[exchange_id] * len(FORMATS),
+            snapshot.exchanges[exchange_id].notice_timeout_seconds,
+            *_request_rows(snapshot, opportunity),
+        )
+        start = len(self._blocked)
         self._blocked += _blocked_rows(snapshot, opportunity)
-        blocked_end = len(self._blocked)
-        hold_s = snapshot.exchanges[opportunity.exchange_id].notice_timeout_seconds
-        cell = snapshot.exchange_index[opportunity.exchange_id] * len(FORMATS)
+        blocked = (start, len(self._blocked))
         for slot in opportunity.slots:
             self._imps += 1
             media = snapshot.media.row_of(slot.media)
             for deal in slot.deals:
-                deal_row = snapshot.deals.get(deal.id)
-                if deal_row is None or deal.floor_cpm_micros is None:
+                row = snapshot.deals.get(deal.id)
+                if row is None or deal.floor_cpm_micros is None:
                     continue
-                deal_start, deal_end = blocked_start, blocked_end
-                if deal.seats:
-                    deal_start = len(self._blocked)
-                    self._blocked += self._blocked[blocked_start:blocked_end]
-                    self._blocked += _other_seats(snapshot, deal.seats)
-                    deal_end = len(self._blocked)
+                blocked_here = self._blocked_under(deal, *blocked) if deal.seats else blocked
+                terms = (deal.floor_cpm_micros, deal.first_price, deal.fixed_price)
                 self.candidates.append(Candidate(request, slot, deal))
-                self._flat += (
-                    *(user, self._imps, media, deal.floor_cpm_micros, cell, deal.first_price),
-                    *(deal.fixed_price, hold_s, deal_start, deal_end),
-                    *(*shared[: REQUIRED_ROWS - 1], deal_row),
-                    *shared[REQUIRED_ROWS - 1 :],
-                )
-            if slot.deals_only or slot.floor_cpm_micros is None:
-                continue
-            self.candidates.append(Candidate(request, slot, None))
-            self._flat += (
-                *(user, self._imps, media, slot.floor_cpm_micros, cell, opportunity.first_price),
-                *(False, hold_s, blocked_start, blocked_end),
-                *(*shared[: REQUIRED_ROWS - 1], snapshot.open_auction_row),
-                *shared[REQUIRED_ROWS - 1 :],
-            )
+                self._flat += (self._imps, media, row, *terms, *blocked_here, *shared)
+            if not slot.deals_only and slot.floor_cpm_micros is not None:
+                terms = (slot.floor_cpm_micros, opportunity.first_price, False)
+                self.candidates.append(Candidate(request, slot, None))
+                self._flat += (self._imps, media, snapshot.open_auction_row, *terms, *blocked, *shared)
 
     def arrays(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
         """Return the candidates, CANDIDATE[n], and the flat blocked rows, int64[m]."""
         return np.array(self._flat, np.int64).view(CANDIDATE), np.array(self._blocked, np.int64)
 
-    def _request_rows(self, opportunity: Opportunity) -> list[int]:
-        """The required rows but for the deal's, then the place rows."""
-        snapshot = self._snapshot
-        rows = []
-        for values in snapshot.dimensions:
-            offered = values.dimension.offered(opportunity)
-            row = values.rows.get(offered)
-            rows.append(values.row_of(offered) if row is None else row)
-        countries, regions, metros, zips = snapshot.places
-        rows += (
-            snapshot.anywhere_row,
-            countries.get(opportunity.country, NOTHING_ROW),
-            regions.get(opportunity.region, NOTHING_ROW),
-            metros.get(opportunity.metro, NOTHING_ROW),
-            zips.get(opportunity.zip_code, NOTHING_ROW),
-        )
-        return rows
+    def _blocked_under(self, deal: DealOffer, start: int, end: int) -> tuple[int, int]:
+        """Block the seats a deal is not for, on top of what the request blocks in [start, end)."""
+        start_here = len(self._blocked)
+        self._blocked += self._blocked[start:end]
+        self._blocked += _other_seats(self._snapshot, deal.seats)
+        return start_here, len(self._blocked)
+
+
+def _request_rows(snapshot: Snapshot, opportunity: Opportunity) -> list[int]:
+    """The `required` rows and the `places` rows of a request's candidates."""
+    rows = []
+    for values in snapshot.dimensions:
+        offered = values.dimension.offered(opportunity)
+        row = values.rows.get(offered)
+        rows.append(values.row_of(offered) if row is None else row)
+    countries, regions, metros, zips = snapshot.places
+    rows += (
+        snapshot.anywhere_row,
+        countries.get(opportunity.country, NOTHING_ROW),
+        regions.get(opportunity.region, NOTHING_ROW),
+        metros.get(opportunity.metro, NOTHING_ROW),
+        zips.get(opportunity.zip_code, NOTHING_ROW),
+    )
+    return rows
 
 
 def _blocked_rows(snapshot: Snapshot, opportunity: Opportunity) -> list[int]:

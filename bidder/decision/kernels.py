@@ -109,7 +109,7 @@ def decide_batch(
         user = candidate.user
         finished = False
         for word in range(len(active)):
-            ads = active[word] & media[candidate.media, word]
+            ads = active[word] & media[candidate.media, word] & arrays.bits[candidate.deal, word]
             if ads == 0:
                 continue
             for k in range(candidate.required.shape[0]):

@@ -1,0 +1,1 @@
+"""The exchange's language: wire objects, their translation into ours, markup, responses, tokens."""
