@@ -15,7 +15,7 @@ import redis.asyncio
 from prometheus_client import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from bidder.admin.readiness import Readiness, ask
+from bidder.admin.readiness import REDIS_SILENT, Readiness, ask
 from config.calendar import flight_bounds_s, local_day
 from config.schema import Advertiser, Bundle, Campaign, code_of
 from pacing import plan
@@ -76,12 +76,13 @@ class Watcher:
         readiness = await self.readiness()
         accounts: dict[int, Account] = {}
         live_plan: Plan | None = None
-        try:
-            accounts = await self._ledger.accounts(_codes(bundle))
-            live_plan = await plan.fetch(self._client)
-        except redis.RedisError:
-            # `readiness` says so, unless Redis went away since.
-            readiness = await self.readiness()
+        # A Redis that has just been waited for in vain is not waited for again.
+        if readiness.reason != REDIS_SILENT:
+            try:
+                accounts = await self._ledger.accounts(_codes(bundle))
+                live_plan = await plan.fetch(self._client)
+            except redis.RedisError:
+                readiness = Readiness(REDIS_SILENT)
         return Snapshot(
             now_s=self._clock(),
             readiness=readiness,
