@@ -45,8 +45,17 @@ def lot(draw: np.uint64, candidate: int, line_item: int) -> np.uint64:
 
 
 @kernel
-def _is_capped(arrays, line_item, campaign, known, records, start, end, now_s):  # type: ignore[no-untyped-def]
-    campaign_row = arrays.line_item_campaign.dtype.type(len(arrays.line_item_campaign) + campaign)
+def _is_capped(
+    arrays: Arrays,
+    line_item: int,
+    campaign: int,
+    known: bool,
+    records: NDArray[np.void],
+    start: int,
+    end: int,
+    now_s: int,
+) -> bool:
+    campaign_row = len(arrays.line_item_campaign) + campaign
     for row in (line_item, campaign_row):
         per_day = arrays.cap_per_day[row]
         per_hour = arrays.cap_per_hour[row]
