@@ -23,6 +23,7 @@ from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import decode_request
+from config.calendar import SECONDS_PER_DAY
 from config.schema import ExchangeProfile
 from loadtest.traffic import TrafficMix, requests
 from pacing.caps import CAP_RECORD, unpack_caps
@@ -39,7 +40,6 @@ CAP_RECORDS_MAX = 6
 TMAX_MS = 1_000
 """Long enough that a busy machine never makes a request too late to be decided on."""
 DAYS_GOOD = 30
-SECONDS_PER_DAY = 86_400
 
 
 class People(msgspec.Struct, frozen=True):

@@ -48,10 +48,6 @@ class Child:
         self._life: asyncio.Task[None] | None = None
         self.failed_start: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
     def start(self) -> None:
         self._life = asyncio.create_task(self._live(), name=self.name)
 
@@ -120,10 +116,6 @@ class Supervisor:
         self.settings = settings
         self._on_restart = on_restart
         self._children: list[Child] = []
-
-    @property
-    def pids(self) -> dict[str, int | None]:
-        return {child.name: child.pid for child in self._children}
 
     async def __aenter__(self) -> "Supervisor":
         """Start everything; raises SettingsError when a process can't serve."""

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from config.schema import Daypart, Flight, Weekday, When
 
+SECONDS_PER_DAY = 86_400
 OPEN_END_S = 2**62
 """The end of a flight that has none."""
 HOURS_PER_WEEK = 168

@@ -238,6 +238,14 @@ class Bundle(_Model, frozen=True, kw_only=True):
     segments: tuple[Segment, ...]
     advertisers: tuple[Advertiser, ...]
 
+    def campaigns_by_code(self) -> "dict[int, Campaign]":
+        """Return every campaign by its code, in the order of the files."""
+        return {
+            code_of(campaign.id): campaign
+            for advertiser in self.advertisers
+            for campaign in advertiser.campaigns
+        }
+
 
 def code_of(id_: str) -> int:
     """Return the 32-bit number that stands for an id in tokens, ledgers and caps; never 0.

@@ -54,7 +54,7 @@ from config.bundle_store import published_version
 from config.calendar import day_bounds_s, local_day
 from config.money import money_text
 from config.redis_keys import CONTROLLER_LEASE
-from config.schema import Bundle, Campaign, code_of
+from config.schema import Bundle, Campaign
 from pacing.ledger import Account, Ledger, LedgerError
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish, window
 from pacing.shading import OutcomeReader, shade_rows
@@ -322,7 +322,7 @@ class Controller:
         return self.leading
 
     async def _register(self, bundle: Bundle) -> None:
-        for code, campaign in _by_code(bundle).items():
+        for code, campaign in bundle.campaigns_by_code().items():
             budget = campaign.budget
             try:
                 await self._ledger.register(code, campaign.id, budget.total, budget.daily, campaign.time_zone)
@@ -331,7 +331,7 @@ class Controller:
         self._registered = bundle.version
 
     async def _resolve_all(self, bundle: Bundle, outcomes: int, now_s: float) -> dict[int, CampaignPlan]:
-        campaigns = _by_code(bundle)
+        campaigns = bundle.campaigns_by_code()
         accounts = await self._ledger.accounts(list(campaigns))
         if len(accounts) < len(campaigns):
             # The server has lost accounts, as an emptied or restored one does.
@@ -378,11 +378,3 @@ class Controller:
         rows = await asyncio.to_thread(shade_rows, cells)
         # A new leader has counted little: the last one's row serves until a cell has its own.
         self._shading = self._inherited | rows
-
-
-def _by_code(bundle: Bundle) -> dict[int, Campaign]:
-    return {
-        code_of(campaign.id): campaign
-        for advertiser in bundle.advertisers
-        for campaign in advertiser.campaigns
-    }

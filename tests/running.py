@@ -14,7 +14,6 @@ import redis.asyncio
 
 from bidder.port.main import serve
 from config import bundle_store
-from config.calendar import local_day
 from config.schema import Bundle, code_of
 from config.settings import Settings, ensure_secret_file, load_secrets
 from pacing.ledger import Ledger
@@ -123,7 +122,3 @@ async def running_worker(redis_url: str, bundle: Bundle, data_dir: Path) -> Asyn
         finally:
             stop.set()
             await task
-
-
-def today(zone: str, epoch_s: float) -> int:
-    return local_day(int(epoch_s), zone)

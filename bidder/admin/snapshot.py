@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from bidder.admin.readiness import REDIS_SILENT, Readiness, ask
 from config.calendar import flight_bounds_s, local_day
-from config.schema import Advertiser, Bundle, Campaign, code_of
+from config.schema import Advertiser, Bundle, Campaign
 from pacing import plan
 from pacing.ledger import Account, Ledger
 from pacing.plan import Plan
@@ -79,7 +79,7 @@ class Watcher:
         # A Redis that has just been waited for in vain is not waited for again.
         if readiness.reason != REDIS_SILENT:
             try:
-                accounts = await self._ledger.accounts(_codes(bundle))
+                accounts = await self._ledger.accounts(list(bundle.campaigns_by_code()) if bundle else [])
                 live_plan = await plan.fetch(self._client)
             except redis.RedisError:
                 readiness = Readiness(REDIS_SILENT)
@@ -91,11 +91,6 @@ class Watcher:
             accounts=accounts,
             plan=live_plan,
         )
-
-
-def _codes(bundle: Bundle | None) -> list[int]:
-    advertisers = bundle.advertisers if bundle else ()
-    return [code_of(campaign.id) for advertiser in advertisers for campaign in advertiser.campaigns]
 
 
 def _merged(metrics_dir: Path) -> tuple[Metric, ...]:

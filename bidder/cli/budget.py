@@ -145,7 +145,7 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
     Raises redis.RedisError.
     """
     bundle = await _live_bundle(client)
-    codes = [code_of(campaign.id) for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
+    codes = list(bundle.campaigns_by_code())
     accounts = await Ledger(client).accounts(codes)
     plan = await pacing_plan.fetch(client)
     return Status(
@@ -240,9 +240,7 @@ async def _live_bundle(client: AsyncRedis) -> Bundle:
 
 
 def _named(bundle: Bundle, campaign_id: str) -> Campaign:
-    campaigns = {
-        campaign.id: campaign for advertiser in bundle.advertisers for campaign in advertiser.campaigns
-    }
+    campaigns = {campaign.id: campaign for campaign in bundle.campaigns_by_code().values()}
     if campaign_id not in campaigns:
         nearest = difflib.get_close_matches(campaign_id, campaigns, n=1, cutoff=0.0)
         hint = f"did you mean `{nearest[0]}`?" if nearest else "the live config has none at all"

@@ -30,9 +30,10 @@ from rich.text import Text
 
 from bidder.cli.serve import run_or_exit, running_engine
 from bidder.supervisor import Supervisor
+from config.calendar import SECONDS_PER_DAY
 from config.load import load_folder
 from config.money import BILLION, format_money
-from config.schema import Bundle, Campaign, code_of
+from config.schema import Bundle
 from config.settings import Settings, load_secrets
 from loadtest.auction import Landscape
 from loadtest.exchange import Exchange, ExchangeSettings
@@ -106,7 +107,7 @@ async def _demo(
             ledger = Ledger(client)
             await _funded(ledger, bundle, stop)
         summary = await _watch(console, supervisor, ledger, bundle, seconds, rate, stop, as_json)
-        accounts = await ledger.accounts(list(_campaigns(bundle)))
+        accounts = await ledger.accounts(list(bundle.campaigns_by_code()))
     console.print(_picture(bundle, summary, accounts, supervisor.settings))
     if as_json:
         sys.stdout.buffer.write(_JSON.encode(_as_data(bundle, summary, accounts)) + b"\n")
@@ -124,14 +125,14 @@ async def _load_audience(settings: Settings, bundle: Bundle) -> None:
             store=SegmentStore(client),
             registry=SegmentRegistry(client),
             identity=Identity(load_secrets(Path(settings.secret_file)).identity_key),
-            expiry_day=int(time.time()) // 86_400 + AUDIENCE_DAYS,
+            expiry_day=int(time.time()) // SECONDS_PER_DAY + AUDIENCE_DAYS,
             progress=lambda done: None,
         )
 
 
 async def _funded(ledger: Ledger, bundle: Bundle, stop: asyncio.Event) -> None:
     """Wait until a worker holds money: the controller has registered the campaigns by then."""
-    codes = list(_campaigns(bundle))
+    codes = list(bundle.campaigns_by_code())
     while not stop.is_set():
         accounts = await ledger.accounts(codes)
         if len(accounts) == len(codes) and any(account.leased for account in accounts.values()):
@@ -160,7 +161,7 @@ async def _watch(
     with live or contextlib.nullcontext():
         while not run.done():
             if live is not None:
-                accounts = await ledger.accounts(list(_campaigns(bundle)))
+                accounts = await ledger.accounts(list(bundle.campaigns_by_code()))
                 live.update(_picture(bundle, exchange.snapshot(), accounts, settings), refresh=True)
             await asyncio.wait([run], timeout=_REFRESH_SECONDS)
     return await run
@@ -176,7 +177,7 @@ def disagreements(bundle: Bundle, summary: Summary, accounts: Mapping[int, Accou
         found.append(f"{summary.errors} errors: {kinds}")
         found += [f"{problem.times} × {problem.sentence}" for problem in summary.problems]
     booked = {account.id: int(account.spent) for account in summary.campaigns}
-    for code, campaign in _campaigns(bundle).items():
+    for code, campaign in bundle.campaigns_by_code().items():
         ours = accounts[code].spent if code in accounts else 0
         theirs = booked.pop(campaign.id, 0)
         if ours != theirs:
@@ -185,14 +186,6 @@ def disagreements(bundle: Bundle, summary: Summary, accounts: Mapping[int, Accou
             )
     found += [f"the exchange booked spend for an unknown campaign {id_}" for id_ in booked]
     return found
-
-
-def _campaigns(bundle: Bundle) -> dict[int, Campaign]:
-    return {
-        code_of(campaign.id): campaign
-        for advertiser in bundle.advertisers
-        for campaign in advertiser.campaigns
-    }
 
 
 def _port_or_any(port: int) -> int:
@@ -232,7 +225,7 @@ def _as_data(bundle: Bundle, summary: Summary, accounts: Mapping[int, Account]) 
                 "budget": exact(campaign.budget.total),
                 "spent": exact(accounts[code].spent if code in accounts else 0),
             }
-            for code, campaign in _campaigns(bundle).items()
+            for code, campaign in bundle.campaigns_by_code().items()
         ],
     }
 
@@ -255,7 +248,7 @@ def _picture(
         table.add_column(heading, justify="right")
     table.add_column("", min_width=BAR_CELLS)
     table.add_column("leased", justify="right")
-    for code, campaign in _campaigns(bundle).items():
+    for code, campaign in bundle.campaigns_by_code().items():
         account = accounts.get(code)
         spent, leased = (account.spent, account.leased) if account else (0, 0)
         budget = campaign.budget.daily or campaign.budget.total

@@ -28,10 +28,11 @@ from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
 from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
 from config import bundle_store
+from config.calendar import SECONDS_PER_DAY
 from config.limits import BODY_BYTES_MAX
 from config.load import load_folder
 from config.money import MONEY_MAX, cpm_text
-from config.schema import Bundle, code_of
+from config.schema import Bundle
 from config.settings import ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
 from pacing.caps import unpack_caps
@@ -43,8 +44,6 @@ from segments.expressions import words_for
 from segments.identity import Identity
 from segments.registry import SegmentRegistry
 from segments.store import SegmentStore, caps_key
-
-SECONDS_PER_DAY = 86_400
 
 
 def explain(
@@ -69,7 +68,7 @@ def explain(
             bundle = load_folder(config)
             opportunity = _opportunity(wire, bundle, exchange, None)
             person = Person(frozenset(segment or ()), known=True)
-            codes = _campaign_codes(bundle)
+            codes = list(bundle.campaigns_by_code())
             market = Market(
                 dict.fromkeys(codes, MULTIPLIER_ONE_Q16), dict.fromkeys(codes, MONEY_MAX), _unshaded
             )
@@ -110,10 +109,6 @@ def _opportunity(wire: BidRequest, bundle: Bundle, exchange: str, identity: Iden
     return translate(wire, profiles[exchange], bundle.engine.currency, hash_user)
 
 
-def _campaign_codes(bundle: Bundle) -> list[int]:
-    return [code_of(campaign.id) for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
-
-
 def _unshaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
     return value_cpm_micros
 
@@ -142,7 +137,7 @@ async def _person(client: redis.asyncio.Redis, user_hash: int) -> Person:
 
 
 async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
-    codes = _campaign_codes(bundle)
+    codes = list(bundle.campaigns_by_code())
     plan = await pacing_plan.fetch(client)
     accounts = await Ledger(client).accounts(codes)
     multipliers = dict.fromkeys(codes, MULTIPLIER_ONE_Q16)

@@ -35,6 +35,7 @@ from bidder.cli.redis_option import (
     say_and_exit,
 )
 from config.audience import AudienceError, Clause, parse_audience, segment_names, to_clauses
+from config.calendar import SECONDS_PER_DAY
 from config.limits import SEGMENT_TTL_DAYS_MAX
 from config.settings import SettingsError, ensure_secret_file, load_secrets
 from segments.bitsets import indices_from_bits
@@ -269,4 +270,4 @@ def _print_json(value: object) -> None:
 
 
 def _today() -> int:
-    return int(time.time()) // 86_400
+    return int(time.time()) // SECONDS_PER_DAY

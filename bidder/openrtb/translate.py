@@ -21,11 +21,11 @@ from config.check import OPERATING_SYSTEMS
 from config.limits import BLOCKS_PER_REQUEST_MAX, DEALS_PER_IMP_MAX, IMPS_PER_REQUEST_MAX, USER_ID_CHARS_MAX
 from config.money import CPM_MICROS_MAX, MICROS
 from config.schema import ExchangeProfile
+from segments.identity import COOKIE
 
 HashUser = Callable[[str, str], int]
 """(source, id) -> keyed 64-bit hash: `segments.identity.Identity.hash`."""
 
-COOKIE_SOURCE = "cookie"
 DEVICE_ID_SOURCE = "ifa"
 _ALL_ZERO_IFA = frozenset("0-")
 
@@ -125,7 +125,7 @@ def _domain(request: wire.BidRequest) -> str:
 def _user_hash(user: wire.User | None, device: wire.Device, hash_user: HashUser) -> int:
     """The first of: our own cookie, the device's advertising id, a resolved id from `eids`."""
     if user is not None and user.buyeruid and len(user.buyeruid) <= USER_ID_CHARS_MAX:
-        return hash_user(COOKIE_SOURCE, user.buyeruid)
+        return hash_user(COOKIE, user.buyeruid)
     ifa = device.ifa
     if ifa and len(ifa) <= USER_ID_CHARS_MAX and not _ALL_ZERO_IFA.issuperset(ifa):
         return hash_user(DEVICE_ID_SOURCE, ifa.lower())

@@ -29,6 +29,7 @@ from bidder.openrtb.translate import HashUser, translate
 from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.tally import Tally
+from config.calendar import SECONDS_PER_DAY
 from config.limits import BATCH_REQUESTS_MAX, TIME_LEFT_MS_MIN
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
@@ -37,7 +38,6 @@ from segments.lookup import UserLookup, unpack_users
 _LOG = logging.getLogger(__name__)
 UNKNOWN_EXCHANGE = "unknown"
 NS_PER_MS = 1_000_000
-SECONDS_PER_DAY = 86_400
 
 
 class BidState(msgspec.Struct, frozen=True):

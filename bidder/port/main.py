@@ -38,7 +38,8 @@ from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.calendar import local_day
 from config.limits import IDLE_SECONDS_MAX, LOOKUP_TIMEOUT_MS, SYNC_STALE_SECONDS_MAX
-from config.schema import Bundle, Campaign, Engine, ExchangeProfile, code_of
+from config.money import BILLION
+from config.schema import Bundle, Engine, ExchangeProfile
 from config.settings import Secrets, Settings, load_secrets
 from pacing import plan as pacing_plan
 from pacing.caps import unpack_caps
@@ -181,10 +182,10 @@ class BidWorker:
         metrics.LOOKUP_FAILURES.labels("down").inc(failures - self._lookup_counts[1])
         self._lookup_counts = (timeouts, failures)
         state = self.bidder.state
-        ids = {code_of(campaign.id): campaign.id for campaign in _campaigns(state.snapshot.bundle)}
+        campaigns = state.snapshot.bundle.campaigns_by_code()
         for code, available in zip(state.book.codes, state.book.available.tolist(), strict=True):
-            if code in ids:
-                metrics.LEASE_AVAILABLE.labels(ids[code]).set(max(available, 0) / 1e9)
+            if code in campaigns:
+                metrics.LEASE_AVAILABLE.labels(campaigns[code].id).set(max(available, 0) / BILLION)
 
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
@@ -273,14 +274,10 @@ def _apply_multipliers(book: LeaseBook, plan: Plan) -> None:
             book.multiplier_q16[row] = campaign.multiplier_q16
 
 
-def _campaigns(bundle: Bundle) -> list[Campaign]:
-    return [campaign for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
-
-
 def _days(snapshot: Snapshot, now_s: float) -> dict[int, int]:
     return {
-        code_of(campaign.id): local_day(int(now_s), campaign.time_zone)
-        for campaign in _campaigns(snapshot.bundle)
+        code: local_day(int(now_s), campaign.time_zone)
+        for code, campaign in snapshot.bundle.campaigns_by_code().items()
     }
 
 

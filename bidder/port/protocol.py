@@ -101,9 +101,6 @@ class Connections:
         self.draining = True
         self.close_idle(time.monotonic_ns() + 1)
 
-    def __len__(self) -> int:
-        return len(self._open)
-
 
 class BidConnection(asyncio.Protocol):
     """One connection of an exchange."""
@@ -118,7 +115,8 @@ class BidConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._calls: deque[BidCall] = deque()
         self._last_byte_ns = 0
-        self._paused = False
+        self._reads_paused = False
+        self._writes_paused = False
         self._start_message()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -139,19 +137,20 @@ class BidConnection(asyncio.Protocol):
             self._header_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end_with(_UNREADABLE)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError):
             self._end_with(_UNREADABLE)
         else:
             if self._in_headers and self._header_bytes > HEADER_BYTES_MAX:
                 self._end_with(_HEADERS_TOO_LARGE)
 
     def pause_writing(self) -> None:
-        self._pause()
+        # Who does not read their answers is not read from: what waits for them has a limit.
+        self._writes_paused = True
+        self._pause_or_resume_reading()
 
     def resume_writing(self) -> None:
-        self._resume()
+        self._writes_paused = False
+        self._pause_or_resume_reading()
 
     # httptools calls these by name.
 
@@ -196,8 +195,7 @@ class BidConnection(asyncio.Protocol):
             self._parser.should_keep_alive() and not self._connections.draining,
         )
         self._calls.append(call)
-        if len(self._calls) >= PIPELINED_REQUESTS_MAX:
-            self._pause()
+        self._pause_or_resume_reading()
         refusal = self._refusal(path, call)
         if refusal is None:
             self._submit(call)
@@ -251,22 +249,21 @@ class BidConnection(asyncio.Protocol):
             if not call.keep_alive or self._connections.draining:
                 transport.close()
                 return
-        if self._paused and len(calls) < PIPELINED_REQUESTS_MAX:
-            self._resume()
+        self._pause_or_resume_reading()
 
     def close_if_idle(self, before_ns: int) -> None:
         if self._transport is not None and not self._calls and self._last_byte_ns < before_ns:
             self._transport.close()
 
-    def _pause(self) -> None:
-        if self._transport is not None and not self._paused:
+    def _pause_or_resume_reading(self) -> None:
+        pause = self._writes_paused or len(self._calls) >= PIPELINED_REQUESTS_MAX
+        if self._transport is None or self._transport.is_closing() or pause == self._reads_paused:
+            return
+        self._reads_paused = pause
+        if pause:
             self._transport.pause_reading()
-            self._paused = True
-
-    def _resume(self) -> None:
-        if self._transport is not None and self._paused:
+        else:
             self._transport.resume_reading()
-            self._paused = False
 
     def _end_with(self, response: bytes) -> None:
         if self._transport is not None:

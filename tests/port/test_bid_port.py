@@ -6,12 +6,14 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 import pytest_asyncio
 
-from config.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
+from bidder.port.protocol import NO_CONTENT, BidCall, BidConnection, Connections
+from config.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX, PIPELINED_REQUESTS_MAX
 from config.schema import Bundle, Engine
 from tests.factories import bid_request, bundle
 from tests.running import RunningWorker, running_worker
@@ -204,3 +206,42 @@ async def test_a_worker_without_a_config_is_not_ready(redis_url: str, tmp_path: 
         status, _, body = await opened.receive()
         assert (status, b"1" in body) == (503, False)
         await opened.close()
+
+
+class SlowReader:
+    """A transport whose other end has stopped reading: it records what the connection asks of it."""
+
+    def __init__(self) -> None:
+        self.reading = True
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+def test_who_does_not_read_their_answers_is_not_read_from() -> None:
+    calls: list[BidCall] = []
+    connection = BidConnection(calls.append, lambda: True, Connections())
+    transport = SlowReader()
+    connection.connection_made(cast(asyncio.Transport, transport))
+    connection.data_received(post(BODY))
+    connection.pause_writing()
+    calls[0].answer(NO_CONTENT)
+    assert not transport.reading, "an answer makes no room for more"
+    connection.resume_writing()
+    assert transport.reading
+    connection.data_received(post(BODY) * PIPELINED_REQUESTS_MAX)
+    assert not transport.reading
+    connection.resume_writing()
+    assert not transport.reading, "too many still wait"
+    for call in calls[1:]:
+        call.answer(NO_CONTENT)
+    assert transport.reading
