@@ -257,7 +257,7 @@ class BidConnection(asyncio.Protocol):
 
     def _pause_or_resume_reading(self) -> None:
         pause = self._writes_paused or len(self._calls) >= PIPELINED_REQUESTS_MAX
-        if self._transport is None or self._transport.is_closing() or pause == self._reads_paused:
+        if pause == self._reads_paused or self._transport is None or self._transport.is_closing():
             return
         self._reads_paused = pause
         if pause:

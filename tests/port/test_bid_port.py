@@ -212,7 +212,10 @@ class SlowReader:
     """A transport whose other end has stopped reading: it records what the connection asks of it."""
 
     def __init__(self) -> None:
-        self.reading = True
+        self._reading = True
+
+    def is_reading(self) -> bool:
+        return self._reading
 
     def write(self, data: bytes) -> None:
         pass
@@ -221,10 +224,10 @@ class SlowReader:
         return False
 
     def pause_reading(self) -> None:
-        self.reading = False
+        self._reading = False
 
     def resume_reading(self) -> None:
-        self.reading = True
+        self._reading = True
 
 
 def test_who_does_not_read_their_answers_is_not_read_from() -> None:
@@ -235,13 +238,13 @@ def test_who_does_not_read_their_answers_is_not_read_from() -> None:
     connection.data_received(post(BODY))
     connection.pause_writing()
     calls[0].answer(NO_CONTENT)
-    assert not transport.reading, "an answer makes no room for more"
+    assert not transport.is_reading(), "an answer makes no room for more"
     connection.resume_writing()
-    assert transport.reading
+    assert transport.is_reading()
     connection.data_received(post(BODY) * PIPELINED_REQUESTS_MAX)
-    assert not transport.reading
+    assert not transport.is_reading()
     connection.resume_writing()
-    assert not transport.reading, "too many still wait"
+    assert not transport.is_reading(), "too many still wait"
     for call in calls[1:]:
         call.answer(NO_CONTENT)
-    assert transport.reading
+    assert transport.is_reading()
