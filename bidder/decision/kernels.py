@@ -1,8 +1,13 @@
 """The decision, compiled: a batch of candidates in, one choice and price for each out.
 
-For each candidate the rows of its values are ANDed word by word, dearest ads first, and the bits that
-remain are examined in turn: floor, audience, frequency caps, budget. The paced price of an ad can't
-exceed its full price, so the walk ends at the first ad whose full price is below the best found.
+For each person of the batch the rows of their segments are ORed first, into the ads whose audience
+could hold for them (`bidder.decision.gates`). Then for each candidate the rows of its values are ANDed
+word by word, dearest ads first, and the bits that remain, and that the gates let through, are examined in
+turn: floor, audience, frequency caps, budget. The paced price of an ad can't exceed its full price, so
+the walk ends at the first ad whose full price is below the best found.
+
+An ad that a gate keeps out counts as out of its audience, like one that is examined and found so. To
+say so takes one such ad, mostly the first, so they are looked at only until one is found.
 
 `bidder.decision.decide` wraps it; `decide_batch.py_func` is the same code as plain Python.
 """
@@ -68,6 +73,52 @@ def _is_capped(
 
 
 @kernel
+def open_gates(arrays: Arrays, user_bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return, for each user, the ads whose audience could hold: uint64[U, W].
+
+    user_bits: uint64[U, S].
+    """
+    users, words = user_bits.shape[0], arrays.ungated.shape[0]
+    gates = np.empty((users, words), np.uint64)
+    for user in range(users):
+        for word in range(words):
+            gates[user, word] = arrays.ungated[word]
+        for segment_word in range(user_bits.shape[1]):
+            segments = user_bits[user, segment_word]
+            while segments != 0:
+                segment = segment_word * 64 + lowest_bit(segments)
+                segments &= segments - np.uint64(1)
+                row = arrays.gate_row[segment]
+                if row >= 0:
+                    for word in range(words):
+                        gates[user, word] |= arrays.gates[row, word]
+    return gates
+
+
+@kernel
+def _reason_kept_out(
+    arrays: Arrays,
+    multiplier_q16: NDArray[np.int64],
+    word: int,
+    ads: np.uint64,
+    floor_cpm_micros: int,
+) -> int:
+    """How far the furthest of these ads came, whose audience does not hold."""
+    furthest = NO_MATCH
+    while ads != 0:
+        line_item = arrays.ad_line_item[word * 64 + lowest_bit(ads)]
+        ads &= ads - np.uint64(1)
+        full_cpm_micros = arrays.line_item_cpm_micros[line_item]
+        value = (full_cpm_micros * multiplier_q16[arrays.line_item_campaign[line_item]]) >> MULTIPLIER_BITS
+        if value >= floor_cpm_micros and value > 0:
+            return OUT_OF_AUDIENCE
+        furthest = BELOW_FLOOR
+        if full_cpm_micros < floor_cpm_micros:
+            break
+    return furthest
+
+
+@kernel
 def decide_batch(
     arrays: Arrays,
     active: NDArray[np.uint64],
@@ -102,6 +153,7 @@ def decide_batch(
     choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n].
     """
     slots = reserved.shape[1]
+    gates = open_gates(arrays, user_bits)
     taken_imp = -1
     for i in range(len(candidates)):
         candidate = candidates[i]
@@ -118,7 +170,16 @@ def decide_batch(
         user = candidate.user
         finished = False
         for word in range(len(active)):
+            # The reason matters only while nobody bids, and until it can't be a better one.
+            why_wanted = best_ad < 0 and furthest < OUT_OF_AUDIENCE
+            dearest_cpm_micros = arrays.word_cpm_micros[word]
+            if dearest_cpm_micros < best_value or (
+                not why_wanted and dearest_cpm_micros < candidate.floor_cpm_micros
+            ):
+                break
             ads = active[word] & media[candidate.media, word] & arrays.bits[candidate.deal, word]
+            if not why_wanted:
+                ads &= gates[user, word]
             if ads == 0:
                 continue
             for k in range(candidate.required.shape[0]):
@@ -131,6 +192,13 @@ def decide_batch(
                 continue
             for k in range(candidate.blocked_start, candidate.blocked_end):
                 ads &= ~arrays.bits[blocked[k], word]
+            if why_wanted:
+                kept_out = ads & ~gates[user, word]
+                reason_kept_out = _reason_kept_out(
+                    arrays, multiplier_q16, word, kept_out, candidate.floor_cpm_micros
+                )
+                furthest = max(furthest, reason_kept_out)
+            ads &= gates[user, word]
             while ads != 0:
                 ad = word * 64 + lowest_bit(ads)
                 ads &= ads - np.uint64(1)

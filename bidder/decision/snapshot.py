@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from bidder.decision.bitrows import BitRow, bit_row, words_for
 from bidder.decision.dimensions import DIMENSIONS, Ad, Dimension, inventory_keys, met_inventory
+from bidder.decision.gates import compile_gates
 from bidder.decision.media import MediaRows
 from bidder.decision.schedule import Schedule, compile_schedule
 from bidder.openrtb.notice_token import FORMATS
@@ -54,6 +55,14 @@ class Arrays(NamedTuple):
     """int64[L + 1]: line item i has clauses [i] to [i + 1]."""
     clauses: npt.NDArray[np.uint64]
     """uint64[N, 2, S]."""
+    gates: npt.NDArray[np.uint64]
+    """uint64[G, W]: see `bidder.decision.gates`, as for the two below."""
+    gate_row: npt.NDArray[np.int32]
+    """int32[64 x S]: the row of a segment's gate; -1 for a segment that opens none."""
+    ungated: npt.NDArray[np.uint64]
+    """uint64[W]."""
+    word_cpm_micros: npt.NDArray[np.int64]
+    """int64[W]: the price of a word's dearest ad, its first."""
     cap_codes: npt.NDArray[np.uint32]
     """uint32[L + C]: line items, then campaigns; likewise the two below."""
     cap_per_day: npt.NDArray[np.int64]
@@ -113,11 +122,11 @@ class _Rows:
     """Collects rows and hands out their numbers."""
 
     def __init__(self, words: int) -> None:
-        self._words = words
+        self.words = words
         self.rows: list[BitRow] = [np.zeros(words, np.uint64)]
 
     def add(self, ads: Iterable[int], base: BitRow | None = None) -> int:
-        row = bit_row(ads, self._words)
+        row = bit_row(ads, self.words)
         self.rows.append(row if base is None else row | base)
         return len(self.rows) - 1
 
@@ -244,14 +253,21 @@ def _arrays(
         compile_clauses(to_clauses(node) if node else (), segment_indices, segment_words)
         for node in (parse_audience(ad.line_item.audience) for ad in owners)
     ]
+    ad_line_item = np.array([line_item_index[ad.campaign.id, ad.line_item.id] for ad in ads], np.int64)
+    gates = compile_gates(clauses, ad_line_item, rows.words, segment_words)
     return Arrays(
         bits=np.stack(rows.rows),
-        ad_line_item=np.array([line_item_index[ad.campaign.id, ad.line_item.id] for ad in ads], np.int64),
+        ad_line_item=ad_line_item,
         ad_format=np.array([FORMATS.index(ad.creative.format) for ad in ads], np.int64),
         line_item_campaign=np.array([campaign_index[ad.campaign.id] for ad in owners], np.int64),
         line_item_cpm_micros=np.array([ad.line_item.bid_cpm for ad in owners], np.int64),
         line_item_clauses=np.cumsum([0, *(len(part) for part in clauses)], dtype=np.int64),
         clauses=np.concatenate([np.zeros((0, 2, segment_words), np.uint64), *clauses]),
+        gates=gates.rows,
+        gate_row=gates.row_of_segment,
+        ungated=gates.ungated,
+        # A config without ads still has a word.
+        word_cpm_micros=np.array([int(ad.line_item.bid_cpm) for ad in ads[::64]] or [0], np.int64),
         cap_codes=np.array(
             [code_of(id_) for id_ in [ad.line_item.id for ad in owners] + list(campaigns)], np.uint32
         ),
