@@ -47,6 +47,7 @@ from bidder.decision.columns import CandidateColumns
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port import bidder as bidder_module
+from bidder.port.admission import Admission
 from bidder.port.bidder import Bidder, BidState
 from bidder.port.protocol import BidCall, BidConnection, Connections
 from bidder.port.tally import Tally
@@ -189,7 +190,7 @@ def _bidder(inputs: DecisionInputs, installed: Installation, lookup: UserLookup)
         shading=inputs.shading,
         book=inputs.book,
     )
-    return Bidder(state, lookup, installed.identity.hash, Tally(), lambda: inputs.now_s, lambda: SEED)
+    return Bidder(state, lookup, installed.identity.hash, Tally(), Admission(), lambda: inputs.now_s, lambda: SEED)
 
 
 async def _answer_all(

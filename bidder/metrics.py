@@ -33,7 +33,9 @@ LATENCY_BOUNDS_SECONDS: Final = (
     *(0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25),
 )
 """Upper bounds of BID_LATENCY's buckets; slower requests go into one more, unbounded bucket."""
-BATCH_BOUNDS_REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+STALL_BOUNDS_SECONDS: Final = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Upper bounds of the buckets of QUEUE_AGE, LOOP_LAG and GC_PAUSE."""
+BATCH_BOUNDS_REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Upper bounds of BATCH_REQUESTS's buckets; the last is `config.limits.BATCH_REQUESTS_MAX`."""
 
 
@@ -73,6 +75,21 @@ BID_LATENCY = BatchHistogram(
 )
 BATCH_REQUESTS = BatchHistogram(
     "hustings_batch_requests", "Requests decided together in one batch.", buckets=BATCH_BOUNDS_REQUESTS
+)
+QUEUE_AGE = BatchHistogram(
+    "hustings_queue_age_seconds",
+    "How long the oldest request of a batch waited for the batch, from its last byte.",
+    buckets=STALL_BOUNDS_SECONDS,
+)
+LOOP_LAG = BatchHistogram(
+    "hustings_loop_lag_seconds",
+    "How late a worker's event loop was for a timer, measured every few milliseconds.",
+    buckets=STALL_BOUNDS_SECONDS,
+)
+GC_PAUSE = BatchHistogram(
+    "hustings_gc_pause_seconds",
+    "How long a worker's garbage collector stopped it, each time.",
+    buckets=STALL_BOUNDS_SECONDS,
 )
 LOOKUP_FAILURES = Counter(
     "hustings_lookup_failures",

@@ -9,8 +9,14 @@ BODY_BYTES_MAX = 256 * 1024
 BODY_DEFLATED_BYTES_MAX = BODY_BYTES_MAX
 """A gzip body is inflated no further than this."""
 HEADER_BYTES_MAX = 16 * 1024
-BATCH_REQUESTS_MAX = 256
-"""One flush decides at most this many requests; the rest go into the next batch of the same tick."""
+BATCH_REQUESTS_MAX = 512
+"""One flush takes on at most this many requests, some 20 ms of work; the rest get a 204 at once."""
+ADMISSION_REQUESTS_MIN = 16
+"""An overloaded worker still takes on this many requests a flush."""
+ADMISSION_LAG_MS_MAX = 15
+"""An event loop that is later than this for its timers, twice running, makes a worker take on less."""
+HEARTBEAT_MS = 5
+"""How often a worker measures its event loop's lag."""
 IMPS_PER_REQUEST_MAX = 64
 """Impressions past this many in one request are not looked at."""
 DEALS_PER_IMP_MAX = 64

@@ -32,6 +32,8 @@ class Reason(IntEnum):
     """More than one of site, app and dooh."""
     FAULT = 20
     """A fault of ours; the log has it."""
+    OVERLOAD = 21
+    """More requests came than the worker could decide in time; this one was not read."""
 
 
 class Mismatch(StrEnum):

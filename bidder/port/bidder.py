@@ -5,7 +5,8 @@
     _decide         when the people are here: one kernel call, then render and answer
 
 The flush runs at the end of the tick (`call_soon`), so batching adds no waiting, and under load it
-amortises everything. `state` is one reference, taken once after the look-up: between taking it and
+amortises everything. What is more than can be decided in time is answered 204 unread
+(`bidder.port.admission`). `state` is one reference, taken once after the look-up: between taking it and
 reserving budget nothing is awaited, so a config change never splits a decision.
 """
 
@@ -27,10 +28,11 @@ from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.render import Bid, ResponseRenderer
 from bidder.openrtb.translate import HashUser, translate
 from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
+from bidder.port.admission import Admission
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.tally import Tally
 from config.calendar import SECONDS_PER_DAY
-from config.limits import BATCH_REQUESTS_MAX, TIME_LEFT_MS_MIN
+from config.limits import TIME_LEFT_MS_MIN
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
 from segments.lookup import UserLookup, unpack_users
@@ -67,6 +69,7 @@ class Bidder:
         lookup: UserLookup,
         hash_user: HashUser,
         tally: Tally,
+        admission: Admission,
         epoch_s: Callable[[], float],
         draw: Callable[[], int],
     ) -> None:
@@ -75,6 +78,7 @@ class Bidder:
         self._lookup = lookup
         self._hash_user = hash_user
         self._tally = tally
+        self._admission = admission
         self._epoch_s = epoch_s
         self._draw = draw
         self._waiting: list[BidCall] = []
@@ -100,9 +104,13 @@ class Bidder:
         await self._all_answered.wait()
 
     def _flush(self) -> None:
-        calls, self._waiting = self._waiting[:BATCH_REQUESTS_MAX], self._waiting[BATCH_REQUESTS_MAX:]
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
+        calls, self._waiting = self._waiting, []
+        self._tally.queue_ages_ns.append(time.monotonic_ns() - calls[0].arrived_ns)
+        requests_max = self._admission.requests_max
+        if len(calls) > requests_max:
+            self._shed(calls[requests_max:])
+            calls = calls[:requests_max]
+        self._admission.admitted(len(calls))
         batch = [request for call in calls if (request := self._read_or_answer(call)) is not None]
         self._answered(len(calls) - len(batch))
         if not batch:
@@ -182,20 +190,28 @@ class Bidder:
         bids: dict[int, list[Bid]] = {}
         furthest: dict[int, int] = {}
         for candidate, ad, price, reason in zip(columns.candidates, ads, prices, reasons, strict=True):
+            position = candidate.request
             if ad >= 0:
-                bids.setdefault(candidate.request, []).append(Bid(candidate.slot, candidate.deal, ad, price))
-            furthest[candidate.request] = max(furthest.get(candidate.request, 0), reason)
+                bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price))
+            elif reason > furthest.get(position, 0):
+                furthest[position] = reason
         for position, request in enumerate(batch):
             if position in bids:
                 self._bid(state, request, bids[position], now_s)
             else:
-                reason = _unseen_reason(request, monotonic_ns) if position not in furthest else None
-                self._no_bid(
-                    request.call, request.opportunity.exchange_id, reason or Reason(furthest[position])
-                )
+                reason = furthest.get(position) or _unseen_reason(request, monotonic_ns)
+                self._no_bid(request.call, request.opportunity.exchange_id, reason)
         answered_ns = time.monotonic_ns()
         self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
         self._tally.batches.append(len(batch))
+
+    def _shed(self, calls: list[BidCall]) -> None:
+        exchanges = self.state.snapshot.exchanges
+        for call in calls:
+            # What a label may say is bounded: an exchange of the config, or unknown.
+            known = call.exchange_id in exchanges
+            self._no_bid(call, call.exchange_id if known else UNKNOWN_EXCHANGE, Reason.OVERLOAD)
+        self._answered(len(calls))
 
     def _answered(self, calls: int) -> None:
         self._unanswered -= calls
@@ -226,7 +242,7 @@ class Bidder:
         for bid in bids:
             self._tally.bids[exchange_id, state.snapshot.ads[bid.ad].creative.format] += 1
 
-    def _no_bid(self, call: BidCall, exchange_id: str, reason: Reason) -> None:
+    def _no_bid(self, call: BidCall, exchange_id: str, reason: int) -> None:
         self._tally.outcomes[exchange_id, "no_bid"] += 1
         self._tally.no_bids[reason] += 1
         call.answer(NO_CONTENT)

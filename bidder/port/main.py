@@ -31,8 +31,10 @@ from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS, TokenSigner
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
 from bidder.openrtb.render import BidSequence, ResponseRenderer
+from bidder.port.admission import Admission
 from bidder.port.bidder import Bidder, BidState
 from bidder.port.protocol import BidConnection, Connections
+from bidder.port.stalls import Heartbeat
 from bidder.port.tally import Tally
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
@@ -86,11 +88,14 @@ class BidWorker:
         self._book_in_use = asyncio.Lock()
         self._set_owner(owner)
         self.tally = Tally()
+        admission = Admission()
+        self.heartbeat = Heartbeat(admission, self.tally)
         self.bidder = Bidder(
             self._state(snapshot, _open_book(snapshot)),
             lookup,
             Identity(keys.identity_key).hash,
             self.tally,
+            admission,
             time.time,
             lambda: secrets.randbits(64),
         )
@@ -212,6 +217,8 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         # What exists now lives as long as the worker: the collector need never walk it again.
         gc.collect()
         gc.freeze()
+        worker.heartbeat.start()
+        closing.callback(worker.heartbeat.stop)
         ticks = asyncio.create_task(_tick_forever(worker, connections))
         closing.push_async_callback(end_task, ticks)
         config = asyncio.create_task(_follow_config(worker, client, snapshot.version))

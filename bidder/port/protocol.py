@@ -27,6 +27,7 @@ READY_PATH = b"/ready"
 _DISCARDED_BYTES_MAX = 16 * BODY_BYTES_MAX
 """An oversize body is read and thrown away up to this size, to keep the connection; then it is cut."""
 _GZIP_WINDOW = 31
+_ENCODING_CHARS, _EXPECT_CHARS = len(b"content-encoding"), len(b"expect")
 
 _JSON = b"content-type: application/json\r\nx-openrtb-version: 2.6\r\n"
 _EMPTY = b"content-length: 0\r\nx-openrtb-version: 2.6\r\n"
@@ -161,11 +162,12 @@ class BidConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        lowered = name.lower()
-        if lowered == b"content-encoding":
+        # By length first: this runs for each of some ten headers of every request.
+        length = len(name)
+        if length == _ENCODING_CHARS and name.lower() == b"content-encoding":
             self._encoding = value.strip().lower()
-        elif lowered == b"expect" and value.strip().lower() == b"100-continue":
-            self._expects_continue = True
+        elif length == _EXPECT_CHARS and name.lower() == b"expect":
+            self._expects_continue = value.strip().lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self._in_headers = False

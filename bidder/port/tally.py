@@ -21,9 +21,13 @@ class Tally:
         """By (exchange id, outcome): bid, no_bid, invalid, unknown_exchange."""
         self.bids: Counter[tuple[str, str]] = Counter()
         """By (exchange id, format)."""
-        self.no_bids: Counter[Reason] = Counter()
+        self.no_bids: Counter[int] = Counter()
+        """By `Reason`."""
         self.latencies_ns: list[int] = []
         self.batches: list[int] = []
+        self.queue_ages_ns: list[int] = []
+        self.loop_lags_ns: list[int] = []
+        self.gc_pauses_ns: list[int] = []
         self.users_known = 0
         self.users_unknown = 0
 
@@ -34,10 +38,11 @@ class Tally:
         for (exchange, format_), count in self.bids.items():
             metrics.BIDS.labels(exchange, format_).inc(count)
         for reason, count in self.no_bids.items():
-            metrics.NO_BIDS.labels(reason.name.lower()).inc(count)
-        if self.latencies_ns:
-            seconds = np.array(self.latencies_ns) / 1e9
-            _observe(metrics.BID_LATENCY, seconds, metrics.LATENCY_BOUNDS_SECONDS)
+            metrics.NO_BIDS.labels(Reason(reason).name.lower()).inc(count)
+        _observe_ns(metrics.BID_LATENCY, self.latencies_ns, metrics.LATENCY_BOUNDS_SECONDS)
+        _observe_ns(metrics.QUEUE_AGE, self.queue_ages_ns, metrics.STALL_BOUNDS_SECONDS)
+        _observe_ns(metrics.LOOP_LAG, self.loop_lags_ns, metrics.STALL_BOUNDS_SECONDS)
+        _observe_ns(metrics.GC_PAUSE, self.gc_pauses_ns, metrics.STALL_BOUNDS_SECONDS)
         if self.batches:
             _observe(metrics.BATCH_REQUESTS, np.array(self.batches, float), metrics.BATCH_BOUNDS_REQUESTS)
         if self.users_known:
@@ -45,6 +50,13 @@ class Tally:
         if self.users_unknown:
             metrics.LOOKUP_USERS.labels("unknown").inc(self.users_unknown)
         Tally.__init__(self)
+
+
+def _observe_ns(
+    histogram: metrics.BatchHistogram, values_ns: list[int], bounds_seconds: tuple[float, ...]
+) -> None:
+    if values_ns:
+        _observe(histogram, np.array(values_ns) / 1e9, bounds_seconds)
 
 
 def _observe(

@@ -123,6 +123,11 @@ def test_every_metric_is_shown_or_watched_and_explained() -> None:
     unseen = {name for name in own_metrics() if not re.search(rf"\b{name}\b", asked)}
     assert unseen <= {
         "hustings_batch_requests_bucket",
+        *(
+            f"hustings_{name}_seconds_{part}"
+            for name in ("queue_age", "loop_lag", "gc_pause")
+            for part in ("sum", "count")
+        ),
         "hustings_bid_latency_seconds_sum",
         "hustings_bid_latency_seconds_count",
         "hustings_sync_seconds_sum",

@@ -43,6 +43,9 @@ class Connection:
     async def open(cls, worker: RunningWorker) -> "Connection":
         return cls(*await asyncio.open_connection("127.0.0.1", worker.port))
 
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
