@@ -190,7 +190,9 @@ def _bidder(inputs: DecisionInputs, installed: Installation, lookup: UserLookup)
         shading=inputs.shading,
         book=inputs.book,
     )
-    return Bidder(state, lookup, installed.identity.hash, Tally(), Admission(), lambda: inputs.now_s, lambda: SEED)
+    return Bidder(
+        state, lookup, installed.identity.hash, Tally(), Admission(), lambda: inputs.now_s, lambda: SEED
+    )
 
 
 async def _answer_all(
