@@ -89,6 +89,8 @@ async def test_a_burst_past_the_limit_is_refused_at_once_and_counted(redis_url: 
         # The connections live on, and the next request is bid on.
         await connections[0].send(post(BODY))
         assert (await connections[0].receive())[0] == 200
+        for connection in connections:
+            await connection.close()
 
 
 async def test_the_loops_lag_and_the_collectors_pauses_are_measured() -> None:
