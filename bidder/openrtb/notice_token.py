@@ -25,8 +25,9 @@ The 57 bytes divide by three, so there is no padding.
 
 import hashlib
 import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from hmac import compare_digest
 
 import msgspec
@@ -42,6 +43,7 @@ _VERSION = 1
 _HEAD = struct.Struct(">BBIIIIIII")
 _MASKED = struct.Struct(">QQ")
 _TAG_BYTES = 11
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SIGNED_BYTES = _HEAD.size + _MASKED.size
 
 assert (_SIGNED_BYTES + _TAG_BYTES) * 4 == TOKEN_CHARS * 3
@@ -102,10 +104,11 @@ class TokenSigner:
             minute,
             sequence,
         )
-        signed = head + self._masked(head, _MASKED.pack(price_max_cpm_micros, user_hash))
+        signed = head + self._masked(head, price_max_cpm_micros, user_hash)
         tag = self._tag.copy()
         tag.update(signed)
-        return urlsafe_b64encode(signed + tag.digest())
+        # `urlsafe_b64encode` does the same in twice the time.
+        return b2a_base64(signed + tag.digest(), newline=False).translate(_URL_SAFE)
 
     def read(self, token: str) -> Notice | None:
         """Return what a token says, or None when it is not one of ours."""
@@ -123,12 +126,12 @@ class TokenSigner:
         if not compare_digest(tag.digest(), raw[_SIGNED_BYTES:]):
             return None
         head = signed[: _HEAD.size]
-        masked = _MASKED.unpack(self._masked(head, signed[_HEAD.size :]))
-        return Notice(*_HEAD.unpack(head)[1:], *masked)
+        # A mask undoes itself.
+        unmasked = _MASKED.unpack(self._masked(head, *_MASKED.unpack(signed[_HEAD.size :])))
+        return Notice(*_HEAD.unpack(head)[1:], *unmasked)
 
-    def _masked(self, head: bytes, secret_part: bytes) -> bytes:
+    def _masked(self, head: bytes, price_max_cpm_micros: int, user_hash: int) -> bytes:
         mask = self._mask.copy()
         mask.update(head)
-        size = _MASKED.size
-        mixed = int.from_bytes(mask.digest(), "big") ^ int.from_bytes(secret_part, "big")
-        return mixed.to_bytes(size, "big")
+        of_price, of_user = _MASKED.unpack(mask.digest())
+        return _MASKED.pack(price_max_cpm_micros ^ of_price, user_hash ^ of_user)
