@@ -9,6 +9,8 @@ BODY_BYTES_MAX = 256 * 1024
 BODY_DEFLATED_BYTES_MAX = BODY_BYTES_MAX
 """A gzip body is inflated no further than this."""
 HEADER_BYTES_MAX = 16 * 1024
+PATHS_CACHED_MAX = 256
+"""Paths whose exchange a worker remembers. A path is at most HEADER_BYTES_MAX long."""
 BATCH_REQUESTS_MAX = 512
 """One flush takes on at most this many requests, some 20 ms of work; the rest get a 204 at once."""
 ADMISSION_REQUESTS_MIN = 16

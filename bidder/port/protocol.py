@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -19,6 +20,7 @@ from config.limits import (
     BODY_BYTES_MAX,
     BODY_DEFLATED_BYTES_MAX,
     HEADER_BYTES_MAX,
+    PATHS_CACHED_MAX,
     PIPELINED_REQUESTS_MAX,
 )
 
@@ -51,6 +53,13 @@ _NOT_READY = (
 def ok(body: bytes) -> bytes:
     """Return the whole HTTP answer that carries a bid response."""
     return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n%b" % (_JSON, len(body), body)
+
+
+@lru_cache(PATHS_CACHED_MAX)
+def _exchange_of(url: bytes) -> str | None:
+    """Return the exchange that a path names, or None when it is not the bid path."""
+    path = url.partition(b"?")[0]
+    return path[len(BID_PATH) :].decode("ascii", "replace") if path.startswith(BID_PATH) else None
 
 
 class BidCall:
@@ -188,17 +197,17 @@ class BidConnection(asyncio.Protocol):
         self._in_headers = True
         if self._transport is None:
             return
-        path = self._url.partition(b"?")[0]
-        call = BidCall(
-            self,
-            path[len(BID_PATH) :].decode("ascii", "replace"),
-            b"".join(self._body),
-            self._last_byte_ns,
-            self._parser.should_keep_alive() and not self._connections.draining,
-        )
-        self._calls.append(call)
-        self._pause_or_resume_reading()
-        refusal = self._refusal(path, call)
+        parser, calls = self._parser, self._calls
+        exchange_id = _exchange_of(self._url)
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        keep_alive = parser.should_keep_alive() and not self._connections.draining
+        call = BidCall(self, exchange_id or "", body, self._last_byte_ns, keep_alive)
+        calls.append(call)
+        if len(calls) >= PIPELINED_REQUESTS_MAX:
+            self._pause_or_resume_reading()
+        refusal = None
+        if exchange_id is None or self._encoding or parser.get_method() != b"POST" or not body:
+            refusal = self._refusal(exchange_id, call)
         if refusal is None:
             self._submit(call)
         else:
@@ -213,11 +222,11 @@ class BidConnection(asyncio.Protocol):
         self._in_headers = True
         self._header_bytes = 0
 
-    def _refusal(self, path: bytes, call: BidCall) -> bytes | None:
+    def _refusal(self, exchange_id: str | None, call: BidCall) -> bytes | None:
         """Return the answer to a call that is no bid request, or None; inflates a gzip body."""
         method = self._parser.get_method()
-        if not path.startswith(BID_PATH):
-            if path != READY_PATH or method != b"GET":
+        if exchange_id is None:
+            if self._url.partition(b"?")[0] != READY_PATH or method != b"GET":
                 return NOT_FOUND
             return _READY if self._is_ready() else _NOT_READY
         if method != b"POST":
@@ -244,14 +253,17 @@ class BidConnection(asyncio.Protocol):
         if transport is None:
             return
         calls = self._calls
-        while calls and calls[0].response is not None:
-            call = calls.popleft()
-            assert call.response is not None
+        while calls:
+            call = calls[0]
+            if call.response is None:
+                break
+            calls.popleft()
             transport.write(call.response)
             if not call.keep_alive or self._connections.draining:
                 transport.close()
                 return
-        self._pause_or_resume_reading()
+        if self._reads_paused:
+            self._pause_or_resume_reading()
 
     def close_if_idle(self, before_ns: int) -> None:
         if self._transport is not None and not self._calls and self._last_byte_ns < before_ns:
