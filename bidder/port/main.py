@@ -12,6 +12,7 @@ import contextlib
 import gc
 import logging
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,8 @@ _LOG = logging.getLogger(__name__)
 SYNC_SECONDS = 1.0
 SECONDS_MAX_TO_DRAIN = 10.0
 BACKLOG = 1_024
+THREAD_SWITCH_SECONDS = 0.001
+"""How long a config being compiled in its thread may keep the event loop waiting at a time."""
 
 _NO_CONFIG = Bundle(version="", engine=Engine(), exchanges=(), segments=(), advertisers=())
 
@@ -195,6 +198,7 @@ class BidWorker:
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
     """Run a worker until told to stop."""
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     async with contextlib.AsyncExitStack() as closing:
         keys = load_secrets(Path(settings.secret_file))
         client = redis_client(settings.redis_url)
@@ -266,8 +270,14 @@ async def _follow_config(worker: BidWorker, client: redis.asyncio.Redis, version
 async def _compile(client: redis.asyncio.Redis, bundle: Bundle) -> Snapshot:
     descriptions = {segment.name: segment.description for segment in bundle.segments}
     indices = await SegmentRegistry(client).define(descriptions)
-    # Beside the loop: a large config takes longer to compile than a request may wait.
-    return await asyncio.to_thread(compile_snapshot, bundle, indices)
+    # Beside the loop: a large config takes longer to compile than a request may wait. Without the
+    # collector, which would walk what is being built again and again; then out of its sight for good.
+    gc.disable()
+    try:
+        return await asyncio.to_thread(compile_snapshot, bundle, indices)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _open_book(snapshot: Snapshot) -> LeaseBook:
