@@ -79,11 +79,15 @@ IDENTITY_SOURCES_CACHED_MAX = 1_024
 NOTICE_TIMEOUT_SECONDS_MAX = 900
 RESERVATION_SLOTS = 1_024
 """Seconds in a campaign's ring of reservations."""
-SYNC_STALE_SECONDS_MAX = 30
-"""A worker that has not heard from the ledger for this long stops bidding."""
+LEASE_STALE_SECONDS_MAX = 2.5
+"""A worker whose last sync with the ledger began longer ago than this stops bidding. Its leases are
+taken back when, besides, its last notices can't come any more (`pacing.ledger`)."""
+LEASE_EXCHANGE_SECONDS_MAX = 1.5
+"""How long one sync may take. Together with the pause between two it is shorter than the above."""
+PLAN_STALE_SECONDS_MAX = 30
+"""A worker that has seen no new pacing plan for this long stops bidding."""
 WORKER_HEARTBEAT_SECONDS_MAX = 5
-"""A worker that has not synced for this long is not counted as ready. Its leases are taken back later,
-when it must have stopped bidding and its last notices can't come any more (`pacing.ledger`)."""
+"""A worker that has not synced for this long is not counted as ready."""
 
 # Notices.
 NOTICE_URL_CHARS_MAX = 2_000
@@ -105,9 +109,8 @@ BIDS_PER_MINUTE_MAX = 1 << 22
 """Sequence numbers of one worker's minute: half a byte each in a campaign's bits of that minute."""
 
 assert NOTICE_TIMEOUT_SECONDS_MAX < NOTICE_TAKEN_SECONDS_MAX, "a notice in time must not be refused as old"
-assert NOTICE_TIMEOUT_SECONDS_MAX + SYNC_STALE_SECONDS_MAX < RESERVATION_SLOTS, (
-    "a reservation must leave the ring before its slot comes round again"
-)
+_RING_SECONDS = NOTICE_TIMEOUT_SECONDS_MAX + LEASE_STALE_SECONDS_MAX + LEASE_EXCHANGE_SECONDS_MAX
+assert _RING_SECONDS < RESERVATION_SLOTS, "a reservation must leave its slot before that comes round again"
 
 # The path of a request, in time.
 LOOKUP_TIMEOUT_MS = 20

@@ -52,6 +52,12 @@ def returns(campaign_code: int) -> bytes:
     return b"{c:%08x}:returns" % campaign_code
 
 
+def settled(campaign_code: int, owner: int) -> bytes:
+    """Hash: second of expiry -> sum of the highest prices of the bids of this owner, expiring then, that
+    are settled, see `pacing.lease`."""
+    return b"{c:%08x}:settled:%d" % (campaign_code, owner)
+
+
 def bills(campaign_code: int) -> bytes:
     """Stream: one entry for each settled bill."""
     return b"{c:%08x}:bills" % campaign_code

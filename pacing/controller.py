@@ -52,7 +52,6 @@ from redis.exceptions import LockError
 
 from config.bundle_store import published_version
 from config.calendar import day_bounds_s, local_day
-from config.money import money_text
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign
 from pacing.ledger import Account, Ledger, LedgerError
@@ -73,8 +72,6 @@ SLACK_SHARE: Final = 0.01
 SILENCE_S_MAX: Final = 60.0
 SHADE_INTERVAL_S: Final = 10.0
 """Seconds between two rebuilds of the shading rows."""
-REAP_INTERVAL_S: Final = 10.0
-"""Seconds between two looks for vanished workers."""
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +224,6 @@ class Controller:
         self._inherited: dict[str, tuple[int, ...]] = {}
         self._shading: dict[str, tuple[int, ...]] = {}
         self._shaded_at_s = -math.inf
-        self._reaped_at_s = -math.inf
 
     async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle]) -> None:
         """Tick at once and then every interval until `stop`; give up the lease at the end.
@@ -288,7 +284,6 @@ class Controller:
         )
         await publish(self._client, plan)
         self._before = plan
-        await self._reap(bundle, now_s)
         return True
 
     async def resign(self) -> None:
@@ -359,15 +354,6 @@ class Controller:
         known = self._before.campaigns.get(code)
         multiplier = known.multiplier_q16 / MULTIPLIER_ONE_Q16 if known is not None else MULTIPLIER_START
         return CampaignState(at_s=now_s, spent=account.spent, multiplier=multiplier)
-
-    async def _reap(self, bundle: Bundle, now_s: float) -> None:
-        if 0 <= now_s - self._reaped_at_s < REAP_INTERVAL_S:
-            return
-        notice_timeout_s = max((exchange.notice_timeout_seconds for exchange in bundle.exchanges), default=0)
-        reaped = await self._ledger.reap(notice_timeout_s)
-        self._reaped_at_s = now_s
-        if reaped:
-            logger.info("%s leased to vanished workers is free again", money_text(reaped))
 
     async def _shade(self, now_s: float) -> None:
         if 0 <= now_s - self._shaded_at_s < SHADE_INTERVAL_S:

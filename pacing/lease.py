@@ -8,7 +8,7 @@ book without asking anybody, in place:
         reserved[c, expiry_s % RESERVATION_SLOTS] += price
 
 `expiry_s` is the whole second of the decision plus the exchange's notice timeout: after that
-second has passed, a notice is late. About once a second `pacing.lease_sync` settles the book with
+second has passed, a notice is late. About twice a second `pacing.lease_sync` settles the book with
 the ledger: it asks for more, gives back what is idle, and drops reservations that have expired.
 
 Why a reservation leaves only in a sync that began after it expired
@@ -32,25 +32,37 @@ worker could promise 6 that nobody holds. Second 100 had not passed when the syn
 reservation stays: 10 - 6 = 4 available, which is right. The next sync begins at 102.1, reads 4,
 drops the reservation: 4 - 0 = 4, right again.
 
-The price of the rule: from the time a charge is read until its reservation expires, both count,
-and `available` can even be negative. The error is always to the safe side.
+Why a settled bid leaves sooner
+-------------------------------
+By that rule alone a charge that is read counts twice until its reservation expires: in the lease, which
+has shrunk, and in the ring. With a timeout of ten seconds, ten seconds' wins of a campaign near its end
+are money that nobody can bid. So the ledger also keeps, for each owner and second of expiry, the sum of
+the highest prices of the bids it has settled, and tells it with the lease:
 
-Rejected: crediting a fall of `outstanding` against the ring. It frees money sooner, but a late
-notice (one whose reservation is gone) also makes `outstanding` fall, and would be credited against
-reservations that are still open. Rejected as well: one object for each bid. At 10,000 bids a second and
-a timeout of 10 seconds that is 100,000 live objects; the ring is 8 kB a campaign whatever the rate.
+    lease 4, settled {second 100: 6}      the ring's second 100 holds 6; it was 0 settled at the last read
+                                          -> 6 - 0 leave the ring at once: 4 - 0 = 4 available
+
+A bid is settled once, under the second that its token names, which is the slot it was reserved in; so a
+slot never loses more than it holds. The sums only grow, so a reply that is lost, or comes twice,
+frees nothing twice. A late bill's second has left the ring, and is ignored.
+
+Rejected: crediting a fall of `outstanding` against the ring. A late notice (one whose reservation is
+gone) also makes it fall, and would be credited against reservations that are still open. Freeing the
+reservation of a loss notice: an exchange that reports a loss, and then bills, would be paid out of
+money promised elsewhere. One object for each bid: at 10,000 bids a second and a timeout of 10 seconds
+that is 100,000 live objects; the ring is 8 kB a campaign whatever the rate.
 
 The ring has room because a row's live seconds span less than a turn: a bid expires at most
-NOTICE_TIMEOUT_SECONDS_MAX ahead, and none is made SYNC_STALE_SECONDS_MAX after the last sync began.
+NOTICE_TIMEOUT_SECONDS_MAX ahead, and none is made LEASE_STALE_SECONDS_MAX after the last sync began.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from config.limits import RESERVATION_SLOTS, SYNC_STALE_SECONDS_MAX
+from config.limits import LEASE_STALE_SECONDS_MAX, RESERVATION_SLOTS
 from config.money import MONEY_MAX
 from pacing.plan import MULTIPLIER_ONE_Q16
 
@@ -122,6 +134,8 @@ class LeaseBook:
         # Unreserved money kept out of the kernel's sight. Always:
         # outstanding == available + withheld + reserved.sum(axis=1).
         self._withheld: Int64s = np.zeros(rows, np.int64)
+        # (row, second of expiry) -> how much of it was settled when last read; live seconds only.
+        self._settled: dict[tuple[int, int], int] = {}
         self._cleared_s = -1
         self._synced_s = float("-inf")
         # The rate of reserving, per second: between two syncs, and its moving average.
@@ -189,15 +203,20 @@ class LeaseBook:
         paused: Bools | None = None,
         asked: Int64s | None = None,
         granted: Int64s | None = None,
+        settled: Mapping[int, Mapping[int, int]] | None = None,
     ) -> None:
         """Take in the leases (int64[C]) as read after `start`; forget what had expired by then.
 
         A row that was not read repeats `self.outstanding`; that is only right where
         `start.expired` is 0. `paused` (bool[C]) is the ledger's word, else unchanged. `asked` and
-        `granted` (int64[C], 0 where nothing was asked) are what became of the wishes.
+        `granted` (int64[C], 0 where nothing was asked) are what became of the wishes. `settled` has, for
+        rows that were read, `pacing.ledger.Lease.settled`.
         """
         still_reserved = self.outstanding - self._withheld - self.available - start.expired
         self.reserved[:, self._slots_through(start.through_s)] = 0
+        for row, sums in (settled or {}).items():
+            still_reserved[row] -= self._drop_settled(row, sums, start.through_s)
+        self._settled = {key: amount for key, amount in self._settled.items() if key[1] > start.through_s}
         self._cleared_s = max(self._cleared_s, start.through_s)
         self._synced_s = start.now_s
         if paused is not None:
@@ -209,6 +228,21 @@ class LeaseBook:
         self._withheld = np.where(self.paused | self.retired, np.maximum(unreserved, 0), 0)
         self._set_available(unreserved - self._withheld)
 
+    def _drop_settled(self, row: int, sums: Mapping[int, int], through_s: int) -> int:
+        """Take what is newly settled out of the ring's seconds after `through_s`; return how much."""
+        dropped = 0
+        for second, amount in sums.items():
+            if second > through_s:
+                newly = amount - self._settled.get((row, second), 0)
+                self._settled[row, second] = amount
+                self.reserved[row, second % RESERVATION_SLOTS] -= newly
+                dropped += newly
+        return dropped
+
+    def promised(self) -> Int64s:
+        """Return how much is reserved in all (int64[C])."""
+        return self.outstanding - self._withheld - self.available
+
     # -- the rest of a worker's life ---------------------------------------------------------
 
     def stale(self, now_s: float) -> bool:
@@ -216,7 +250,7 @@ class LeaseBook:
 
         Ask before each batch, and `close_all` if so: the ledger takes a silent worker's money back.
         """
-        return now_s - self._synced_s > SYNC_STALE_SECONDS_MAX
+        return now_s - self._synced_s > LEASE_STALE_SECONDS_MAX
 
     def close_all(self) -> None:
         """Leave the kernel nothing to reserve. The next finished sync opens the book again."""
@@ -246,6 +280,12 @@ class LeaseBook:
         for name in _CARRIED:
             getattr(book, name)[to] = getattr(self, name)[origin]
         book._cleared_s, book._synced_s, book._begun_s = self._cleared_s, self._synced_s, self._begun_s
+        new_row = {int(old): int(new) for new, old in zip(to, origin, strict=True)}
+        book._settled = {
+            (new_row[row], second): amount
+            for (row, second), amount in self._settled.items()
+            if row in new_row
+        }
         book.retired[len(campaign_codes) :] = True
         hidden = np.where(book.retired, np.maximum(book.available, 0), 0)
         book._withheld += hidden
@@ -255,7 +295,8 @@ class LeaseBook:
     def check(self) -> None:
         """Raise AssertionError with the numbers of the first campaign whose sides disagree."""
         held = self.available + self._withheld + self.reserved.sum(axis=1)
-        for row in np.flatnonzero((held != self.outstanding) | (self._withheld < 0)):
+        overdrawn = (self.reserved < 0).any(axis=1)
+        for row in np.flatnonzero((held != self.outstanding) | (self._withheld < 0) | overdrawn):
             raise AssertionError(
                 f"campaign {self.codes[row]:08x}: lease {self.outstanding[row]}, but "
                 f"available {self.available[row]} + withheld {self._withheld[row]} "

@@ -1,4 +1,4 @@
-"""The exchange between a worker's book and the ledger, about once a second.
+"""The exchange between a worker's book and the ledger, about twice a second.
 
     sync = LeaseSync(ledger, await ledger.new_owner())
     await sync.sync(book, now_s, days)      # again and again; never two at once
@@ -8,7 +8,8 @@ One round trip carries the worker's heartbeat and one message for each campaign 
 
     surplus, or a return the ledger has not confirmed    give it back
     available is low                                     ask for more
-    reservations have expired                            read the lease, so that they can be dropped
+    reservations have expired, or money runs short       read the lease, so that what has expired or is
+                                                         settled can be dropped
     none of these, but money is leased                   read it every IDLE_READ_ROUNDS rounds
 
 Every reply tells the lease, so each message is also a reading. The last line finds what happens
@@ -19,10 +20,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from config.limits import LEASE_EXCHANGE_SECONDS_MAX
 from pacing.lease import LeaseBook
-from pacing.ledger import EXCHANGE_SECONDS_MAX, Ask, Ledger, Return
+from pacing.ledger import Ask, Ledger, Return
 
-IDLE_READ_ROUNDS = 8
+IDLE_READ_ROUNDS = 4
 ASKS_PER_ROUND_MAX = 2_000
 """A worker that opens thousands of campaigns takes some rounds, and does not stall its bids meanwhile."""
 
@@ -46,7 +48,7 @@ class LeaseSync:
         Raises redis.RedisError, and the worker spends what it holds until `book.stale`; what it was
         giving back stays out of its hands. Raises LeaseLost, with the book closed.
         """
-        if book.stale(now_s + EXCHANGE_SECONDS_MAX):
+        if book.stale(now_s + LEASE_EXCHANGE_SECONDS_MAX):
             # It would become so while this exchange waits for its answer.
             book.close_all()
         start = book.begin_sync(now_s)
@@ -60,6 +62,7 @@ class LeaseSync:
         wanted[np.roll(asking, -self._round * ASKS_PER_ROUND_MAX)[ASKS_PER_ROUND_MAX:]] = 0
         idle_turn = (np.arange(len(book.codes)) + self._round) % IDLE_READ_ROUNDS == 0
         reading = (start.expired > 0) | (idle_turn & (book.outstanding > 0))
+        reading |= (book.promised() > 0) & (book.unreserved() < book.bid_max_cpm_micros)
         rows = np.flatnonzero(returning | (wanted > 0) | reading).tolist()
         messages = [
             Ask(book.codes[row], int(wanted[row]), days[book.codes[row]], int(book.bid_max_cpm_micros[row]))
@@ -76,10 +79,11 @@ class LeaseSync:
         self._workers = alive
         outstanding, paused = book.outstanding.copy(), book.paused.copy()
         granted = np.zeros(len(book.codes), np.int64)
+        settled = {row: lease.settled for row, lease in zip(rows, leases, strict=True) if lease.settled}
         for row, lease in zip(rows, leases, strict=True):
             outstanding[row], paused[row], granted[row] = lease.outstanding, lease.paused, lease.granted
         book.confirmed = returned
-        book.finish_sync(start, outstanding, paused, wanted, granted)
+        book.finish_sync(start, outstanding, paused, wanted, granted, settled)
 
     async def close(self, book: LeaseBook) -> None:
         """Close the book and give back what is not reserved; raises redis.RedisError.

@@ -37,11 +37,12 @@ import redis.asyncio
 from config import redis_keys
 from config.limits import (
     BIDS_PER_MINUTE_MAX,
+    LEASE_EXCHANGE_SECONDS_MAX,
+    LEASE_STALE_SECONDS_MAX,
     NOTICE_TAKEN_SECONDS_MAX,
+    RESERVATION_SLOTS,
     SEEN_SECONDS,
     STREAM_ENTRIES_MAX,
-    SYNC_STALE_SECONDS_MAX,
-    WORKER_HEARTBEAT_SECONDS_MAX,
 )
 from config.money import CPM_MICROS_MAX, MONEY_MAX
 from pacing.scripts import Call, Script, run_all
@@ -50,17 +51,16 @@ BITS_PER_BID = 4
 _BILLED_BIT = 0
 _BIT_OF = {"shown": 1, "won": 2, "clicked": 3}
 
-REAP_GRACE_SECONDS = 2
-"""Of a worker's last reservations: the second they expire in, and one for a notice being handled."""
-EXCHANGE_SECONDS_MAX = WORKER_HEARTBEAT_SECONDS_MAX
+REAP_GRACE_SECONDS = 1.5
+"""Of a worker's last reservations: the second they expire in, and some time to handle a notice."""
 WORKERS_MAX = 100_000
 
 _ACCOUNT = Script("account")
 _FIRST_TIME = Script("first_time")
-_GRANT = Script("grant", "limbs", "day")
+_GRANT = Script("grant", "limbs", "day", "settled")
 _HEARTBEAT = Script("heartbeat")
 _REGISTER = Script("register")
-_RELEASE = Script("release", "limbs")
+_RELEASE = Script("release", "limbs", "settled")
 _SET_FIELDS = Script("set_fields")
 _SETTLE = Script("settle", "limbs", "day")
 _STRIKE_OFF = Script("strike_off")
@@ -76,6 +76,9 @@ class Lease(msgspec.Struct, frozen=True):
     outstanding: int
     granted: int
     paused: bool
+    settled: Mapping[int, int] = {}
+    """Second of expiry -> the sum of the highest prices of this worker's bids, expiring in that second,
+    that are settled. Each sum only grows; a second that has passed by the server's clock is gone."""
 
 
 class Settlement(Enum):
@@ -241,7 +244,8 @@ class Ledger:
         """Send a worker's heartbeat and its messages in one round trip.
 
         Returns how many workers are alive, 0 when this owner is not one of them, and the lease after
-        each message. Raises redis.TimeoutError after EXCHANGE_SECONDS_MAX, the client's retries included.
+        each message. Raises redis.TimeoutError after LEASE_EXCHANGE_SECONDS_MAX, the client's retries
+        included.
         """
         calls = [Call(_HEARTBEAT, [redis_keys.WORKERS], (owner, "beat"))]
         for message in messages:
@@ -250,25 +254,28 @@ class Ledger:
             else:
                 calls.append(_release_call(owner, message.code, message.returned))
         try:
-            async with asyncio.timeout(EXCHANGE_SECONDS_MAX):
+            async with asyncio.timeout(LEASE_EXCHANGE_SECONDS_MAX):
                 alive, *replies = await run_all(self._client, calls)
         except TimeoutError:
-            raise redis.TimeoutError(f"no answer from the ledger in {EXCHANGE_SECONDS_MAX} s") from None
+            raise redis.TimeoutError(f"no answer from the ledger in {LEASE_EXCHANGE_SECONDS_MAX} s") from None
         return int(alive), [_lease(reply) for reply in replies]
 
-    async def reap(self, notice_timeout_s: int) -> int:
+    async def reap(self, notice_timeout_s: int, *, thorough: bool = True) -> int:
         """Return the leases of vanished workers to free; return how much that was, in billionths.
 
-        Every campaign that ever had an account is looked at, the ones no longer in the config too.
+        Every campaign that ever had an account is looked at, the ones no longer in the config too:
+        always when `thorough`, else only when a worker has just been struck off.
 
-        A worker that lost its Redis goes on bidding for up to SYNC_STALE_SECONDS_MAX, and its last bids
+        A worker that lost its Redis goes on bidding for up to LEASE_STALE_SECONDS_MAX, and its last bids
         may be billed until the longest notice timeout of all exchanges, `notice_timeout_s`, is over.
         Silent for longer than both, it is struck off. Whoever is not on the list of workers owns
         nothing, so a reaper that dies half-way, or a lease granted to a worker just struck off, is made
         good by the next reaping.
         """
-        silence_s = SYNC_STALE_SECONDS_MAX + notice_timeout_s + REAP_GRACE_SECONDS
-        await _STRIKE_OFF.run(self._client, [redis_keys.WORKERS], (silence_s,))
+        silence_s = LEASE_STALE_SECONDS_MAX + notice_timeout_s + REAP_GRACE_SECONDS
+        struck_off = await _STRIKE_OFF.run(self._client, [redis_keys.WORKERS], (str(silence_s),))
+        if not struck_off and not thorough:
+            return 0
         members = await self._client.smembers(redis_keys.CAMPAIGNS)
         codes = sorted(int(code) for code in members)
         async with self._client.pipeline(transaction=False) as pipe:
@@ -298,11 +305,13 @@ class Ledger:
         price: int,
         price_max: int,
         day: int,
+        expiry_s: int,
         entry: Mapping[str, str],
     ) -> Settlement:
         """Charge a bill once, whatever happens to the notice on its way.
 
-        The bid is named by its owner, minute and sequence, as in its token. `entry` goes to the stream
+        The bid is named by its owner, minute and sequence, as in its token; `expiry_s` is the second that
+        its reservation expires in, where its worker will find it settled. `entry` goes to the stream
         of bills together with `price_cpm_micros`. By the server's clock, a bid older than
         NOTICE_TAKEN_SECONDS_MAX is a DUPLICATE: the bits that would tell are gone, or going.
         """
@@ -313,9 +322,11 @@ class Ledger:
             redis_keys.leases(code),
             redis_keys.seen(code, owner, minute),
             redis_keys.bills(code),
+            redis_keys.settled(code, owner),
         ]
         arguments: list[str | int] = [owner, _bit(sequence, _BILLED_BIT), price, price_max, day]
-        arguments += [minute, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS, STREAM_ENTRIES_MAX]
+        arguments += [minute, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS, expiry_s, RESERVATION_SLOTS]
+        arguments.append(STREAM_ENTRIES_MAX)
         for field, value in {**entry, "price_cpm_micros": str(int(price))}.items():
             arguments += [field, value]
         return Settlement(await _SETTLE.run(self._client, keys, arguments))
@@ -350,18 +361,20 @@ def _bit(sequence: int, bit: int) -> int:
 def _grant_call(owner: int, ask: Ask, workers: int) -> Call:
     _must_be_money(want=ask.want, bid_max=ask.bid_max)
     workers = min(max(workers, 1), WORKERS_MAX)
-    keys = [redis_keys.ledger(ask.code), redis_keys.leases(ask.code)]
+    keys = [redis_keys.ledger(ask.code), redis_keys.leases(ask.code), redis_keys.settled(ask.code, owner)]
     return Call(_GRANT, keys, (owner, int(ask.want), ask.day, int(ask.bid_max), workers))
 
 
 def _release_call(owner: int, code: int, returned: int | Literal["all"]) -> Call:
     keys = [redis_keys.ledger(code), redis_keys.leases(code), redis_keys.returns(code)]
+    keys.append(redis_keys.settled(code, owner))
     return Call(_RELEASE, keys, (owner, returned))
 
 
-def _lease(reply: tuple[bytes, bytes, int]) -> Lease:
-    outstanding, granted, paused = reply
-    return Lease(int(outstanding), int(granted), bool(paused))
+def _lease(reply: tuple[bytes, bytes, int, list[bytes]]) -> Lease:
+    outstanding, granted, paused, settled = reply
+    sums = {int(second): int(amount) for second, amount in _pairs(settled).items()}
+    return Lease(int(outstanding), int(granted), bool(paused), sums)
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:

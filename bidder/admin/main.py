@@ -26,6 +26,7 @@ from config.schema import Bundle
 from config.settings import Settings
 from pacing.controller import Controller
 from pacing.ledger import Ledger, LedgerError
+from pacing.reaper import reap_until
 
 SHUTDOWN_SECONDS_MAX = 2.0
 RESIGN_SECONDS_MAX = 5.0
@@ -51,8 +52,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, follower)
         pacing = asyncio.create_task(_pace(watcher, controller, changed, stop))
         closing.push_async_callback(end_task, pacing)
+        reaping = asyncio.create_task(reap_until(stop, ledger, lambda: watcher.bundle))
+        closing.push_async_callback(end_task, reaping)
         announce_ready(runner.addresses[0][1])
-        await stopped_or_failed(stop, follower, pacing)
+        await stopped_or_failed(stop, follower, pacing, reaping)
         # The controller gives up its lease, so that another host takes over at once.
         stop.set()
         changed.set()

@@ -215,6 +215,7 @@ class NoticeDesk:
             notice.price_max_cpm_micros,
             # The day of the bid, not of the notice: a repeat after midnight names the same day.
             local_day(notice.minute * 60, campaign.time_zone),
+            notice.expiry_s,
             entry,
         )
         outcome = _OUTCOME_OF[settlement]

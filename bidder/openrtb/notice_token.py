@@ -14,13 +14,15 @@ and our maximum price) masked:
          18   owner (worker)               u32
          22   minute (unix time // 60)     u32
          26   sequence within the minute   u32
-         30   maximum price, user hash     16 bytes, XOR a keyed digest of bytes 0..29
-         46   tag                          11 bytes, keyed digest of bytes 0..45
-         57
+         30   second (unix time) that the
+              reservation expires in       u32
+         34   maximum price, user hash     16 bytes, XOR a keyed digest of bytes 0..33
+         50   tag                          10 bytes, keyed digest of bytes 0..49
+         60
 
 (owner, campaign, minute, sequence) never repeats, so neither does the mask. Both digests are keyed BLAKE2b
-(RFC 7693) told apart by their personalisation. As text it is 76 characters of base64url.
-The 57 bytes divide by three, so there is no padding.
+(RFC 7693) told apart by their personalisation. As text it is 80 characters of base64url.
+The 60 bytes divide by three, so there is no padding.
 """
 
 import hashlib
@@ -34,15 +36,15 @@ import msgspec
 
 from config.schema import Format
 
-TOKEN_CHARS = 76
+TOKEN_CHARS = 80
 FLAG_BILLED_ON_IMPRESSION = 1
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
 
 _VERSION = 1
-_HEAD = struct.Struct(">BBIIIIIII")
+_HEAD = struct.Struct(">BBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
-_TAG_BYTES = 11
+_TAG_BYTES = 10
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SIGNED_BYTES = _HEAD.size + _MASKED.size
 
@@ -60,6 +62,7 @@ class Notice(msgspec.Struct, frozen=True):
     owner: int
     minute: int
     sequence: int
+    expiry_s: int
     price_max_cpm_micros: int
     user_hash: int
 
@@ -89,10 +92,11 @@ class TokenSigner:
         owner: int,
         minute: int,
         sequence: int,
+        expiry_s: int,
         price_max_cpm_micros: int,
         user_hash: int,
     ) -> bytes:
-        """Return the 76 ASCII characters of a token."""
+        """Return the 80 ASCII characters of a token."""
         head = _HEAD.pack(
             _VERSION,
             flags,
@@ -103,6 +107,7 @@ class TokenSigner:
             owner,
             minute,
             sequence,
+            expiry_s,
         )
         signed = head + self._masked(head, price_max_cpm_micros, user_hash)
         tag = self._tag.copy()

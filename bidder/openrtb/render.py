@@ -42,6 +42,8 @@ class _PreparedAd(NamedTuple):
     campaign_code: int
     creative_code: int
     exchange_code: int
+    hold_s: int
+    """How long the reservation waits for its notice."""
 
 
 class BidSequence:
@@ -112,6 +114,7 @@ class ResponseRenderer:
             self._owner,
             minute,
             sequence,
+            now_s + prepared.hold_s,
             bid.price_cpm_micros,
             opportunity.user_hash,
         )
@@ -168,6 +171,7 @@ class ResponseRenderer:
             campaign_code=code_of(ad.campaign.id),
             creative_code=code_of(ad.creative.id),
             exchange_code=code_of(exchange_id),
+            hold_s=self._snapshot.exchanges[exchange_id].notice_timeout_seconds,
         )
 
     def _media_fields(self, bid: Bid) -> dict[str, object]:

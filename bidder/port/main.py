@@ -2,7 +2,7 @@
 
     python -m bidder.port.main        started by the supervisor (`bidder.child`)
 
-Once a second: leases and reservations are settled with the ledger, the pacing plan is read, the ads
+Twice a second: leases and reservations are settled with the ledger, the pacing plan is read, the ads
 in flight are worked out, and the counts go to the metrics. A new config is compiled aside and
 swapped in. On stop the port closes, what was taken is answered, and unreserved leases go back.
 """
@@ -40,7 +40,11 @@ from bidder.port.tally import Tally
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.calendar import local_day
-from config.limits import IDLE_SECONDS_MAX, LOOKUP_TIMEOUT_MS, SYNC_STALE_SECONDS_MAX
+from config.limits import (
+    IDLE_SECONDS_MAX,
+    LOOKUP_TIMEOUT_MS,
+    PLAN_STALE_SECONDS_MAX,
+)
 from config.money import BILLION
 from config.schema import Bundle, Engine, ExchangeProfile
 from config.settings import Secrets, Settings, load_secrets
@@ -57,7 +61,7 @@ from segments.lookup import UserLookup
 from segments.registry import RegistryError, SegmentRegistry
 
 _LOG = logging.getLogger(__name__)
-SYNC_SECONDS = 1.0
+SYNC_SECONDS = 0.5
 SECONDS_MAX_TO_DRAIN = 10.0
 BACKLOG = 1_024
 THREAD_SWITCH_SECONDS = 0.001
@@ -113,7 +117,7 @@ class BidWorker:
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
 
     async def tick(self) -> None:
-        """Do what is due once a second. Redis failing is counted; the worker goes on with what it holds."""
+        """Do what is due twice a second. Redis failing is counted; the worker goes on with what it holds."""
         try:
             await self._read_plan()
             async with self._book_in_use:
@@ -122,7 +126,7 @@ class BidWorker:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
         state = self.bidder.state
-        if time.monotonic() - self._plan_read_s > SYNC_STALE_SECONDS_MAX:
+        if time.monotonic() - self._plan_read_s > PLAN_STALE_SECONDS_MAX:
             # Without a controller nobody holds campaigns to their plans.
             state.book.close_all()
         active = active_ads(state.snapshot.schedule, int(time.time()))

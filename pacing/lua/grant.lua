@@ -1,9 +1,10 @@
--- Leases money of a campaign to a worker. Follows limbs.lua and day.lua.
+-- Leases money of a campaign to a worker. Follows limbs.lua, day.lua and settled.lua.
 --
 -- KEYS  1 the ledger: hash  2 the leases: hash, owner -> outstanding
+--       3 what is settled: hash, second of expiry -> sum of highest prices
 -- ARGV  1 owner  2 amount wanted  3 the campaign's local day  4 its highest price
 --       5 how many workers share it
--- reply {outstanding, granted: decimal strings, paused: 0 or 1}
+-- reply {outstanding, granted: decimal strings, paused: 0 or 1, {second of expiry, sum settled, ...}}
 --
 -- Invariant: spent + leased + free = total, and leased is the sum of the leases. `free` is not
 -- stored. A grant also keeps spent_day + leased within `daily` and within `ceiling`, where there is
@@ -14,12 +15,12 @@
 
 local owner, wanted, workers = ARGV[1], limbs(ARGV[2]), tonumber(ARGV[5])
 local outstanding = redis.call('HGET', KEYS[2], owner) or '0'
-if redis.call('EXISTS', KEYS[1]) == 0 then return {outstanding, '0', 0} end
+if redis.call('EXISTS', KEYS[1]) == 0 then return {outstanding, '0', 0, settled(KEYS[3])} end
 
 local day = turn_day(KEYS[1], tonumber(ARGV[3]))
 local account = redis.call('HMGET', KEYS[1],
   'total', 'spent', 'leased', 'paused', 'spent_day', 'daily', 'ceiling', 'ceiling_day')
-if account[4] == '1' then return {outstanding, '0', 1} end
+if account[4] == '1' then return {outstanding, '0', 1, settled(KEYS[3])} end
 
 local leased = limbs(account[3])
 local left = minus(minus(limbs(account[1]), limbs(account[2])), leased)
@@ -32,10 +33,10 @@ if account[6] then hold_within(limbs(account[6])) end
 if account[7] then
   hold_within(tonumber(account[8]) == day and limbs(account[7]) or NOTHING)
 end
-if not less(NOTHING, left) then return {outstanding, '0', 0} end
+if not less(NOTHING, left) then return {outstanding, '0', 0, settled(KEYS[3])} end
 
 local granted = smaller(smaller(wanted, left), larger(share(left, 2 * workers), limbs(ARGV[4])))
-if not less(NOTHING, granted) then return {outstanding, '0', 0} end
+if not less(NOTHING, granted) then return {outstanding, '0', 0, settled(KEYS[3])} end
 redis.call('HINCRBY', KEYS[1], 'leased', text(granted))
 redis.call('HINCRBY', KEYS[2], owner, text(granted))
-return {redis.call('HGET', KEYS[2], owner), text(granted), 0}
+return {redis.call('HGET', KEYS[2], owner), text(granted), 0, settled(KEYS[3])}

@@ -7,5 +7,6 @@
 -- Invariant: an owner that was struck off never comes back; its leases are not its any more.
 
 if ARGV[2] == 'beat' and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
-redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], string.format('%d.%06d', time[1], time[2]), ARGV[1])
 return redis.call('ZCARD', KEYS[1])

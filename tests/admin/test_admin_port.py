@@ -62,7 +62,7 @@ async def spend(port: AdminPort) -> None:
     await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, 10 * BILLION, "UTC")
     day = local_day(BID_MINUTE * 60, "UTC")
     for sequence, price in enumerate((SPENT - 2_000_000_000, 2_000_000_000)):
-        await port.ledger.settle(CODE, OWNER, BID_MINUTE, sequence, price, price, day, {})
+        await port.ledger.settle(CODE, OWNER, BID_MINUTE, sequence, price, price, day, 0, {})
     lease = await port.ledger.grant(CODE, OWNER, BILLION, day, 1_000_000, 1)
     assert lease.outstanding > 0
     await plan.publish(

@@ -81,7 +81,7 @@ def live(redis_url: str) -> str:
         owner = await ledger.new_owner()
         day = now_s // 86_400
         await ledger.grant(HARVEST, owner, 10_000_000, day, 4_000_000, 1)
-        bill = await ledger.settle(HARVEST, owner, now_s // 60, 0, 4_000_000, 4_000_000, day, {})
+        bill = await ledger.settle(HARVEST, owner, now_s // 60, 0, 4_000_000, 4_000_000, day, now_s + 10, {})
         assert bill is Settlement.SETTLED
         await publish_plan(
             client, Plan(made_at_s=now_s, version=1, campaigns={HARVEST: CampaignPlan(1 << 14)})

@@ -128,7 +128,7 @@ def test_the_request_in_the_guide_is_read_without_mending() -> None:
         ("configuration.md", f"1 to {limits.CREATIVES_PER_LINE_ITEM_MAX}"),
         ("configuration.md", f"1 to {limits.NOTICE_TIMEOUT_SECONDS_MAX}."),
         ("operations.md", f"not found within {limits.LOOKUP_TIMEOUT_MS} ms"),
-        ("operations.md", f"for up to {limits.SYNC_STALE_SECONDS_MAX} seconds"),
+        ("operations.md", f"for up to {limits.LEASE_STALE_SECONDS_MAX} seconds"),
     ],
 )
 def test_a_figure_in_a_guide_is_that_of_the_engine(name: str, text: str) -> None:

@@ -85,4 +85,6 @@ def token(
     """A genuine token under `bundle()`; each sequence number is another bid."""
     flags = FLAG_BILLED_ON_IMPRESSION if billed_on_impression else 0
     codes = (code_of(LINE_ITEM), code_of(campaign), code_of(creative), code_of("plain"))
-    return SIGNER.sign(flags, *codes, owner, minute, sequence, price_max_cpm_micros, user_hash).decode()
+    return SIGNER.sign(
+        flags, *codes, owner, minute, sequence, minute * 60 + 10, price_max_cpm_micros, user_hash
+    ).decode()

@@ -22,7 +22,7 @@ MODULE = "bidder.events.main"
 def signed(secret_file: str, creative: str = CREATIVE) -> str:
     signer = TokenSigner(load_secrets(Path(secret_file)).notice_key)
     codes = (code_of(LINE_ITEM), code_of(CAMPAIGN), code_of(creative), code_of("plain"))
-    return signer.sign(0, *codes, OWNER, BID_MINUTE, 1, 5_000_000, 0).decode()
+    return signer.sign(0, *codes, OWNER, BID_MINUTE, 1, BID_MINUTE * 60 + 10, 5_000_000, 0).decode()
 
 
 async def paused_clients(client: redis.asyncio.Redis) -> int:

@@ -19,6 +19,8 @@ class NaiveLedger:
     leases: dict[int, int] = field(default_factory=dict)
     returned: dict[int, int] = field(default_factory=dict)
     billed: set[tuple[int, int, int]] = field(default_factory=set)
+    settled: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Owner -> second of expiry -> sum of the bounds of its settled bids."""
 
     @property
     def leased(self) -> int:
@@ -53,12 +55,16 @@ class NaiveLedger:
             self.returned[owner] = returned
             self._take(owner, new)
 
-    def settle(self, owner: int, minute: int, sequence: int, price: int, bound: int, day: int) -> Settlement:
+    def settle(
+        self, owner: int, minute: int, sequence: int, price: int, bound: int, day: int, expiry_s: int
+    ) -> Settlement:
         if price > bound:
             return Settlement.OVERPRICED
         if (owner, minute, sequence) in self.billed:
             return Settlement.DUPLICATE
         self.billed.add((owner, minute, sequence))
+        sums = self.settled.setdefault(owner, {})
+        sums[expiry_s] = sums.get(expiry_s, 0) + bound
         self.turn_day(day)
         uncovered = price - self._take(owner, price)
         self.spent += price

@@ -188,7 +188,7 @@ async def test_overspending_lowers_the_multiplier(redis_client: redis.asyncio.Re
     for code in (EVEN, ASAP):
         for sequence in range(30):
             settled = await ledger.settle(
-                code, owner, minute, sequence, price, price, local_day(NOW_S, ZONE), {}
+                code, owner, minute, sequence, price, price, local_day(NOW_S, ZONE), minute * 60 + 10, {}
             )
             assert settled is Settlement.LATE
     await controller.tick(bundle(), NOW_S + 2)

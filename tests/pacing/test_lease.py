@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.limits import NOTICE_TIMEOUT_SECONDS_MAX, RESERVATION_SLOTS, SYNC_STALE_SECONDS_MAX
+from config.limits import LEASE_STALE_SECONDS_MAX, NOTICE_TIMEOUT_SECONDS_MAX, RESERVATION_SLOTS
 from config.money import MONEY_MAX
 from pacing.lease import BACKOFF_SECONDS_MAX, LeaseBook
 
@@ -35,6 +35,7 @@ def sync(
     paused: list[bool] | None = None,
     asked: list[int] | None = None,
     granted: list[int] | None = None,
+    settled: dict[int, dict[int, int]] | None = None,
 ) -> None:
     book.finish_sync(
         book.begin_sync(now_s),
@@ -42,8 +43,45 @@ def sync(
         None if paused is None else np.array(paused),
         None if asked is None else np.array(asked, np.int64),
         None if granted is None else np.array(granted, np.int64),
+        settled,
     )
     book.check()
+
+
+def test_a_settled_bid_leaves_the_ring_at_once_and_once() -> None:
+    book = a_book(10, 10, now_s=90.0)
+    reserve(book, 0, 6, 100)
+    reserve(book, 0, 3, 101)
+    reserve(book, 1, 5, 100)
+    sync(book, 91.0, [8, 10], settled={0: {100: 6}})
+    assert book.available.tolist() == [5, 5]
+    assert book.promised().tolist() == [3, 5]
+    # The same sum again, as after a reply that was lost, frees nothing; a larger one the difference.
+    reserve(book, 0, 4, 100)
+    sync(book, 92.0, [8, 10], settled={0: {100: 6}})
+    assert book.available.tolist() == [1, 5]
+    sync(book, 93.0, [7, 10], settled={0: {100: 10}})
+    assert book.available.tolist() == [4, 5]
+
+
+def test_what_is_settled_late_is_no_longer_in_the_ring() -> None:
+    book = a_book(10, now_s=90.0)
+    reserve(book, 0, 6, 100)
+    sync(book, 102.0, [10])
+    reserve(book, 0, 7, 110)
+    sync(book, 103.0, [4], settled={0: {100: 6}})
+    assert book.available.tolist() == [-3]
+    assert book.promised().tolist() == [7]
+
+
+def test_what_was_settled_is_remembered_in_the_next_book() -> None:
+    book = a_book(10, 10, now_s=90.0)
+    reserve(book, 1, 6, 100)
+    reserve(book, 1, 2, 100)
+    sync(book, 91.0, [10, 8], settled={1: {100: 6}})
+    book = book.carry_over([11, 10], [BID_MAX, BID_MAX])
+    sync(book, 92.0, [8, 10], settled={0: {100: 6}})
+    assert book.available.tolist() == [6, 10]
 
 
 def test_the_worked_example_of_the_essay() -> None:
@@ -69,7 +107,7 @@ def test_a_reservation_stays_until_its_second_has_passed() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.floats(0.01, SYNC_STALE_SECONDS_MAX),
+            st.floats(0.01, LEASE_STALE_SECONDS_MAX),
             st.lists(st.tuples(st.integers(1, 50), st.integers(1, NOTICE_TIMEOUT_SECONDS_MAX)), max_size=5),
         ),
         max_size=100,
@@ -196,11 +234,11 @@ def test_a_paused_campaign_has_nothing_available_and_returns_all_but_its_promise
 def test_staleness_counts_from_the_beginning_of_the_last_finished_sync() -> None:
     book = a_book(500)
     start = book.begin_sync(NOW_S + 10)
-    assert not book.stale(NOW_S + SYNC_STALE_SECONDS_MAX)
-    assert book.stale(NOW_S + SYNC_STALE_SECONDS_MAX + 0.1)
+    assert not book.stale(NOW_S + LEASE_STALE_SECONDS_MAX)
+    assert book.stale(NOW_S + LEASE_STALE_SECONDS_MAX + 0.1)
     book.finish_sync(start, np.array([500], np.int64))
-    assert not book.stale(NOW_S + 10 + SYNC_STALE_SECONDS_MAX)
-    assert book.stale(NOW_S + 10 + SYNC_STALE_SECONDS_MAX + 0.1)
+    assert not book.stale(NOW_S + 10 + LEASE_STALE_SECONDS_MAX)
+    assert book.stale(NOW_S + 10 + LEASE_STALE_SECONDS_MAX + 0.1)
 
 
 def test_a_closed_book_opens_with_the_next_finished_sync() -> None:

@@ -18,7 +18,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.limits import RESERVATION_SLOTS, SYNC_STALE_SECONDS_MAX
+from config.limits import LEASE_STALE_SECONDS_MAX, RESERVATION_SLOTS
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
 from pacing.ledger import REAP_GRACE_SECONDS, Ask, Lease, Return, Settlement
@@ -137,7 +137,7 @@ class Simulation:
                 fresh = self.new_worker()
                 worker.owner, worker.sync, worker.book = fresh.owner, fresh.sync, fresh.book
             worker.book.check()
-            await Pause(self.random.uniform(0.5, 1.5))
+            await Pause(self.random.uniform(0.3, 0.7))
 
     def bids(self, worker: Worker) -> Callable[[], None]:
         def bid() -> None:
@@ -152,12 +152,12 @@ class Simulation:
                 book.available[row] -= price
                 book.reserved[row, expiry_s % RESERVATION_SLOTS] += price
                 if self.random.random() < self.world.win_share:
-                    self.notify(CODES[row], worker.owner, price)
+                    self.notify(CODES[row], worker.owner, price, expiry_s)
             self.at(self.random.expovariate(self.world.bids_per_s), bid)
 
         return bid
 
-    def notify(self, code: int, owner: int, price: int) -> None:
+    def notify(self, code: int, owner: int, price: int, expiry_s: int) -> None:
         """Send the bill, in time, and a few copies of it."""
         sequence = next(self.sequences)
         paid = self.random.randint(price // 3, price)
@@ -165,7 +165,7 @@ class Simulation:
         def settle() -> None:
             ledger = self.ledgers[code]
             before = ledger.spent
-            settlement = ledger.settle(owner, 0, sequence, paid, price, self.day)
+            settlement = ledger.settle(owner, 0, sequence, paid, price, self.day, expiry_s)
             assert settlement in (Settlement.SETTLED, Settlement.DUPLICATE), "a bill in time was in no lease"
             assert ledger.spent <= self.world.total
             assert ledger.free >= 0
@@ -194,7 +194,7 @@ class Simulation:
         self, owner: int, messages: Sequence[Ask | Return], workers: int
     ) -> tuple[int, list[Lease]]:
         worker = next(worker for worker in self.workers if worker.owner == owner)
-        await Pause(self.random.choice([0.001, 0.4, 2.0]) * self.random.random())
+        await Pause(self.random.choice([0.001, 0.2, 1.0]) * self.random.random())
         fault = self.random.random() < self.world.fault_share
         if self.now_s < worker.cut_off_until_s or (fault and self.random.random() < 0.5):
             raise redis.ConnectionError("the message was lost")
@@ -204,7 +204,7 @@ class Simulation:
         leases = [self.handle(owner, message, workers) for message in messages]
         again = [message for message in messages if isinstance(message, Return)]
         self.at(self.random.uniform(0, 20), self.repeating(owner, again))
-        await Pause(self.random.choice([0.001, 0.4, 2.0]) * self.random.random())
+        await Pause(self.random.choice([0.001, 0.2, 1.0]) * self.random.random())
         if fault:
             raise redis.ConnectionError("the reply was lost")
         return len(self.heard_s) if alive else 0, leases
@@ -222,10 +222,11 @@ class Simulation:
             granted = ledger.grant(owner, message.want, message.day, message.bid_max, workers)
         else:
             ledger.release(owner, message.returned)
-        return Lease(ledger.leases.get(owner, 0), granted, ledger.paused)
+        live = {s: sum_ for s, sum_ in ledger.settled.get(owner, {}).items() if s >= int(self.now_s)}
+        return Lease(ledger.leases.get(owner, 0), granted, ledger.paused, live)
 
     def reaping(self) -> None:
-        silence_s = SYNC_STALE_SECONDS_MAX + self.world.notice_timeout_s + REAP_GRACE_SECONDS
+        silence_s = LEASE_STALE_SECONDS_MAX + self.world.notice_timeout_s + REAP_GRACE_SECONDS
         for owner, heard_s in list(self.heard_s.items()):
             if self.now_s - heard_s > silence_s:
                 del self.heard_s[owner]
@@ -276,7 +277,7 @@ def test_nearly_all_of_a_budget_can_be_spent(seed: int, killed: int) -> None:
         price_max=100,
         bids_per_s=60.0,
         win_share=0.8,
-        notice_timeout_s=3,
+        notice_timeout_s=10,
         fault_share=0.02,
         killed=killed,
         partitioned=0,

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from config import redis_keys
-from config.limits import RESERVATION_SLOTS, SYNC_STALE_SECONDS_MAX
+from config.limits import LEASE_STALE_SECONDS_MAX, RESERVATION_SLOTS
 from pacing.lease import LeaseBook
 from pacing.lease_sync import IDLE_READ_ROUNDS, LeaseLost, LeaseSync
 from pacing.ledger import Account, Ledger, Settlement
@@ -21,6 +21,8 @@ CODES = [0xAAAA, 0xBBBB]
 BID_MAX = 1_000
 DAYS = dict.fromkeys(CODES, 20_000)
 NOW_S = 1_000_000.0
+EXPIRY_S = int(NOW_S)
+"""Long passed by the server's clock, which tells nothing of it."""
 
 
 async def open_ledger(client: redis.asyncio.Redis, total: int = 10**9) -> Ledger:
@@ -46,7 +48,10 @@ async def test_a_worker_asks_spends_learns_and_gives_back(redis_client: redis.as
     book.available[0] -= 900
     book.reserved[0, (int(NOW_S) + 10) % RESERVATION_SLOTS] += 900
     minute = int(time.time()) // 60
-    assert await ledger.settle(CODES[0], sync.owner, minute, 1, 700, 900, 20_000, {}) is Settlement.SETTLED
+    assert (
+        await ledger.settle(CODES[0], sync.owner, minute, 1, 700, 900, 20_000, EXPIRY_S, {})
+        is Settlement.SETTLED
+    )
     await sync.sync(book, NOW_S + 11.5, DAYS)
     book.check()
     account = await account_of(ledger, CODES[0])
@@ -147,7 +152,7 @@ async def test_without_redis_a_worker_spends_what_it_holds(redis_client: redis.a
 
 
 async def test_a_ledger_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pacing.ledger.EXCHANGE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("pacing.ledger.LEASE_EXCHANGE_SECONDS_MAX", 0.05)
     silent = await asyncio.start_server(lambda _reader, writer: open_ends.append(writer), "127.0.0.1", 0)
     open_ends: list[asyncio.StreamWriter] = []
     client = redis.asyncio.Redis(port=silent.sockets[0].getsockname()[1])
@@ -165,7 +170,7 @@ async def test_a_book_about_to_be_stale_is_closed_before_the_wait(redis_client: 
     sync = LeaseSync(await open_ledger(redis_client), 10_000)
     book = LeaseBook(CODES, [BID_MAX, BID_MAX], ahead_bids=2)
     book.finish_sync(book.begin_sync(NOW_S), np.array([5_000, 5_000], np.int64))
-    exchange = asyncio.create_task(sync.sync(book, NOW_S + SYNC_STALE_SECONDS_MAX - 1, DAYS))
+    exchange = asyncio.create_task(sync.sync(book, NOW_S + LEASE_STALE_SECONDS_MAX - 1, DAYS))
     await asyncio.sleep(0)
     assert book.available.tolist() == [0, 0]
     with pytest.raises(LeaseLost):
@@ -217,7 +222,7 @@ async def test_workers_bidding_at_once_never_spend_more_than_the_budget(
                 sequence += 1
                 for _ in range(2):
                     bill = ledger.settle(
-                        CODES[row], sync.owner, minute, sequence, price - 1, price, 20_000, {}
+                        CODES[row], sync.owner, minute, sequence, price - 1, price, 20_000, EXPIRY_S, {}
                     )
                     due.append(asyncio.create_task(bill))
             await asyncio.gather(*due)

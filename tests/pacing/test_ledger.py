@@ -8,13 +8,16 @@ import pytest
 import redis.asyncio
 
 from config import redis_keys
-from config.limits import BIDS_PER_MINUTE_MAX, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS, SYNC_STALE_SECONDS_MAX
+from config.limits import BIDS_PER_MINUTE_MAX, LEASE_STALE_SECONDS_MAX, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS
 from config.money import MONEY_MAX
 from pacing.ledger import REAP_GRACE_SECONDS, Account, Ledger, LedgerError, Settlement
 
 CODE = 0x0000ABCD
 DAY = 20_000
 NOTICE_TIMEOUT_S = 10
+
+EXPIRY_S = int(time.time()) + 900
+"""Late enough not to pass while the tests run."""
 
 
 def minute_now() -> int:
@@ -35,7 +38,9 @@ async def account_of(ledger: Ledger) -> Account:
 
 
 async def bill(ledger: Ledger, owner: int, sequence: int, price: int, bound: int = 10**9) -> Settlement:
-    return await ledger.settle(CODE, owner, minute_now(), sequence, price, bound, DAY, {"bid": str(sequence)})
+    return await ledger.settle(
+        CODE, owner, minute_now(), sequence, price, bound, DAY, EXPIRY_S, {"bid": str(sequence)}
+    )
 
 
 async def test_amounts_beyond_two_to_the_53_are_exact_to_the_unit(redis_client: redis.asyncio.Redis) -> None:
@@ -99,7 +104,7 @@ async def test_a_refused_bill_books_nothing_and_may_still_come_right(
     owner = await ledger.new_owner()
     assert await bill(ledger, owner, 0, 501, bound=500) is Settlement.OVERPRICED
     stranger = 0x5151
-    settled = await ledger.settle(stranger, owner, minute_now(), 0, 5, 5, DAY, {})
+    settled = await ledger.settle(stranger, owner, minute_now(), 0, 5, 5, DAY, EXPIRY_S, {})
     assert settled is Settlement.UNKNOWN_CAMPAIGN
     assert await redis_client.keys(b"{c:%08x}:*" % stranger) == []
     account = await account_of(ledger)
@@ -114,10 +119,10 @@ async def test_a_bill_is_never_taken_after_its_bit_may_be_forgotten(
     ledger = await open_ledger(redis_client, 10**9)
     owner = await ledger.new_owner()
     young, old = minute_now(), (int(time.time()) - NOTICE_TAKEN_SECONDS_MAX) // 60 - 1
-    assert await ledger.settle(CODE, owner, young, 0, 5, 5, DAY, {}) is Settlement.LATE
+    assert await ledger.settle(CODE, owner, young, 0, 5, 5, DAY, EXPIRY_S, {}) is Settlement.LATE
     remaining_s = await redis_client.ttl(redis_keys.seen(CODE, owner, young))
     assert NOTICE_TAKEN_SECONDS_MAX < remaining_s <= SEEN_SECONDS
-    assert await ledger.settle(CODE, owner, old, 0, 5, 5, DAY, {}) is Settlement.DUPLICATE
+    assert await ledger.settle(CODE, owner, old, 0, 5, 5, DAY, EXPIRY_S, {}) is Settlement.DUPLICATE
     assert not await ledger.first_time(CODE, owner, old, 0, "clicked")
     assert (await account_of(ledger)).spent == 5
 
@@ -149,9 +154,9 @@ async def test_the_day_turns_forward_only(redis_client: redis.asyncio.Redis) -> 
     owner = await ledger.new_owner()
     minute = minute_now()
     assert (await ledger.grant(CODE, owner, 900, DAY, 900, 1)).granted == 900
-    assert await ledger.settle(CODE, owner, minute, 0, 600, 600, DAY, {}) is Settlement.SETTLED
-    assert await ledger.settle(CODE, owner, minute, 1, 200, 200, DAY + 1, {}) is Settlement.SETTLED
-    assert await ledger.settle(CODE, owner, minute, 2, 50, 50, DAY, {}) is Settlement.SETTLED
+    assert await ledger.settle(CODE, owner, minute, 0, 600, 600, DAY, EXPIRY_S, {}) is Settlement.SETTLED
+    assert await ledger.settle(CODE, owner, minute, 1, 200, 200, DAY + 1, EXPIRY_S, {}) is Settlement.SETTLED
+    assert await ledger.settle(CODE, owner, minute, 2, 50, 50, DAY, EXPIRY_S, {}) is Settlement.SETTLED
     account = await account_of(ledger)
     assert (account.day, account.spent_day, account.spent) == (DAY + 1, 250, 850)
     assert [account.spent_on(day) for day in (DAY + 1, DAY + 2)] == [250, 0]
@@ -226,7 +231,7 @@ async def test_reaping_takes_from_the_silent_and_leaves_the_living(redis_client:
     for owner in (living, silent):
         await ledger.grant(CODE, owner, 1_000, DAY, 1_000, 1)
     await ledger.release(CODE, silent, 100)
-    allowed_s = SYNC_STALE_SECONDS_MAX + NOTICE_TIMEOUT_S + REAP_GRACE_SECONDS
+    allowed_s = LEASE_STALE_SECONDS_MAX + NOTICE_TIMEOUT_S + REAP_GRACE_SECONDS
     server_s, _ = await redis_client.time()
     # Some seconds on both sides of the limit, for the time the test itself takes.
     await redis_client.zadd(redis_keys.WORKERS, {str(silent): server_s - allowed_s + 20})
@@ -279,3 +284,20 @@ def test_an_account_that_does_not_add_up_says_so() -> None:
     )
     with pytest.raises(AssertionError, match="leased 31"):
         account.check()
+
+
+async def test_what_is_settled_is_told_by_second_of_expiry_until_it_has_passed(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    ledger = await open_ledger(redis_client, 10_000)
+    owner, other = await ledger.new_owner(), await ledger.new_owner()
+    now_s, _ = await redis_client.time()
+    bids = [(0, 5, now_s + 60), (1, 7, now_s + 60), (2, 11, now_s + 61), (3, 13, now_s - 2)]
+    for sequence, price_max, expiry_s in bids:
+        for _ in range(2):
+            await ledger.settle(CODE, owner, minute_now(), sequence, 3, price_max, DAY, expiry_s, {})
+    await ledger.settle(CODE, other, minute_now(), 0, 3, 99, DAY, now_s + 60, {})
+    expected = {now_s + 60: 12, now_s + 61: 11}
+    assert (await ledger.release(CODE, owner, 0)).settled == expected
+    assert (await ledger.grant(CODE, owner, 10, DAY, 10, 1)).settled == expected
+    assert await redis_client.hlen(redis_keys.settled(CODE, owner)) == 2

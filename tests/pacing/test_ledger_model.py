@@ -19,6 +19,8 @@ Reply = TypeVar("Reply")
 
 CODE = 0xC0FFEE
 MINUTE = int(time.time()) // 60
+EXPIRY_S = MINUTE * 60 + 900
+"""Late enough not to pass while the test runs."""
 NOTICE_TIMEOUT_S = 10
 
 # Small amounts meet each other; large ones are beyond what a double holds.
@@ -70,6 +72,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert lease.granted == self.naive.grant(owner, want, day, bid_max, workers)
         assert lease.outstanding == self.naive.leases.get(owner, 0)
         assert lease.paused == self.naive.paused
+        assert lease.settled == self.naive.settled.get(owner, {})
 
     @rule(who=OWNERS, amount=AMOUNTS, behind=st.booleans())
     def release(self, who: int, amount: int, behind: bool) -> None:
@@ -79,14 +82,21 @@ class LedgerMachine(RuleBasedStateMachine):
         lease = self.run(self.ledger.release(CODE, owner, returned))
         self.naive.release(owner, returned)
         assert lease.outstanding == self.naive.leases.get(owner, 0)
+        assert lease.settled == self.naive.settled.get(owner, {})
 
-    @rule(who=OWNERS, sequence=st.integers(0, 5), price=PRICES, over=st.integers(-2, 3), day=DAYS)
-    def settle(self, who: int, sequence: int, price: int, over: int, day: int) -> None:
+    @rule(
+        who=OWNERS,
+        sequence=st.integers(0, 5),
+        price=PRICES,
+        over=st.integers(-2, 3),
+        day=DAYS,
+        expiry_s=st.sampled_from([EXPIRY_S, EXPIRY_S + 1]),
+    )
+    def settle(self, who: int, sequence: int, price: int, over: int, day: int, expiry_s: int) -> None:
         owner, bound = self.owners[who], min(max(price - over, 0), CPM_MICROS_MAX)
-        settlement = self.run(
-            self.ledger.settle(CODE, owner, MINUTE, sequence, price, bound, day, {"exchange": "plain"})
-        )
-        assert settlement is self.naive.settle(owner, MINUTE, sequence, price, bound, day)
+        bid = (owner, MINUTE, sequence, price, bound, day, expiry_s)
+        settlement = self.run(self.ledger.settle(CODE, *bid, {"exchange": "plain"}))
+        assert settlement is self.naive.settle(*bid)
         self.bills += settlement in (Settlement.SETTLED, Settlement.LATE)
 
     @rule(who=OWNERS)
