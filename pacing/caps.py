@@ -25,7 +25,7 @@ import numpy.typing as npt
 import redis.asyncio
 
 from config import redis_keys
-from config.limits import CAP_RECORDS_PER_USER_MAX
+from config.limits import CAP_RECORDS_PER_USER_MAX, SEEN_SECONDS
 from pacing.scripts import Script
 
 CAP_RECORD = np.dtype(
@@ -40,9 +40,14 @@ CAP_RECORD = np.dtype(
 CAP_TTL_SECONDS = 2 * 86_400
 """A record matters to the end of its day; the rest allows for clocks that disagree."""
 
-_RECORD_IMPRESSION = Script("record_impression")
+FORGOTTEN = b"forgotten"
+"""Stands for the records of a person who asked to be forgotten. It is no whole number of records."""
+
+_RECORD_IMPRESSION = Script("record_impression", "cap_records")
+_ADD_RECORDS = Script("add_records", "cap_records")
 
 assert CAP_RECORD.itemsize == 12
+assert len(FORGOTTEN) % CAP_RECORD.itemsize
 
 
 async def record_impression(
@@ -50,13 +55,41 @@ async def record_impression(
 ) -> None:
     """Count one impression of each code (campaign, line item) for a user, in one atomic step.
 
-    Records of past days go; when there are too many, those longest not seen go. It counts as often as
-    it is called: ask `Ledger.first_time` before. Raises redis.RedisError.
+    Records of past days go; when there are too many, those longest not seen go. A partner's id that is
+    linked to a person counts for the person. It counts as often as it is called: ask
+    `Ledger.first_time` before. Raises redis.RedisError.
     """
     assert 0 < len(codes) <= CAP_RECORDS_PER_USER_MAX, "more codes than one user may have records"
-    key = redis_keys.caps(user_hash.to_bytes(8, "big"))
     arguments = (now_s // 60, CAP_TTL_SECONDS, CAP_RECORDS_PER_USER_MAX, *codes)
-    await _RECORD_IMPRESSION.run(client, [key], arguments)
+    person = user_hash.to_bytes(8, "big")
+    # A person's own hash is never linked any further, so the second call counts.
+    for _ in range(2):
+        reply = await _RECORD_IMPRESSION.run(client, [redis_keys.caps(person)], arguments)
+        if not isinstance(reply, bytes):
+            return
+        person = reply
+
+
+async def add_records(client: redis.asyncio.Redis, user_hash: int, packed: bytes, now_s: int) -> None:
+    """Count for a person what was counted for an id that turned out to be this person.
+
+    `packed` is the id's string, taken away there: it counts as often as it is added. Raises
+    redis.RedisError.
+    """
+    key = redis_keys.caps(user_hash.to_bytes(8, "big"))
+    arguments = (now_s // 60, CAP_TTL_SECONDS, CAP_RECORDS_PER_USER_MAX, packed)
+    await _ADD_RECORDS.run(client, [key], arguments)
+
+
+async def forget_caps(client: redis.asyncio.Redis, user_hash: int) -> bool:
+    """Delete a user's records, and have impressions on their way not counted; say whether there were any.
+
+    The mark that does it goes when no notice of a bid made until now would be taken any more. Raises
+    redis.RedisError.
+    """
+    key = redis_keys.caps(user_hash.to_bytes(8, "big"))
+    before = await client.set(key, FORGOTTEN, ex=SEEN_SECONDS, get=True)
+    return before not in (None, FORGOTTEN)
 
 
 def unpack_caps(values: Sequence[bytes | None]) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:

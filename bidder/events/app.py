@@ -4,16 +4,20 @@
                  /imp?t&p     /conv?t                     a transparent pixel
                  /click?t                                 302 to the creative's landing page, or 404
                  /sync/{exchange}                         302 to the exchange, a pixel, or 204
+                 /visit?u                                 a transparent pixel
 
-`t` is the token of `bidder.openrtb.notice_token`, `p` holds ${AUCTION_PRICE}, `m` ${AUCTION_MIN_TO_WIN},
-`l` ${AUCTION_LOSS}. A forged token gets the answer of a genuine one, so that a forger learns nothing;
-on /click, where a genuine answer needs a creative, it gets the answer of one that is gone. 503 means
-that Redis did not answer and the notice should be sent again. Where a click goes is decided by the
-config alone: nothing in a URL can redirect a browser.
+`t` is the token of `bidder.openrtb.notice_token`, `p` holds ${AUCTION_PRICE}, `q` ${AUCTION_MULTIPLIER},
+`m` ${AUCTION_MIN_TO_WIN}, `l` ${AUCTION_LOSS}; `bidder.events.sync` has the parameters of /sync. A forged
+token gets the answer of a genuine one, so that a forger learns nothing; on /click, where a genuine
+answer needs a creative, it gets the answer of one that is gone. 503 means that Redis did not answer and
+the notice should be sent again. Where a click goes is decided by the config alone, and so is where a
+sync may go.
 """
 
+import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -23,9 +27,13 @@ from aiohttp.http import HttpProcessingError
 
 from bidder.events import sync
 from bidder.events.directory import LiveDirectory
+from bidder.events.links import Linker
 from bidder.events.notices import Kind, NoticeDesk, Outcome, count
-from bidder.metrics import SYNCS
+from bidder.events.segment_rules import RuleBook
+from bidder.metrics import LINKS, SYNCS
+from bidder.openrtb.privacy import sync_permissions
 from config.limits import NOTICE_BODY_BYTES_MAX, NOTICE_URL_CHARS_MAX, SYNC_URL_CHARS_MAX
+from config.schema import ExchangeProfile
 
 GIF: Final = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c000000000100010000020144003b"
@@ -37,10 +45,12 @@ SHUTDOWN_SECONDS_MAX = 10.0
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def events_app(desk: NoticeDesk, directory: LiveDirectory) -> web.Application:
+def events_app(
+    desk: NoticeDesk, directory: LiveDirectory, linker: Linker, rules: RuleBook
+) -> web.Application:
     """Return the application; `web_runner` serves it."""
     app = web.Application(middlewares=[_within_limits], client_max_size=NOTICE_BODY_BYTES_MAX)
-    routes = _Routes(desk, directory)
+    routes = _Routes(desk, directory, linker, rules)
     for path, handler in (
         ("/win", routes.win),
         ("/bill", routes.bill),
@@ -49,6 +59,7 @@ def events_app(desk: NoticeDesk, directory: LiveDirectory) -> web.Application:
         ("/click", routes.click),
         ("/conv", routes.conversion),
         ("/sync/{exchange}", routes.sync),
+        ("/visit", routes.visit),
     ):
         # Not `add_get`, which answers HEAD too: a HEAD must not book money.
         for method in ("GET", "POST"):
@@ -76,7 +87,7 @@ def _without_visitors(record: logging.LogRecord) -> bool:
 async def _within_limits(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    chars_max = SYNC_URL_CHARS_MAX if request.path.startswith("/sync/") else NOTICE_URL_CHARS_MAX
+    chars_max = SYNC_URL_CHARS_MAX if request.path.startswith(("/sync/", "/visit")) else NOTICE_URL_CHARS_MAX
     if len(request.path_qs) > chars_max:
         raise web.HTTPRequestURITooLong(text=f"the URL is longer than {chars_max} characters\n")
     if (request.content_length or 0) > NOTICE_BODY_BYTES_MAX:
@@ -91,69 +102,100 @@ async def _within_limits(
 class _Routes:
     """From a URL's parameters to the desk, and from an outcome to an HTTP answer."""
 
-    def __init__(self, desk: NoticeDesk, directory: LiveDirectory) -> None:
+    def __init__(self, desk: NoticeDesk, directory: LiveDirectory, linker: Linker, rules: RuleBook) -> None:
         self._desk = desk
         self._directory = directory
+        self._linker = linker
+        self._rules = rules
 
     async def win(self, request: web.Request) -> web.Response:
-        query = request.query
-        noticed = self._desk.win(query.get("t", ""), query.get("p", ""), query.get("m", ""))
-        return await _answer("win", noticed, _no_content)
+        return await _answer("win", self._desk.win(request.query), _no_content)
 
     async def bill(self, request: web.Request) -> web.Response:
-        query = request.query
-        return await _answer("bill", self._desk.bill(query.get("t", ""), query.get("p", "")), _no_content)
+        return await _answer("bill", self._desk.bill(request.query), _no_content)
 
     async def loss(self, request: web.Request) -> web.Response:
-        query = request.query
-        noticed = self._desk.loss(query.get("t", ""), query.get("l", ""), query.get("m", ""))
-        return await _answer("loss", noticed, _no_content)
+        return await _answer("loss", self._desk.loss(request.query), _no_content)
 
     async def impression(self, request: web.Request) -> web.Response:
-        query = request.query
-        return await _answer(
-            "impression", self._desk.impression(query.get("t", ""), query.get("p", "")), _pixel
-        )
+        return await _answer("impression", self._desk.impression(request.query), _pixel)
 
     async def conversion(self, request: web.Request) -> web.Response:
-        return await _answer("conversion", self._desk.conversion(request.query.get("t", "")), _pixel)
+        return await _answer("conversion", self._desk.conversion(request.query), _pixel)
 
     async def click(self, request: web.Request) -> web.Response:
-        _, url = await self._desk.click(request.query.get("t", ""))
+        _, url = await self._desk.click(request.query)
         if url is None:
             return web.Response(status=404, text="this ad is no longer known\n", headers=_NO_STORE)
-        return web.Response(status=302, headers={"Location": url} | _NO_STORE)
+        return _redirect(url)
 
     async def sync(self, request: web.Request) -> web.Response:
+        query = request.query
         directory = self._directory.current
-        exchange_id = request.match_info["exchange"]
-        if not directory.knows_exchange(exchange_id):
+        profile = directory.profile(request.match_info["exchange"])
+        if profile is None:
             SYNCS.labels("unknown_exchange").inc()
             return web.Response(status=404, text="no such exchange\n", headers=_NO_STORE)
-        if not sync.may_sync(request.query, request.headers.get("Sec-GPC")):
+        if not sync_permissions(query, request.headers, directory.vendor).sync:
             SYNCS.labels("no_consent").inc()
             return _no_content()
-        uid = sync.own_id(request.cookies.get(sync.COOKIE_NAME), secrets.randbits(128))
-        template = directory.sync_redirect_url(exchange_id)
-        if template is None:
-            SYNCS.labels("pixel").inc()
-            response = _pixel()
-        else:
-            SYNCS.labels("redirected").inc()
-            location = sync.redirect_url(template, uid, request.query)
-            response = web.Response(status=302, headers={"Location": location} | _NO_STORE)
-        forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-        https = request.secure or forwarded == "https"
-        # Browsers refuse SameSite=None on a cookie that is not Secure, and Secure over plain HTTP.
-        response.set_cookie(
-            sync.COOKIE_NAME,
-            uid,
-            max_age=sync.COOKIE_SECONDS,
-            httponly=True,
-            secure=https,
-            samesite="None" if https else "Lax",
-        )
+        cookie = request.cookies.get(sync.COOKIE_NAME)
+        uid = sync.own_id(cookie, secrets.randbits(128))
+        partner_uid = sync.partner_id(query.get(sync.PARTNER_UID, ""))
+        location = None
+        if query.get(sync.REDIRECT):
+            location = sync.setuid_url(query[sync.REDIRECT], profile.setuid_urls, uid, query)
+            if location is None:
+                SYNCS.labels("foreign_redirect").inc()
+                return web.Response(status=400, text="no place to redirect to\n", headers=_NO_STORE)
+        elif profile.sync_redirect_url and sync.PARTNER_UID not in query:
+            location = sync.redirect_url(profile.sync_redirect_url, uid, query)
+        if partner_uid is not None and profile.id_source is not None:
+            await self._link(profile, partner_uid, uid, returning=uid == cookie)
+        SYNCS.labels("pixel" if location is None else "redirected").inc()
+        response = _pixel() if location is None else _redirect(location)
+        _set_cookie(response, request, uid)
         return response
+
+    async def visit(self, request: web.Request) -> web.Response:
+        allowed = sync_permissions(request.query, request.headers, self._directory.current.vendor)
+        if allowed.identify and allowed.profile:
+            page = request.query.get("u", "") or request.headers.get("Referer", "")
+            # Without Redis the page gets its pixel all the same: nobody would ask again.
+            with contextlib.suppress(redis.RedisError):
+                await self._rules.visit(page, request.cookies.get(sync.COOKIE_NAME))
+        return _pixel()
+
+    async def _link(self, profile: ExchangeProfile, partner_uid: str, uid: str, *, returning: bool) -> None:
+        """Keep the pair. Without Redis the browser gets its answer all the same: it will sync again."""
+        assert profile.id_source is not None
+        now_s = int(time.time())
+        try:
+            news = await self._linker.link(
+                profile.id_source, partner_uid, uid, profile.link_days, now_s, returning=returning
+            )
+        except redis.RedisError:
+            LINKS.labels("unavailable").inc()
+        else:
+            LINKS.labels("linked" if news else "known").inc()
+
+
+def _set_cookie(response: web.Response, request: web.Request, uid: str) -> None:
+    forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+    https = request.secure or forwarded == "https"
+    # Browsers refuse SameSite=None on a cookie that is not Secure, and Secure over plain HTTP.
+    response.set_cookie(
+        sync.COOKIE_NAME,
+        uid,
+        max_age=sync.COOKIE_SECONDS,
+        httponly=True,
+        secure=https,
+        samesite="None" if https else "Lax",
+    )
+
+
+def _redirect(location: str) -> web.Response:
+    return web.Response(status=302, headers={"Location": location} | _NO_STORE)
 
 
 async def _answer(

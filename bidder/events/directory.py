@@ -5,16 +5,23 @@ is the index of one Bundle by those codes; it is immutable, and the events proce
 of it when a new config arrives (`LiveDirectory`). A token outlives the config it was made under:
 what is not in the bundle any more is UNKNOWN, a campaign's day is then a UTC day, and the notice is
 settled all the same.
+
+It also knows how each exchange writes its prices. A config that arrives while the engine runs may name
+an exchange whose prices are encrypted and for which there are no keys: its notices are then refused one
+by one, and the log says why.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
+from bidder.events.price import PriceReader
 from bidder.metrics import CONFIG_VERSION, UNKNOWN, config_number
-from config.schema import Bundle, code_of
+from bidder.openrtb.privacy import NO_VENDOR, vendor_of
+from config.price_keys import PriceKeys, without_keys
+from config.schema import Bundle, ExchangeProfile, code_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,23 +35,33 @@ class CampaignEntry(msgspec.Struct, frozen=True):
 
 
 _UNKNOWN_CAMPAIGN = CampaignEntry(UNKNOWN, UNKNOWN, "UTC")
+_PRICES_IN_CLEAR = PriceReader()
 
 
 class Directory:
     """The index of one bundle."""
 
-    def __init__(self, bundle: Bundle | None) -> None:
+    def __init__(self, bundle: Bundle | None, price_keys: Mapping[str, PriceKeys] | None = None) -> None:
         """Index a bundle; None, when none is published yet, gives a directory that knows nothing."""
         self.version = bundle.version if bundle else ""
         exchanges = bundle.exchanges if bundle else ()
         advertisers = bundle.advertisers if bundle else ()
+        self.vendor = vendor_of(bundle.engine) if bundle else NO_VENDOR
         self._exchanges = {code_of(exchange.id): exchange.id for exchange in exchanges}
-        self._sync_redirects = {exchange.id: exchange.sync_redirect_url for exchange in exchanges}
+        self._profiles = {exchange.id: exchange for exchange in exchanges}
+        keys = price_keys or {}
+        self.without_price_keys = without_keys(exchanges, keys)
+        self._price_readers = {
+            code_of(exchange.id): PriceReader(exchange.price_encryption, keys.get(exchange.id))
+            for exchange in exchanges
+        }
         self._campaigns: dict[int, CampaignEntry] = {}
         self._line_items: dict[int, str] = {}
         # Creative ids are an advertiser's own words: two advertisers may both have a "spring".
         self._landing_urls: dict[tuple[str, int], str] = {}
         self._owners: dict[int, list[str]] = {}
+        # Ids of one code are one id, whoever uses it, but for a chance of one in four billion.
+        self._creatives: dict[int, str] = {}
         for advertiser in advertisers:
             for campaign in advertiser.campaigns:
                 entry = CampaignEntry(campaign.id, advertiser.id, campaign.time_zone)
@@ -54,6 +71,7 @@ class Directory:
                 code = code_of(creative.id)
                 self._landing_urls[advertiser.id, code] = creative.landing_url
                 self._owners.setdefault(code, []).append(advertiser.id)
+                self._creatives[code] = creative.id
 
     def campaign(self, code: int) -> CampaignEntry:
         """Return a campaign, or an entry that says UNKNOWN and UTC."""
@@ -65,12 +83,16 @@ class Directory:
     def exchange_id(self, code: int) -> str:
         return self._exchanges.get(code, UNKNOWN)
 
-    def knows_exchange(self, exchange_id: str) -> bool:
-        return exchange_id in self._sync_redirects
+    def creative_id(self, code: int) -> str:
+        return self._creatives.get(code, UNKNOWN)
 
-    def sync_redirect_url(self, exchange_id: str) -> str | None:
-        """Return the template of an exchange's cookie-sync URL; None when it has none."""
-        return self._sync_redirects.get(exchange_id)
+    def profile(self, exchange_id: str) -> ExchangeProfile | None:
+        """Return an exchange's profile, None when it has none."""
+        return self._profiles.get(exchange_id)
+
+    def price_reader(self, exchange_code: int) -> PriceReader:
+        """Return how an exchange writes its prices; in clear, when it is not in the config any more."""
+        return self._price_readers.get(exchange_code, _PRICES_IN_CLEAR)
 
     def landing_url(self, campaign_code: int, creative_code: int) -> str | None:
         """Return where a click on a creative goes, or None when the config does not say.
@@ -88,17 +110,24 @@ class Directory:
 class LiveDirectory:
     """The directory of the newest bundle. Take `current` once for each notice."""
 
-    def __init__(self, bundle: Bundle | None) -> None:
-        self.current = Directory(bundle)
-        self._tell_metrics()
+    def __init__(self, bundle: Bundle | None, price_keys: Mapping[str, PriceKeys] | None = None) -> None:
+        self._price_keys = dict(price_keys or {})
+        self.current = Directory(bundle, self._price_keys)
+        self._announce()
 
     async def follow(self, bundles: AsyncIterator[Bundle]) -> None:
         """Swap in every bundle that arrives; returns when the iterator ends."""
         async for bundle in bundles:
-            self.current = await asyncio.to_thread(Directory, bundle)
-            self._tell_metrics()
+            self.current = await asyncio.to_thread(Directory, bundle, self._price_keys)
+            self._announce()
             logger.info("config %s is live", bundle.version)
 
-    def _tell_metrics(self) -> None:
+    def _announce(self) -> None:
+        for exchange_id in self.current.without_price_keys:
+            logger.error(
+                "%s encrypts its prices and there are no keys for it: none of its bills is booked until "
+                "the engine is started with its keys in the price-keys file",
+                exchange_id,
+            )
         if self.current.version:
             CONFIG_VERSION.labels("events").set(config_number(self.current.version))

@@ -14,32 +14,42 @@ from bidder import child
 from bidder.background import end_task, stopped_or_failed
 from bidder.events.app import events_app, web_runner
 from bidder.events.directory import LiveDirectory
+from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
+from bidder.events.segment_rules import RuleBook
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
+from config.price_keys import load_price_keys
 from config.settings import Settings, load_secrets
 from pacing.ledger import Ledger
+from segments.identity import Identity
 
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
     """Serve the events port from start to stop; a `bidder.child.Serve`."""
-    signer = TokenSigner(load_secrets(Path(settings.secret_file)).notice_key)
+    keys = load_secrets(Path(settings.secret_file))
+    price_keys = load_price_keys(settings.price_keys_file)
     async with contextlib.AsyncExitStack() as closing:
         client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
         bundle = await live_bundle(client)
-        directory = LiveDirectory(bundle)
-        desk = NoticeDesk(client, Ledger(client), signer, directory)
-        runner = web_runner(events_app(desk, directory))
+        directory = LiveDirectory(bundle, price_keys)
+        identity = Identity(keys.identity_key)
+        rules = RuleBook(client, identity)
+        desk = NoticeDesk(client, Ledger(client), TokenSigner(keys.notice_key), directory, rules)
+        runner = web_runner(events_app(desk, directory, Linker(client, identity), rules))
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, settings.events_host, settings.events_port).start()
         bundles = bundle_store.watch(client, directory.current.version)
         follower = asyncio.create_task(directory.follow(bundles))
         closing.push_async_callback(end_task, follower)
+        # From the beginning: the registry may have to be waited for.
+        ruler = asyncio.create_task(rules.follow(bundle_store.watch(client, "")))
+        closing.push_async_callback(end_task, ruler)
         announce_ready(runner.addresses[0][1])
-        await stopped_or_failed(stop, follower)
+        await stopped_or_failed(stop, follower, ruler)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a notice does: books money, remembers what a person saw, tells the streams.
 
-One method for each notice, called with what its URL said; HTTP is `bidder.events.app`'s affair.
+One method for each notice, called with the parameters of its URL; HTTP is `bidder.events.app`'s affair.
 Each returns an Outcome and has counted it. Where money and memory are touched:
 
     notice       token genuine, first time                              again
@@ -13,7 +13,8 @@ Each returns an Outcome and has counted it. Where money and memory are touched:
     /conv        conversions stream                                     nothing
 
 A charge that can't be booked (no price, more than the bid, no such account, too old) goes to the
-refused stream, so that the difference from the exchange's report can be explained entry by entry.
+refused stream, so that the difference from the exchange's report can be explained entry by entry. What
+comes from the rendering of an ad for review, with the word AUDIT for its macros, is counted and no more.
 
 A redis.RedisError leaves every method, and the exchange is told to come again. Settling is atomic and
 comes first, so a repeat neither loses nor doubles money. The bit that marks an impression (click,
@@ -32,10 +33,12 @@ from typing import Literal
 import redis.asyncio
 from redis.typing import EncodableT, FieldT
 
+from bidder.events.charge import PRICE, TOKEN, Query, read_charge, read_min_to_win
 from bidder.events.directory import Directory, LiveDirectory
-from bidder.events.price import Unpriced, read_price
+from bidder.events.price import PriceReader, Unpriced
+from bidder.events.segment_rules import RuleBook
 from bidder.metrics import LOSS_REASONS, NOTICES, SPEND
-from bidder.openrtb.notice_token import Notice, TokenSigner
+from bidder.openrtb.notice_token import Notice, TokenSigner, split_token
 from config import redis_keys
 from config.calendar import local_day
 from config.limits import (
@@ -49,6 +52,8 @@ from pacing.caps import record_impression
 from pacing.ledger import Ledger, Settlement
 
 Kind = Literal["win", "bill", "loss", "impression", "click", "conversion"]
+LOSS = "l"
+"""The parameter of a loss URL that says why."""
 
 
 class Outcome(StrEnum):
@@ -59,6 +64,10 @@ class Outcome(StrEnum):
     FORGED = "forged"
     OVERPRICED = "overpriced"
     UNPRICED = "unpriced"
+    BAD_SIGNATURE = "bad_signature"
+    """An encrypted price that the exchange's keys did not make."""
+    STALE_PRICE = "stale_price"
+    """An encrypted price, genuine but from another time: it was sent before."""
     LATE = "late"
     """Booked after its worker had given the reservation up."""
     UNKNOWN_CAMPAIGN = "unknown_campaign"
@@ -79,8 +88,12 @@ _OUTCOME_OF = {
     Settlement.OVERPRICED: Outcome.OVERPRICED,
     Settlement.UNKNOWN_CAMPAIGN: Outcome.UNKNOWN_CAMPAIGN,
 }
+_OUTCOME_OF_UNPRICED = {
+    Unpriced.BAD_SIGNATURE: Outcome.BAD_SIGNATURE,
+    Unpriced.STALE: Outcome.STALE_PRICE,
+}
 _BOOKED = (Outcome.OK, Outcome.LATE)
-_REFUSED = (Outcome.OVERPRICED, Outcome.UNKNOWN_CAMPAIGN, Outcome.EXPIRED)
+_REFUSED = (Outcome.UNKNOWN_CAMPAIGN, Outcome.EXPIRED)
 
 KNOWN_LOSS_CODES = frozenset((*range(11), *range(100, 105), *range(200, 216)))
 """OpenRTB 3.0, list "Loss Reason Codes". 500 and up are an exchange's own."""
@@ -102,32 +115,36 @@ class NoticeDesk:
         ledger: Ledger,
         signer: TokenSigner,
         directory: LiveDirectory,
+        rules: RuleBook,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._signer = signer
         self._directory = directory
+        self._rules = rules
         self._clock = clock
 
-    async def bill(self, token: str, price_text: str) -> Outcome:
+    async def bill(self, query: Query) -> Outcome:
         """Book the price of an impression."""
-        notice = self._signer.read(token)
-        if notice is None:
-            return count("bill", Outcome.FORGED)
+        notice = self._read("bill", query)
+        if isinstance(notice, Outcome):
+            return notice
         if notice.billed_on_impression:
             return count("bill", Outcome.NOT_BILLABLE)
-        return await self._book(notice, price_text)
+        return await self._book(notice, query)
 
-    async def impression(self, token: str, price_text: str) -> Outcome:
-        """Remember that a person saw the ad; book its price where the exchange bills on this."""
-        notice = self._signer.read(token)
-        if notice is None:
-            return count("impression", Outcome.FORGED)
-        if read_price(price_text) is Unpriced.AUDIT:
-            return count("impression", Outcome.AUDIT)
-        if notice.billed_on_impression:
-            await self._book(notice, price_text)
+    async def impression(self, query: Query) -> Outcome:
+        """Remember that a person saw the ad; book its price where the exchange bills on this.
+
+        A pixel without a price parameter is one that the exchange's rules keep the price out of: another
+        URL of the bid carries it.
+        """
+        notice = self._read("impression", query)
+        if isinstance(notice, Outcome):
+            return notice
+        if notice.billed_on_impression and PRICE in query:
+            await self._book(notice, query)
         if not await self._first_time(notice, "shown"):
             return count("impression", Outcome.DUPLICATE)
         directory = self._directory.current
@@ -135,99 +152,128 @@ class NoticeDesk:
         if notice.user_hash:
             codes = (notice.campaign_code, notice.line_item_code)
             await record_impression(self._client, notice.user_hash, codes, int(self._clock()))
+        await self._rules.notice("impression", notice)
         return count("impression", Outcome.OK)
 
-    async def win(self, token: str, price_text: str, min_to_win_text: str) -> Outcome:
-        """Remember a won auction; a win is no bill."""
-        notice = self._signer.read(token)
-        if notice is None:
-            return count("win", Outcome.FORGED)
+    async def win(self, query: Query) -> Outcome:
+        """Remember a won auction; a win is no bill. One that cost more than we bid is marked so."""
+        notice = self._read("win", query)
+        if isinstance(notice, Outcome):
+            return notice
         if not await self._first_time(notice, "won"):
             return count("win", Outcome.DUPLICATE)
-        entry = _entry(notice, self._directory.current)
-        price = read_price(price_text)
-        if not isinstance(price, Unpriced):
-            entry["price_cpm_micros"] = str(int(price))
-        entry |= _min_to_win(min_to_win_text)
+        directory = self._directory.current
+        entry, outcome = _entry(notice, directory), Outcome.OK
+        charge = read_charge(notice, query, self._reader(notice), self._clock())
+        if not isinstance(charge, Unpriced):
+            entry |= charge.fields()
+            if charge.cost > notice.price_max_cpm_micros:
+                outcome = Outcome.OVERPRICED
+                entry["flagged"] = outcome.value
+        entry |= self._min_to_win(notice, query)
         await self._append(redis_keys.STREAM_WINS, entry)
-        return count("win", Outcome.OK)
+        return count("win", outcome)
 
-    async def loss(self, token: str, code_text: str, min_to_win_text: str) -> Outcome:
+    async def loss(self, query: Query) -> Outcome:
         """Remember a lost auction and its reason."""
-        notice = self._signer.read(token)
-        if notice is None:
-            return count("loss", Outcome.FORGED)
+        notice = self._read("loss", query)
+        if isinstance(notice, Outcome):
+            return notice
         if not await self._first_loss(notice):
             return count("loss", Outcome.DUPLICATE)
         entry = _entry(notice, self._directory.current)
-        code = _loss_code(code_text)
+        code = _loss_code(query.get(LOSS, ""))
         if code is not None:
             entry["loss_code"] = str(code)
-        entry |= _min_to_win(min_to_win_text)
+        entry |= self._min_to_win(notice, query)
         await self._append(redis_keys.STREAM_LOSSES, entry)
         LOSS_REASONS.labels(str(code) if code in KNOWN_LOSS_CODES else "other").inc()
         return count("loss", Outcome.OK)
 
-    async def click(self, token: str) -> tuple[Outcome, str | None]:
+    async def click(self, query: Query) -> tuple[Outcome, str | None]:
         """Remember a click; return also where it goes (None: no such creative, or a forged token).
 
         The person is on the way to the landing page: when Redis is gone the click is lost, and counted
         so, but the answer is the same.
         """
-        notice = self._signer.read(token)
+        notice = self._signer.read(split_token(query.get(TOKEN, ""))[0])
         if notice is None:
             return count("click", Outcome.FORGED), None
         directory = self._directory.current
         url = directory.landing_url(notice.campaign_code, notice.creative_code)
+        if _is_review(query):
+            return count("click", Outcome.AUDIT), url
         try:
             if not await self._first_time(notice, "clicked"):
                 return count("click", Outcome.DUPLICATE), url
             await self._append(redis_keys.STREAM_CLICKS, _entry(notice, directory))
+            await self._rules.notice("click", notice)
         except redis.RedisError:
             return count("click", Outcome.UNAVAILABLE), url
         return count("click", Outcome.OK), url
 
-    async def conversion(self, token: str) -> Outcome:
+    async def conversion(self, query: Query) -> Outcome:
         """Remember that what was advertised happened; once for each bid."""
-        notice = self._signer.read(token)
-        if notice is None:
-            return count("conversion", Outcome.FORGED)
+        notice = self._read("conversion", query)
+        if isinstance(notice, Outcome):
+            return notice
         if not await self._first_conversion(notice):
             return count("conversion", Outcome.DUPLICATE)
         await self._append(redis_keys.STREAM_CONVERSIONS, _entry(notice, self._directory.current))
+        await self._rules.notice("conversion", notice)
         return count("conversion", Outcome.OK)
 
-    async def _book(self, notice: Notice, price_text: str) -> Outcome:
+    def _read(self, kind: Kind, query: Query) -> Notice | Outcome:
+        """Return the notice of a genuine token; or the outcome, counted, of one that counts for nothing."""
+        notice = self._signer.read(split_token(query.get(TOKEN, ""))[0])
+        if notice is None:
+            return count(kind, Outcome.FORGED)
+        return count(kind, Outcome.AUDIT) if _is_review(query) else notice
+
+    def _reader(self, notice: Notice) -> PriceReader:
+        return self._directory.current.price_reader(notice.exchange_code)
+
+    async def _book(self, notice: Notice, query: Query) -> Outcome:
         directory = self._directory.current
         campaign = directory.campaign(notice.campaign_code)
         entry = _entry(notice, directory)
-        price = read_price(price_text)
-        if isinstance(price, Unpriced):
-            entry["refused"] = f"{Outcome.UNPRICED}: {price.value}"
-            await self._append(redis_keys.STREAM_REFUSED, entry)
-            return count("bill", Outcome.UNPRICED)
+        charge = read_charge(notice, query, self._reader(notice), self._clock())
+        if isinstance(charge, Unpriced):
+            special = _OUTCOME_OF_UNPRICED.get(charge)
+            if special is not None:
+                return await self._refuse(entry, special)
+            return await self._refuse(entry, Outcome.UNPRICED, f"{Outcome.UNPRICED}: {charge.value}")
+        if charge.cost > notice.price_max_cpm_micros:
+            return await self._refuse(entry | charge.fields(), Outcome.OVERPRICED)
         settlement = await self._ledger.settle(
             notice.campaign_code,
             notice.owner,
             notice.minute,
             notice.sequence,
-            price,
+            charge.cost,
             notice.price_max_cpm_micros,
             # The day of the bid, not of the notice: a repeat after midnight names the same day.
             local_day(notice.minute * 60, campaign.time_zone),
             notice.expiry_s,
-            entry,
+            entry | charge.fields(),
         )
         outcome = _OUTCOME_OF[settlement]
         if outcome is Outcome.DUPLICATE and self._clock() - notice.minute * 60 >= NOTICE_TAKEN_SECONDS_MAX:
             # The ledger calls this a repeat; it may be money that somebody waits for.
             outcome = Outcome.EXPIRED
         if outcome in _REFUSED:
-            entry |= {"refused": outcome.value, "price_cpm_micros": str(int(price))}
-            await self._append(redis_keys.STREAM_REFUSED, entry)
-        elif outcome in _BOOKED:
-            SPEND.labels(campaign.id).inc(price / BILLION)
+            return await self._refuse(entry | charge.fields(), outcome)
+        if outcome in _BOOKED:
+            SPEND.labels(campaign.id).inc(charge.cost / BILLION)
         return count("bill", outcome)
+
+    async def _refuse(self, entry: dict[str, str], outcome: Outcome, why: str = "") -> Outcome:
+        await self._append(redis_keys.STREAM_REFUSED, entry | {"refused": why or outcome.value})
+        return count("bill", outcome)
+
+    def _min_to_win(self, notice: Notice, query: Query) -> dict[str, str]:
+        price_cpm_micros = read_min_to_win(notice, query, self._reader(notice), self._clock())
+        return {} if price_cpm_micros is None else {"min_to_win_cpm_micros": str(price_cpm_micros)}
 
     async def _first_time(self, notice: Notice, what: Literal["shown", "won", "clicked"]) -> bool:
         return await self._ledger.first_time(
@@ -256,15 +302,16 @@ def _entry(notice: Notice, directory: Directory) -> dict[str, str]:
         "bid": f"{notice.owner}-{notice.minute}-{notice.sequence}",
         "campaign": directory.campaign(notice.campaign_code).id,
         "line_item": directory.line_item_id(notice.line_item_code),
+        "creative": directory.creative_id(notice.creative_code),
         "exchange": directory.exchange_id(notice.exchange_code),
         "format": notice.format,
         "price_max_cpm_micros": str(notice.price_max_cpm_micros),
     }
 
 
-def _min_to_win(text: str) -> dict[str, str]:
-    price = read_price(text)
-    return {} if isinstance(price, Unpriced) else {"min_to_win_cpm_micros": str(int(price))}
+def _is_review(query: Query) -> bool:
+    """Say whether the ad was rendered for review: then every macro is the word AUDIT (2.6, 4.4)."""
+    return any(value.strip() == "AUDIT" for value in query.values())
 
 
 def _loss_code(text: str) -> int | None:

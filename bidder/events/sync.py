@@ -1,27 +1,41 @@
-"""Cookie sync: how an exchange learns our name for a browser (OpenRTB 2.6, appendix C).
+"""Cookie sync: how an exchange and we learn each other's name for a browser (OpenRTB 2.6, appendix C).
 
-The exchange's page calls `/sync/<exchange>`; we set or renew our cookie and redirect to the
-exchange's own URL (`sync_redirect_url` in its profile) with our id in it, and it keeps the pair. An
-exchange without such a URL keeps nothing, and gets a pixel.
+Every call of `/sync/<exchange>` sets or renews our cookie. What else it does, its parameters say:
 
-A sync is the storing of an id on a person's device, so it happens only when nothing speaks against it.
-There is no decoder of consent strings here: whenever the GDPR is said to apply, by `gdpr=1` or by
-a TCF section in `gpp_sid`, that is treated as no consent, whatever the consent string says. Other
-GPP sections are passed on unread. The functions are pure; `bidder.events.app` does the HTTP.
+    (none)              we begin: on to the exchange's own URL, `sync_redirect_url` in its profile, with
+                        our id in place of {uid}; the exchange keeps the pair. Without such a URL, a pixel.
+    partner_uid=88      the exchange begins, or answers: we keep the pair (`bidder.events.links`), and the
+                        browser gets a pixel. It is the end of a sync, so two parties can't send a
+                        browser to and fro for ever.
+    redirect=https://   a Prebid server begins: its /cookie_sync has named our URL with its /setuid in it,
+                        and we go there with our id as `uid`. With partner_uid, after keeping the pair.
+
+Nothing in a call can send a browser where the profile does not allow: a `redirect` must be one of the
+addresses in `setuid_urls` (scheme, host and path), whose own text begins the Location; of the
+call's text only the query is used, taken apart and encoded anew. Privacy parameters that came with the
+call travel on, but for those that the target's query already has.
+
+A sync is the storing of an id on a person's device, so it happens only when nothing speaks against it
+(`bidder.openrtb.privacy`). The functions are pure; `bidder.events.app` does the HTTP.
 """
 
 import re
-from collections.abc import Mapping
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from config.limits import SYNC_REDIRECT_FIELDS_MAX, USER_ID_CHARS_MAX
 
 COOKIE_NAME = "hustings"
 COOKIE_SECONDS = 30 * 24 * 3_600
+PARTNER_UID, REDIRECT = "partner_uid", "redirect"
+"""The parameters of a sync URL, besides the privacy parameters."""
 PASSED_ON = ("gdpr", "gdpr_consent", "us_privacy", "gpp", "gpp_sid")
 """The privacy parameters that travel with a redirect."""
 
 _COOKIE = re.compile(r"[0-9a-f]{32}")
-_GPP_SECTIONS_UNDER_TCF = {"2", "5"}
-"""GPP section ids of TCF strings: European Union, Canada."""
+_MACRO = re.compile(r"\$|[{\[%<].*[}\]%>]", re.DOTALL)
+"""What an exchange replaces by an id, where it did not, like $UID, ${UID}, {uid}, [UID], %UID%."""
+_NOBODY = frozenset("0-")
 
 
 def own_id(cookie: str | None, random_bits: int) -> str:
@@ -31,19 +45,12 @@ def own_id(cookie: str | None, random_bits: int) -> str:
     return f"{random_bits:032x}"
 
 
-def may_sync(query: Mapping[str, str], global_privacy_control: str | None) -> bool:
-    """Say whether a cookie may be set.
-
-    `global_privacy_control` is the `Sec-GPC` header. A `gdpr` that is neither empty nor 0 (an
-    unreplaced macro, say) counts as 1.
-    """
-    if query.get("gdpr", "").strip() not in ("", "0"):
-        return False
-    if _GPP_SECTIONS_UNDER_TCF & set(re.split(r"[,_\s]+", query.get("gpp_sid", ""))):
-        return False
-    if query.get("us_privacy", "")[2:3] in ("Y", "y"):
-        return False
-    return (global_privacy_control or "").strip() != "1"
+def partner_id(text: str) -> str | None:
+    """Return a partner's id for a browser; None for what is none: empty, too long, zeros, a macro."""
+    text = text.strip()
+    if not text or len(text) > USER_ID_CHARS_MAX or _NOBODY.issuperset(text) or _MACRO.match(text):
+        return None
+    return text
 
 
 def redirect_url(template: str, uid: str, query: Mapping[str, str]) -> str:
@@ -52,8 +59,31 @@ def redirect_url(template: str, uid: str, query: Mapping[str, str]) -> str:
     A parameter that the template itself names is left as the template has it.
     """
     base, _, fragment = template.replace("{uid}", quote(uid, safe="")).partition("#")
-    named = set(re.findall(r"[?&]([^=&]+)=", base))
-    passed_on = [(name, query[name]) for name in PASSED_ON if query.get(name) and name not in named]
+    named = {unquote(name) for name in re.findall(r"[?&]([^=&]+)=", base)}
+    passed_on = _passed_on(query, named)
     if passed_on:
         base += ("&" if "?" in base else "?") + urlencode(passed_on, errors="replace")
     return f"{base}#{fragment}" if fragment else base
+
+
+def setuid_url(asked: str, allowed: Sequence[str], uid: str, query: Mapping[str, str]) -> str | None:
+    """Return where a call may send the browser: `asked`, a Prebid server's /setuid, with our id in it.
+
+    None when `asked` is not at one of the `allowed` addresses, or is no URL at all.
+    """
+    try:
+        parts = urlsplit(asked)
+        fields = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=SYNC_REDIRECT_FIELDS_MAX)
+    except ValueError:
+        return None
+    address = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    if address not in allowed:
+        return None
+    # Prebid leaves the value empty or puts a macro there, by how it was told of us; both mean our id.
+    filled = [(name, value) for name, value in fields if name != "uid" and (value or name not in PASSED_ON)]
+    filled += _passed_on(query, {name for name, _ in filled})
+    return f"{address}?{urlencode([*filled, ('uid', uid)], errors='replace')}"
+
+
+def _passed_on(query: Mapping[str, str], named: set[str]) -> list[tuple[str, str]]:
+    return [(name, query[name]) for name in PASSED_ON if query.get(name) and name not in named]

@@ -14,7 +14,9 @@ from prometheus_client import REGISTRY
 
 from bidder.events.app import events_app, web_runner
 from bidder.events.directory import LiveDirectory
+from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
+from bidder.events.segment_rules import RuleBook
 from config.calendar import local_day
 from config.money import BILLION
 from config.schema import Bundle, code_of
@@ -23,7 +25,9 @@ from tests.events.factories import (
     BID_MINUTE,
     CAMPAIGN,
     CLOCK_S,
+    IDENTITY,
     OWNER,
+    PRICE_KEYS,
     PRICE_MAX_CPM_MICROS,
     SIGNER,
     bundle,
@@ -51,7 +55,7 @@ class EventsPort:
         self.url = url
         self.client = client
         self.ledger = Ledger(client)
-        self._session = session
+        self.session = session
 
     async def call(
         self,
@@ -62,7 +66,7 @@ class EventsPort:
         data: bytes | None = None,
     ) -> Answer:
         """Send a request and return the answer; follow no redirect."""
-        async with self._session.request(
+        async with self.session.request(
             method, self.url + path, params=query, headers=headers, data=data, allow_redirects=False
         ) as response:
             return Answer(response.status, response.headers, response.cookies, await response.read())
@@ -82,9 +86,12 @@ class EventsPort:
 @asynccontextmanager
 async def events_port(client: redis.asyncio.Redis, config: Bundle | None) -> AsyncIterator[EventsPort]:
     """Serve the events port of one config over one Redis."""
-    directory = LiveDirectory(config)
-    desk = NoticeDesk(client, Ledger(client), SIGNER, directory, clock=lambda: CLOCK_S)
-    runner = web_runner(events_app(desk, directory))
+    directory = LiveDirectory(config, PRICE_KEYS)
+    rules = RuleBook(client, IDENTITY, clock=lambda: CLOCK_S)
+    if config is not None:
+        await rules.use(config)
+    desk = NoticeDesk(client, Ledger(client), SIGNER, directory, rules, clock=lambda: CLOCK_S)
+    runner = web_runner(events_app(desk, directory, Linker(client, IDENTITY), rules))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -22,11 +22,13 @@ from config.money import BILLION
 from tests.events.conftest import CODE, EventsPort, counted, events_port, notices
 from tests.events.factories import (
     CAMPAIGN,
+    GVL_VENDOR_ID,
     ID_TEXT,
     LANDING_URL,
     bundle,
     token,
 )
+from tests.openrtb.consent.strings import tc_string
 
 
 async def test_a_click_goes_where_the_config_says_and_nowhere_else(port: EventsPort) -> None:
@@ -40,11 +42,13 @@ async def test_a_click_goes_where_the_config_says_and_nowhere_else(port: EventsP
 
 async def test_a_sync_names_the_browser_to_the_exchange(port: EventsPort) -> None:
     before = counted("hustings_cookie_syncs_total", outcome="redirected")
-    answer = await port.get("/sync/matching", gdpr="0", gdpr_consent="CPx", gpp="DB~1", gpp_sid="6", x="y")
+    answer = await port.get(
+        "/sync/matching", gdpr="0", gdpr_consent="CPx", gpp="DBABTA~1YNN", gpp_sid="6", x="y"
+    )
     cookie = answer.cookies["hustings"]
     assert len(cookie.value) == 32
     assert answer.headers["Location"] == (
-        f"https://match.example/set?dsp=9&uid={cookie.value}&gdpr=0&gdpr_consent=CPx&gpp=DB%7E1&gpp_sid=6"
+        f"https://match.example/set?dsp=9&uid={cookie.value}&gdpr=0&gdpr_consent=CPx&gpp=DBABTA%7E1YNN&gpp_sid=6"
     ).replace("%7E", "~")
     assert (cookie["max-age"], cookie["httponly"], cookie["path"]) == (str(30 * 86_400), True, "/")
     assert (cookie["samesite"], cookie["secure"]) == ("Lax", "")
@@ -74,9 +78,13 @@ async def test_an_exchange_without_a_sync_url_gets_a_pixel_and_a_stranger_nothin
     ("query", "headers"),
     [
         ({"gdpr": "1", "gdpr_consent": "CPx"}, {}),
+        ({"gdpr": "1", "gdpr_consent": tc_string(vendors=(GVL_VENDOR_ID,), purposes=(2, 3, 4))}, {}),
+        ({"gdpr_consent": tc_string(vendors=(GVL_VENDOR_ID + 1,), purposes=(1, 2, 3, 4))}, {}),
         ({"us_privacy": "1YYN"}, {}),
         ({"gpp_sid": "2"}, {}),
+        ({"gpp": "DBABTA~1YYN", "gpp_sid": "6"}, {}),
         ({}, {"Sec-GPC": "1"}),
+        ({}, {"DNT": "1"}),
     ],
 )
 async def test_a_person_who_did_not_consent_gets_no_cookie_and_no_redirect(
@@ -87,9 +95,18 @@ async def test_a_person_who_did_not_consent_gets_no_cookie_and_no_redirect(
     assert not {"Set-Cookie", "Location"} & answer.headers.keys()
 
 
+async def test_a_person_in_europe_who_consented_is_synced_and_the_consent_travels_on(
+    port: EventsPort,
+) -> None:
+    consent = tc_string(vendors=(GVL_VENDOR_ID,), purposes=(1,))
+    answer = await port.get("/sync/matching", gdpr="1", gdpr_consent=consent)
+    assert (answer.status, "hustings" in answer.cookies) == (302, True)
+    assert answer.headers["Location"].endswith(f"&gdpr=1&gdpr_consent={consent}")
+
+
 async def test_what_is_too_long_is_refused(port: EventsPort) -> None:
     assert await port.status("/bill", t="A" * NOTICE_URL_CHARS_MAX) == 414
-    assert await port.status("/sync/plain", gdpr_consent="A" * NOTICE_URL_CHARS_MAX) == 200
+    assert await port.status("/sync/plain", gdpr="0", gdpr_consent="A" * NOTICE_URL_CHARS_MAX) == 200
     assert await port.status("/sync/plain", gdpr_consent="A" * SYNC_URL_CHARS_MAX) == 414
     body = b"x" * (NOTICE_BODY_BYTES_MAX + 1)
     assert (await port.call("POST", "/bill", {"t": token(1)}, data=body)).status == 413
@@ -108,7 +125,7 @@ async def test_bytes_that_are_no_http_get_400_and_leave_no_trace_of_the_caller(
             assert (await loop.sock_recv(connection, 65_536)).startswith(b"HTTP/1.0 400 ")
             assert "127.0.0.1" not in caplog.text
     raw = f"{port.url}/sync/matching?gpp=%FF%FE&gdpr_consent=%ED%A0%80"
-    assert (await port.call("GET", raw.removeprefix(port.url))).status == 302
+    assert (await port.call("GET", raw.removeprefix(port.url))).status == 204
 
 
 @pytest.fixture

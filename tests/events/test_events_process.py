@@ -2,16 +2,21 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
+import pytest
 import redis.asyncio
 
+from bidder.cli.serve import running_engine
+from bidder.events.directory import LiveDirectory
 from bidder.openrtb.notice_token import TokenSigner
 from config import bundle_store, redis_keys
 from config.money import BILLION
-from config.schema import code_of
-from config.settings import load_secrets
+from config.schema import Bundle, ExchangeProfile, code_of
+from config.settings import SettingsError, load_secrets
 from pacing.ledger import Ledger
 from tests.events.factories import BID_MINUTE, CAMPAIGN, CREATIVE, LINE_ITEM, OWNER, bundle
 from tests.events.processes import SECONDS_MAX, child, settings
@@ -126,3 +131,34 @@ def _closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def test_the_engine_does_not_start_without_the_price_keys_of_a_live_exchange(
+    redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    sealed = msgspec.structs.replace(
+        bundle(), exchanges=(ExchangeProfile(id="adx", price_encryption="google"),)
+    )
+
+    async def refusal(published: Bundle | None, price_keys_file: str = "") -> str:
+        given = msgspec.structs.replace(settings(redis_url, tmp_path), price_keys_file=price_keys_file)
+        with pytest.raises(SettingsError) as caught:
+            async with running_engine(given, published):
+                pass
+        return str(caught.value)
+
+    assert "adx encrypts its prices" in await refusal(sealed)
+    assert await bundle_store.fetch(redis_client) is None
+    await bundle_store.publish(redis_client, sealed)
+    assert "--price-keys" in await refusal(None)
+    assert "can't read the price-keys file" in await refusal(bundle(), str(tmp_path / "absent"))
+
+
+async def test_a_config_that_needs_keys_and_comes_later_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def later() -> AsyncIterator[Bundle]:
+        yield msgspec.structs.replace(
+            bundle(), exchanges=(ExchangeProfile(id="adx", price_encryption="google"),)
+        )
+
+    await LiveDirectory(None, {}).follow(later())
+    assert "adx encrypts its prices and there are no keys for it" in caplog.text

@@ -13,8 +13,11 @@ from tests.events.conftest import CODE, USER_HASH, EventsPort, counted, notices
 from tests.events.factories import (
     BID_MINUTE,
     CAMPAIGN,
+    CREATIVE,
     LINE_ITEM,
     OWNER,
+    PRICE_KEYS,
+    sealed_price,
     token,
 )
 
@@ -78,7 +81,7 @@ async def test_wins_and_losses_say_what_the_market_asked(port: EventsPort) -> No
     await port.get("/win", t=token(1), p="2.5", m="2.1")
     await port.get("/win", t=token(2), p="${AUCTION_PRICE}", m="")
     await port.get("/loss", t=token(3), l="102", m="3.25")
-    await port.get("/loss", t=token(4), l="7777", m="AUDIT")
+    await port.get("/loss", t=token(4), l="7777", m="${AUCTION_MIN_TO_WIN}")
     await port.get("/loss", t=token(5), l="${AUCTION_LOSS}", m="-1")
     wins = await port.stream(redis_keys.STREAM_WINS)
     assert (wins[0]["price_cpm_micros"], wins[0]["min_to_win_cpm_micros"]) == ("2500000", "2100000")
@@ -87,9 +90,33 @@ async def test_wins_and_losses_say_what_the_market_asked(port: EventsPort) -> No
     assert not {"price_cpm_micros", "min_to_win_cpm_micros"} & wins[1].keys()
     losses = await port.stream(redis_keys.STREAM_LOSSES)
     assert [loss.get("loss_code") for loss in losses] == ["102", "7777", None]
+    assert {(loss["campaign"], loss["creative"]) for loss in losses} == {(CAMPAIGN, CREATIVE)}
     assert [loss.get("min_to_win_cpm_micros") for loss in losses] == ["3250000", None, None]
     assert counted("hustings_losses_total", code="102") == reasons["102"] + 1
     assert counted("hustings_losses_total", code="other") == reasons["other"] + 2
+
+
+async def test_every_published_loss_code_and_an_exchanges_own_are_kept_with_the_creative(
+    port: EventsPort,
+) -> None:
+    codes = [*range(216), 500, 501, 9_999]
+    await asyncio.gather(*(port.get("/loss", t=token(code), l=str(code)) for code in codes))
+    await port.get("/loss", t=token(10_000), l="10000")
+    await port.get("/loss", t=token(10_001), l="-5")
+    losses = await port.stream(redis_keys.STREAM_LOSSES)
+    kept = {loss["bid"].rsplit("-", 1)[1]: loss.get("loss_code") for loss in losses}
+    assert kept == {str(code): str(code) for code in codes} | {"10000": None, "10001": None}
+    assert {loss["creative"] for loss in losses} == {CREATIVE}
+
+
+async def test_what_would_have_won_is_read_from_an_exchange_that_encrypts_sealed_or_in_clear(
+    port: EventsPort,
+) -> None:
+    sealed = sealed_price(3_250_000, PRICE_KEYS["sealed"])
+    for sequence, text in enumerate((sealed, "2.5", sealed[:-1] + "A")):
+        await port.get("/loss", t=token(sequence, exchange="sealed"), l="102", m=text)
+    losses = await port.stream(redis_keys.STREAM_LOSSES)
+    assert [loss.get("min_to_win_cpm_micros") for loss in losses] == ["3250000", "2500000", None]
 
 
 @pytest.mark.parametrize(

@@ -1,48 +1,14 @@
-"""`bidder.events.sync`: whose cookie may be set, and what the redirect says."""
+"""`bidder.events.sync`: our name for a browser, and what the redirect says."""
 
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bidder.events.sync import PASSED_ON, may_sync, own_id, redirect_url
+from bidder.events.sync import PASSED_ON, own_id, partner_id, redirect_url, setuid_url
+from config.limits import SYNC_REDIRECT_FIELDS_MAX, USER_ID_CHARS_MAX
 from tests.events.factories import ID_TEXT
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        {},
-        {"gdpr": "0", "gdpr_consent": "whatever"},
-        {"gdpr": ""},
-        {"us_privacy": "1YNN"},
-        {"us_privacy": "1---"},
-        {"gpp": "DBABLA~1YNN", "gpp_sid": "6"},
-        {"gpp_sid": "12"},
-    ],
-)
-def test_a_sync_that_nothing_speaks_against(query: dict[str, str]) -> None:
-    assert may_sync(query, None)
-    assert may_sync(query, "0")
-    assert not may_sync(query, "1")
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"gdpr": "1"},
-        {"gdpr": "1", "gdpr_consent": "CPc"},
-        {"gdpr": "${GDPR}"},
-        {"us_privacy": "1YYN"},
-        {"us_privacy": "1nyn"},
-        {"gpp_sid": "2"},
-        {"gpp_sid": "7,2"},
-        {"gpp_sid": "6_5"},
-    ],
-)
-def test_a_sync_that_may_not_be(query: dict[str, str]) -> None:
-    assert not may_sync(query, None)
 
 
 def test_our_own_cookie_is_kept_and_anything_else_replaced() -> None:
@@ -65,3 +31,85 @@ def test_a_template_without_a_query_gets_one_and_its_own_parameters_win() -> Non
     assert redirect_url("https://m.example/{uid}", "ab", {"gdpr": "0"}) == "https://m.example/ab?gdpr=0"
     url = redirect_url("https://m.example/?gdpr=0&uid={uid}", "ab", {"gdpr": "0", "gpp": "x y"})
     assert parse_qs(urlsplit(url).query) == {"gdpr": ["0"], "uid": ["ab"], "gpp": ["x y"]}
+
+
+SETUID = ("https://prebid.example/setuid", "https://pbs.example:8443/setuid")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "https://prebid.example/setuid?bidder=hustings&gdpr=1&gdpr_consent=CPx&f=i&uid=",
+        "https://prebid.example/setuid?bidder=hustings&gdpr=1&gdpr_consent=CPx&uid=$UID&f=i",
+        "https://prebid.example/setuid?uid={uid}&uid=somebody-else&bidder=hustings&gdpr=1&gdpr_consent=CPx&f=i",
+        "https://prebid.example/setuid?bidder=hustings&gdpr=1&gdpr_consent=CPx&f=i#uid=x",
+    ],
+)
+def test_a_prebid_server_gets_our_id_and_what_it_said_itself(asked: str) -> None:
+    query = {"gdpr": "0", "gpp": "DBABTA~1YNN", "gpp_sid": "6", "redirect": asked}
+    url = urlsplit(setuid_url(asked, SETUID, ID_TEXT, query) or "")
+    assert f"{url.scheme}://{url.netloc}{url.path}" == SETUID[0]
+    assert sorted(parse_qsl(url.query)) == sorted(
+        {
+            "bidder": "hustings",
+            "gdpr": "1",
+            "gdpr_consent": "CPx",
+            "f": "i",
+            "gpp": "DBABTA~1YNN",
+            "gpp_sid": "6",
+            "uid": ID_TEXT,
+        }.items()
+    )
+
+
+def test_consent_that_the_target_left_empty_is_filled_in() -> None:
+    asked = "https://prebid.example/setuid?bidder=h&gdpr=&gdpr_consent=&uid="
+    url = urlsplit(setuid_url(asked, SETUID, ID_TEXT, {"gdpr": "1", "gdpr_consent": "CPx"}) or "")
+    filled = parse_qsl(url.query, keep_blank_values=True)
+    assert filled == [("bidder", "h"), ("gdpr", "1"), ("gdpr_consent", "CPx"), ("uid", ID_TEXT)]
+
+
+@given(st.text(max_size=80) | st.builds("https://{}/setuid".format, st.text(max_size=40)))
+@example("https://prebid.example.evil.example/setuid")
+@example("https://prebid.example@evil.example/setuid")
+@example("https://evil.example\\@prebid.example/setuid")
+@example("https://prebid.example:443/setuid")
+@example("https://prebid.example/setuid/../open?to=https://evil.example")
+@example("https://prebid.example/setuid/")
+@example("http://prebid.example/setuid")
+@example("//prebid.example/setuid")
+@example("https:prebid.example/setuid")
+@example("javascript:alert(1)//prebid.example/setuid")
+@example("https://prebid.example\t.evil.example/setuid")
+@example("https://[prebid.example/setuid")
+@example("https://prebid.example/setuid?a=1" + "&b=2" * SYNC_REDIRECT_FIELDS_MAX)
+def test_nowhere_else_can_a_call_send_a_browser(asked: str) -> None:
+    url = setuid_url(asked, SETUID, ID_TEXT, {})
+    assert url is None or any(url.startswith(f"{allowed}?") for allowed in SETUID)
+    assert setuid_url(asked, (), ID_TEXT, {}) is None
+
+
+@given(st.text(max_size=60))
+def test_what_the_query_of_a_target_holds_stays_in_the_query(query: str) -> None:
+    url = setuid_url(f"https://prebid.example/setuid?{query}", SETUID, ID_TEXT, {})
+    if url is not None:
+        assert url.isascii()
+        assert url.count("?") == 1
+        assert not set(url) & set('#\\\r\n\t "<>')
+        assert dict(parse_qsl(urlsplit(url).query))["uid"] == ID_TEXT
+
+
+@pytest.mark.parametrize("text", ["88", "x" * USER_ID_CHARS_MAX, "CAESEG-_w", "0a0", "a$b", "00000001"])
+def test_a_partners_id(text: str) -> None:
+    assert partner_id(text) == partner_id(f" {text} ") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "0", "00000000-0000-0000-0000-000000000000", "x" * (USER_ID_CHARS_MAX + 1)),
+        *("$UID", "${UID}", "{uid}", "[UID]", "%UID%", "%%GOOGLE_GID%%", "<id>"),
+    ],
+)
+def test_what_is_no_id_of_a_partner(text: str) -> None:
+    assert partner_id(text) is None

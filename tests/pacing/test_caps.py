@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from config import redis_keys
 from config.limits import CAP_RECORDS_PER_USER_MAX
-from pacing.caps import CAP_RECORD, CAP_TTL_SECONDS, record_impression, unpack_caps
+from pacing.caps import CAP_RECORD, CAP_TTL_SECONDS, add_records, record_impression, unpack_caps
 from pacing.kernels import capped
 
 USER = 0xFEED_0000_0000_00AA
 KEY = redis_keys.caps(USER.to_bytes(8, "big"))
+OTHER = 0xBEEF_0000_0000_00BB
+OTHER_KEY = redis_keys.caps(OTHER.to_bytes(8, "big"))
 DAY_S = 86_400
 MIDNIGHT_S = 20_000 * DAY_S
 
@@ -176,3 +178,31 @@ def test_a_user_is_judged_by_its_own_records_only(
         )
         records.flags.writeable = False
         assert is_capped(records, start, len(records), code, day_max, hour_max, now_s) == expected
+
+
+async def test_two_ids_that_are_one_person_have_seen_what_both_have(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    chance = random.Random(9)
+    for _ in range(40):
+        await redis_client.delete(KEY, OTHER_KEY)
+        seen: list[tuple[int, int]] = []
+        now_s = MIDNIGHT_S + chance.randrange(DAY_S)
+        for _ in range(12):
+            now_s += chance.choice([0, 60, 600, 3_600, 7_200, DAY_S])
+            code = chance.choice([1, 2, 3])
+            await record_impression(redis_client, chance.choice([USER, OTHER]), [code], now_s)
+            seen.append((code, now_s))
+        await add_records(redis_client, USER, cast(bytes, await redis_client.get(OTHER_KEY) or b""), now_s)
+        records, offsets = await stored(redis_client)
+        for code in (1, 2, 3):
+            for day_max, hour_max in [(1, 0), (0, 1), (2, 0), (0, 2), (3, 0), (4, 2)]:
+                got = capped(records, offsets[0], offsets[1], code, day_max, hour_max, now_s)
+                assert got == naive_capped(seen, code, day_max, hour_max, now_s)
+
+
+async def test_nothing_is_made_of_the_records_of_a_past_day(redis_client: redis.asyncio.Redis) -> None:
+    await record_impression(redis_client, OTHER, [5], MIDNIGHT_S)
+    yesterday = cast(bytes, await redis_client.get(OTHER_KEY))
+    await add_records(redis_client, USER, yesterday, MIDNIGHT_S + DAY_S)
+    assert await redis_client.exists(KEY) == 0
