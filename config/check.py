@@ -6,13 +6,17 @@ reported once.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import cast
 
 import msgspec
 
 from config.audience import RESERVED_WORDS, AudienceError, parse_audience, segment_names, to_clauses
 from config.calendar import OPEN_END_S, epoch_s, time_zone, zone_names
+from config.creative_checks import check_creative
+from config.exchange_checks import check_declarations, check_exchange, check_traffic
 from config.faults import SchemaPath
+from config.findings import Finding, Findings, Known, known
 from config.limits import CREATIVES_PER_LINE_ITEM_MAX, LINE_ITEMS_MAX, SEGMENTS_MAX
 from config.money import format_money
 from config.schema import (
@@ -21,9 +25,10 @@ from config.schema import (
     Campaign,
     Creative,
     Flight,
-    Format,
     Inventory,
     LineItem,
+    Segment,
+    SegmentRule,
     Targeting,
     code_of,
 )
@@ -43,30 +48,13 @@ OPERATING_SYSTEMS = (
 )
 """What `operating_systems` may name; `other` is every system outside the list."""
 
-_NEEDED_FIELDS: dict[Format, tuple[str, ...]] = {
-    "banner": ("image_url", "w", "h"),
-    "video": ("media_files", "duration_seconds"),
-    "audio": ("media_files", "duration_seconds"),
-    "native": ("native",),
-}
-"""What a creative of each format needs; what only others need, it can't have."""
-_FORMAT_FIELDS = tuple(dict.fromkeys(field for needed in _NEEDED_FIELDS.values() for field in needed))
-
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _WORD = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """A fault at a place in the bundle; `first` is the place it clashes with, where there is one."""
-
-    path: SchemaPath
-    message: str
-    first: SchemaPath | None = None
-
-
 def check(bundle: Bundle, doubtful: Set[SchemaPath] = frozenset()) -> tuple[Finding, ...]:
     """Return everything that does not fit together; findings that rest on `doubtful` paths are left out."""
-    findings = _Findings(doubtful)
+    findings = Findings(doubtful)
     line_items = [(path, line_item.id) for path, line_item in _line_items(bundle)]
     _check_ids(findings, "exchange", [(("exchanges", e), x.id) for e, x in enumerate(bundle.exchanges)])
     _check_ids(findings, "campaign", [(path, campaign.id) for path, campaign in _campaigns(bundle)])
@@ -75,53 +63,26 @@ def check(bundle: Bundle, doubtful: Set[SchemaPath] = frozenset()) -> tuple[Find
     _check_segments(findings, bundle)
     if len(line_items) > LINE_ITEMS_MAX:
         findings.add(line_items[LINE_ITEMS_MAX][0], f"the folder has more than {LINE_ITEMS_MAX:,} line items")
-    segments = _known((segment.name for segment in bundle.segments), ("segments",), "name")
-    exchanges = _known((exchange.id for exchange in bundle.exchanges), ("exchanges",), "id")
+    segments = known((segment.name for segment in bundle.segments), ("segments",), "name")
+    owners = {segment.name: segment.owner for segment in bundle.segments if segment.owner is not None}
+    exchanges = known((exchange.id for exchange in bundle.exchanges), ("exchanges",), "id")
+    check_traffic(findings, bundle.traffic)
+    for e, exchange in enumerate(bundle.exchanges):
+        check_exchange(findings, ("exchanges", e), exchange)
     for a, advertiser in enumerate(bundle.advertisers):
-        _check_advertiser(findings, ("advertisers", a), advertiser, segments, exchanges)
+        check_declarations(findings, ("advertisers", a), advertiser, exchanges, bundle.engine)
+        _check_advertiser(findings, ("advertisers", a), advertiser, segments, owners, exchanges)
     return tuple(findings.made)
-
-
-class _Known(msgspec.Struct, frozen=True):
-    """Names that may be used, and where they were written: one refused there may be the one meant."""
-
-    names: frozenset[str]
-    written: tuple[SchemaPath, ...]
-
-
-def _known(names: Iterable[str], list_path: SchemaPath, field: str) -> _Known:
-    names = tuple(names)
-    written = (list_path, *((*list_path, index, field) for index in range(len(names))))
-    return _Known(frozenset(names), written)
 
 
 class _Names(msgspec.Struct, frozen=True):
     """What a line item of one advertiser may name."""
 
-    segments: _Known
-    exchanges: _Known
-    creatives: _Known
-
-
-class _Findings:
-    def __init__(self, doubtful: Set[SchemaPath]) -> None:
-        self.made: list[Finding] = []
-        self._doubtful = doubtful
-
-    def add(
-        self,
-        path: SchemaPath,
-        message: str,
-        *,
-        rests_on: Iterable[SchemaPath] = (),
-        first: SchemaPath | None = None,
-    ) -> None:
-        """Note a finding, unless `path` or something it rests on was refused already."""
-        if not any(map(self._is_doubtful, (path, *rests_on))):
-            self.made.append(Finding(path, message, first))
-
-    def _is_doubtful(self, path: SchemaPath) -> bool:
-        return any(path[:length] in self._doubtful for length in range(1, len(path) + 1))
+    segments: Known
+    foreign_segments: Mapping[str, str]
+    """Those of others, and whose they are."""
+    exchanges: Known
+    creatives: Known
 
 
 def _campaigns(bundle: Bundle) -> Iterator[tuple[SchemaPath, Campaign]]:
@@ -142,7 +103,7 @@ def _creatives(bundle: Bundle) -> Iterator[tuple[SchemaPath, Creative]]:
             yield ("advertisers", a, "creatives", c), creative
 
 
-def _check_ids(findings: _Findings, kind: str, ids: list[tuple[SchemaPath, str]]) -> None:
+def _check_ids(findings: Findings, kind: str, ids: list[tuple[SchemaPath, str]]) -> None:
     """Ids must differ over all advertisers, and so must the 32-bit codes that stand for them."""
     seen: dict[int, tuple[SchemaPath, str]] = {}
     for path, id_ in ids:
@@ -159,30 +120,78 @@ def _check_ids(findings: _Findings, kind: str, ids: list[tuple[SchemaPath, str]]
         findings.add(path, message, first=first_path)
 
 
-def _check_segments(findings: _Findings, bundle: Bundle) -> None:
+def _check_segments(findings: Findings, bundle: Bundle) -> None:
     seen: dict[str, SchemaPath] = {}
+    advertisers = known((advertiser.id for advertiser in bundle.advertisers), ("advertisers",), "id")
+    campaigns: dict[str, tuple[SchemaPath, str]] = {}
+    for path, campaign in _campaigns(bundle):
+        campaigns[campaign.id] = ((*path, "id"), bundle.advertisers[cast(int, path[1])].id)
     for index, segment in enumerate(bundle.segments):
-        path: SchemaPath = ("segments", index, "name")
+        path = ("segments", index, "name")
         if segment.name.lower() in RESERVED_WORDS:
             findings.add(path, f"`{segment.name}` means something in an audience; choose another name")
         first = seen.setdefault(segment.name, path)
         if first is not path:
             findings.add(path, f"the segment `{segment.name}` is listed twice; take one out", first=first)
+        if segment.owner is not None and segment.owner not in advertisers.names:
+            message = f"there is no file advertisers/{segment.owner}.yaml"
+            message += nearest_hint(segment.owner, advertisers.names)
+            findings.add(("segments", index, "owner"), message, rests_on=advertisers.written)
+        if segment.rule is not None:
+            _check_rule(findings, ("segments", index), segment, segment.rule, campaigns)
     if len(bundle.segments) > SEGMENTS_MAX:
         findings.add(("segments", SEGMENTS_MAX), f"the folder has more than {SEGMENTS_MAX:,} segments")
 
 
+def _check_rule(
+    findings: Findings,
+    path: SchemaPath,
+    segment: Segment,
+    rule: SegmentRule,
+    campaigns: Mapping[str, tuple[SchemaPath, str]],
+) -> None:
+    """`campaigns`: id -> where it is written, and whose it is."""
+    event_path = (*path, "rule", "event")
+    if rule.event == "visit":
+        if not rule.pages:
+            message = "a visit needs `pages`: a domain, and the beginning of a path if you like"
+            findings.add((*path, "rule"), message, rests_on=[event_path, (*path, "rule", "pages")])
+        if rule.campaign is not None:
+            message = "a visit belongs to no campaign; take `campaign` out, or choose another event"
+            findings.add((*path, "rule", "campaign"), message, rests_on=[event_path])
+        return
+    if rule.pages:
+        message = f"`pages` are for `event: visit`, and this is `event: {rule.event}`; take them out"
+        findings.add((*path, "rule", "pages"), message, rests_on=[event_path])
+    if rule.campaign is None:
+        return
+    written = [("advertisers",), *(place for place, _ in campaigns.values())]
+    if rule.campaign not in campaigns:
+        message = f"there is no campaign `{rule.campaign}`{nearest_hint(rule.campaign, campaigns)}"
+        findings.add((*path, "rule", "campaign"), message, rests_on=written)
+        return
+    owner = campaigns[rule.campaign][1]
+    if owner != segment.owner:
+        message = f"`{rule.campaign}` is a campaign of {owner}, who alone may know who saw it"
+        message += f"; write `owner: {owner}`"
+        findings.add((*path, "rule", "campaign"), message, rests_on=[*written, (*path, "owner")])
+
+
 def _check_advertiser(
-    findings: _Findings,
+    findings: Findings,
     path: SchemaPath,
     advertiser: Advertiser,
-    segments: _Known,
-    exchanges: _Known,
+    segments: Known,
+    owners: Mapping[str, str],
+    exchanges: Known,
 ) -> None:
+    """`owners`: segment -> the one advertiser who may use it."""
     for index, creative in enumerate(advertiser.creatives):
-        _check_creative(findings, (*path, "creatives", index), creative)
-    creatives = _known((creative.id for creative in advertiser.creatives), (*path, "creatives"), "id")
-    names = _Names(segments, exchanges, creatives)
+        check_creative(findings, (*path, "creatives", index), creative)
+    creatives = known((creative.id for creative in advertiser.creatives), (*path, "creatives"), "id")
+    foreign = {name: owner for name, owner in owners.items() if owner != advertiser.id}
+    own_or_shared = Known(segments.names - foreign.keys(), segments.written)
+    names = _Names(own_or_shared, foreign, exchanges, creatives)
     for c, campaign in enumerate(advertiser.campaigns):
         campaign_path = (*path, "campaigns", c)
         bounds_s = _check_campaign(findings, campaign_path, campaign)
@@ -191,31 +200,7 @@ def _check_advertiser(
             _check_line_item(findings, item_path, line_item, names, campaign.time_zone, bounds_s)
 
 
-def _check_creative(findings: _Findings, path: SchemaPath, creative: Creative) -> None:
-    format_ = creative.format
-    for field in _FORMAT_FIELDS:
-        needed, given = field in _NEEDED_FIELDS[format_], bool(getattr(creative, field))
-        rests_on = ((*path, "format"), (*path, field))
-        if needed and not given:
-            findings.add(path, f"the {format_} creative `{creative.id}` needs `{field}`", rests_on=rests_on)
-        elif given and not needed:
-            message = f"{format_} creatives can't have `{field}`; take it out, or change the format"
-            findings.add((*path, field), message, rests_on=rests_on)
-    if format_ not in ("video", "audio"):
-        return
-    for index, file in enumerate(creative.media_files):
-        file_path = (*path, "media_files", index)
-        if not file.mime.startswith(f"{format_}/"):
-            message = f"`{file.mime}` is not {format_}; {format_} creatives need a type like "
-            message += "video/mp4" if format_ == "video" else "audio/mpeg"
-            findings.add((*file_path, "mime"), message, rests_on=[(*path, "format")])
-        for field in ("w", "h") if format_ == "video" else ():
-            if getattr(file, field) is None:
-                message = f"a video file needs `{field}`, its size in pixels: VAST requires it"
-                findings.add(file_path, message, rests_on=[(*path, "format"), (*file_path, field)])
-
-
-def _check_campaign(findings: _Findings, path: SchemaPath, campaign: Campaign) -> tuple[int, int] | None:
+def _check_campaign(findings: Findings, path: SchemaPath, campaign: Campaign) -> tuple[int, int] | None:
     """Return the bounds of the campaign's flight, unless something is wrong with them."""
     budget = campaign.budget
     if budget.total == 0:
@@ -241,7 +226,7 @@ def _check_campaign(findings: _Findings, path: SchemaPath, campaign: Campaign) -
     return _check_flight(findings, (*path, "flight"), campaign.flight, campaign.time_zone)
 
 
-def _check_flight(findings: _Findings, path: SchemaPath, flight: Flight, zone: str) -> tuple[int, int] | None:
+def _check_flight(findings: Findings, path: SchemaPath, flight: Flight, zone: str) -> tuple[int, int] | None:
     bounds = [0, OPEN_END_S]
     sound = True
     for index, (field, when) in enumerate((("start", flight.start), ("end", flight.end))):
@@ -263,7 +248,7 @@ def _check_flight(findings: _Findings, path: SchemaPath, flight: Flight, zone: s
 
 
 def _check_line_item(
-    findings: _Findings,
+    findings: Findings,
     path: SchemaPath,
     line_item: LineItem,
     names: _Names,
@@ -273,7 +258,7 @@ def _check_line_item(
     if line_item.bid_cpm == 0:
         findings.add((*path, "bid_cpm"), "a bid of 0 never wins; raise it, or pause the line item")
     _check_line_item_creatives(findings, (*path, "creatives"), line_item, names.creatives)
-    _check_audience(findings, (*path, "audience"), line_item.audience, names.segments)
+    _check_audience(findings, (*path, "audience"), line_item.audience, names)
     _check_targeting(findings, (*path, "targeting"), line_item.targeting, names.exchanges)
     if campaign_bounds_s is None:
         return
@@ -286,7 +271,7 @@ def _check_line_item(
 
 
 def _check_line_item_creatives(
-    findings: _Findings, path: SchemaPath, line_item: LineItem, known: _Known
+    findings: Findings, path: SchemaPath, line_item: LineItem, known: Known
 ) -> None:
     names = line_item.creatives
     if not names:
@@ -305,7 +290,7 @@ def _check_line_item_creatives(
 
 
 def _check_audience(
-    findings: _Findings, path: SchemaPath, audience: str | dict[str, object] | None, known: _Known
+    findings: Findings, path: SchemaPath, audience: str | dict[str, object] | None, names: _Names
 ) -> None:
     try:
         expression = parse_audience(audience)
@@ -315,8 +300,13 @@ def _check_audience(
     except AudienceError as error:
         findings.add(path, f"`audience`: {error}")
         return
+    known = names.segments
     for name in sorted(segment_names(expression) - known.names):
-        message = f"there is no segment `{name}` in segments.yaml{nearest_hint(name, known.names)}"
+        if name in names.foreign_segments:
+            message = f"the segment `{name}` belongs to {names.foreign_segments[name]}; name one of your "
+            message += "own, or one that is shared"
+        else:
+            message = f"there is no segment `{name}` in segments.yaml{nearest_hint(name, known.names)}"
         findings.add(_place_of_name(audience, name, path) or path, message, rests_on=known.written)
 
 
@@ -333,7 +323,7 @@ def _place_of_name(value: object, name: str, path: SchemaPath) -> SchemaPath | N
     return next((place for place in places if place is not None), None)
 
 
-def _check_targeting(findings: _Findings, path: SchemaPath, targeting: Targeting, exchanges: _Known) -> None:
+def _check_targeting(findings: Findings, path: SchemaPath, targeting: Targeting, exchanges: Known) -> None:
     for index, name in enumerate(targeting.operating_systems):
         if name not in OPERATING_SYSTEMS:
             near = nearest_hint(name.lower(), OPERATING_SYSTEMS)
@@ -358,7 +348,7 @@ def _check_targeting(findings: _Findings, path: SchemaPath, targeting: Targeting
     _check_domains(findings, (*path, "inventory", "exclude", "domains"), targeting.inventory.exclude)
 
 
-def _check_domains(findings: _Findings, path: SchemaPath, inventory: Inventory) -> None:
+def _check_domains(findings: Findings, path: SchemaPath, inventory: Inventory) -> None:
     for index, domain in enumerate(inventory.domains):
         if _DOMAIN.fullmatch(domain) is None:
             message = f"`{domain}` is not a domain; write it bare and in small letters, like news.example"

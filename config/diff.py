@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from config.currency import ExchangeRate, rate_text
 from config.money import CpmMicros, Money, cpm_text, format_money
 from config.schema import Bundle
 
-Kind = Literal["engine", "exchange", "segment", "advertiser", "campaign", "line item", "creative"]
+Kind = Literal["engine", "traffic", "exchange", "segment", "advertiser", "campaign", "line item", "creative"]
 
 _CHILDREN = frozenset({"campaigns", "line_items", "creatives"})
 """Fields that hold things with an id of their own, unless they hold just ids (a line item's creatives)."""
@@ -79,6 +80,7 @@ def _things(bundle: Bundle) -> Iterator[tuple[tuple[Kind, str], dict[str, str]]]
         return written | dict(_fields(thing, "", currency))
 
     yield ("engine", "engine"), fields(bundle.engine)
+    yield ("traffic", "traffic"), fields(bundle.traffic)
     for exchange in bundle.exchanges:
         yield ("exchange", exchange.id), fields(exchange)
     for segment in bundle.segments:
@@ -101,7 +103,7 @@ def _fields(value: object, name: str, currency: str) -> Iterator[tuple[str, str]
             holds_things = field in _CHILDREN and inner and isinstance(inner[0], msgspec.Struct)
             if field != "id" and not holds_things:
                 yield from _fields(inner, f"{name}.{field}" if name else field, currency)
-    elif value not in (None, (), ""):
+    elif value not in (None, (), "", {}):
         yield name, _text(value, currency)
 
 
@@ -110,6 +112,8 @@ def _text(value: object, currency: str) -> str:
         return format_money(value, currency)
     if isinstance(value, CpmMicros):
         return cpm_text(value)
+    if isinstance(value, ExchangeRate):
+        return rate_text(value)
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

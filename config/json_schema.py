@@ -6,10 +6,11 @@ config folder and begin an advertiser's file with ``# yaml-language-server: $sch
 
 import msgspec
 
+from config.currency import ExchangeRate
 from config.money import CpmMicros, Money
-from config.schema import Advertiser, Engine, ExchangeProfile, SegmentList, When
+from config.schema import Advertiser, Engine, ExchangeProfile, SegmentList, Traffic, When
 
-FILES = (Engine, SegmentList, ExchangeProfile, Advertiser)
+FILES = (Engine, SegmentList, Traffic, ExchangeProfile, Advertiser)
 """The struct of each kind of file."""
 
 _AMOUNT = {"type": ["number", "string"], "minimum": 0}
@@ -33,6 +34,8 @@ def _scalar_schema(type_: type) -> dict[str, object]:
         return _AMOUNT | {"description": "An amount of money, like 12.50 or $12,500"}
     if type_ is CpmMicros:
         return _AMOUNT | {"description": "The price of a thousand impressions, like 4.50"}
+    if type_ is ExchangeRate:
+        return {"type": ["number", "string"], "description": "A rate, like 1.0842"}
     if type_ is When:
         return {"type": "string", "description": "A moment, like 2026-11-03 or 2026-11-03 20:00"}
     if type_ is object:

@@ -16,13 +16,24 @@ import msgspec
 
 from config.check import check
 from config.faults import ConfigFaults, Fault, SchemaPath
+from config.folder_state import folder_state
 from config.limits import CONFIG_FILES_MAX
-from config.schema import Advertiser, Bundle, Engine, ExchangeProfile, SegmentList, encode_bundle
+from config.schema import (
+    Advertiser,
+    Bundle,
+    Engine,
+    ExchangeProfile,
+    SegmentList,
+    Traffic,
+    encode_bundle,
+)
 from config.shape import Shape
 from config.yaml_file import YamlFile, read_yaml
 
 ENGINE_FILE = "engine.yaml"
 SEGMENTS_FILE = "segments.yaml"
+TRAFFIC_FILE = "traffic.yaml"
+"""The one file that may be left out."""
 EXCHANGES_FOLDER = "exchanges"
 ADVERTISERS_FOLDER = "advertisers"
 LAYOUT = f"{ENGINE_FILE}, {SEGMENTS_FILE}, {EXCHANGES_FOLDER}/<id>.yaml and {ADVERTISERS_FOLDER}/<id>.yaml"
@@ -38,9 +49,11 @@ def load_folder(path: Path) -> Bundle:
     ConfigFaults with every fault there is.
     """
     names = _list_files(path)
+    state = folder_state(path)
     reading = _Reading(path)
     reading.faults += _stray_file_faults(path, names)
     engine = reading.file(ENGINE_FILE, Engine, ("engine",)) or Engine()
+    traffic = reading.file(TRAFFIC_FILE, Traffic, ("traffic",)) if TRAFFIC_FILE in names else None
     segments = reading.file(SEGMENTS_FILE, SegmentList, ())
     if segments is None:
         reading.doubtful.add(("segments",))
@@ -59,6 +72,7 @@ def load_folder(path: Path) -> Bundle:
     bundle = Bundle(
         version="",
         engine=engine,
+        traffic=traffic or Traffic(),
         exchanges=tuple(exchanges),
         segments=segments.segments if segments is not None else (),
         advertisers=tuple(advertisers),
@@ -67,7 +81,9 @@ def load_folder(path: Path) -> Bundle:
     if reading.faults:
         raise ConfigFaults(tuple(sorted(set(reading.faults))))
     version = hashlib.blake2b(encode_bundle(bundle), digest_size=VERSION_BYTES).hexdigest()
-    return msgspec.structs.replace(bundle, version=version)
+    # A file that was written meanwhile may have been read as it was before.
+    read_from = state if folder_state(path) == state else ""
+    return msgspec.structs.replace(bundle, version=version, read_from=read_from)
 
 
 class _Reading:
@@ -112,7 +128,7 @@ class _Reading:
 
     def _written(self, path: SchemaPath) -> tuple[YamlFile, SchemaPath]:
         """The file that holds a part of the bundle, and the part's path inside it."""
-        prefix = () if path[0] == "segments" else path[:2]
+        prefix = () if path[0] == "segments" else path[:1] if path[0] in ("engine", "traffic") else path[:2]
         return self._files[prefix], path[len(prefix) :]
 
 
@@ -147,7 +163,7 @@ def _list_files(path: Path) -> list[str]:
 
 def _stray_file_faults(path: Path, names: list[str]) -> list[Fault]:
     """A YAML file that nothing reads is a fault: a misnamed file never silently means nothing."""
-    read = {ENGINE_FILE, SEGMENTS_FILE}
+    read = {ENGINE_FILE, SEGMENTS_FILE, TRAFFIC_FILE}
     read.update(_in_folder(names, EXCHANGES_FOLDER), _in_folder(names, ADVERTISERS_FOLDER))
     return [
         Fault(

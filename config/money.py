@@ -85,6 +85,11 @@ def cpm_micros_from_text(text: str) -> int:
     return int((price * MICROS).quantize(Decimal(1), ROUND_HALF_EVEN))
 
 
+def play_cost(price_cpm_micros: int, multiplier_millionths: int) -> int:
+    """Return what one play may come to, rounded up: out of home it is several impressions, or part of one."""
+    return -(-price_cpm_micros * multiplier_millionths // MICROS)
+
+
 def cpm_text(cpm_micros: int) -> str:
     """Write CPM micros as the shortest exact decimal: 4500000 -> ``4.5``."""
     whole, micros = divmod(cpm_micros, MICROS)

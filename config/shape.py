@@ -19,6 +19,7 @@ from msgspec import inspect
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from config import schema
+from config.currency import ExchangeRate
 from config.faults import Fault, SchemaPath
 from config.limits import AUDIENCE_DEPTH_MAX, CONFIG_NODES_MAX, ID_CHARS_MAX
 from config.money import CpmMicros, Money
@@ -46,9 +47,16 @@ PATTERN_WORDS = {
     _pattern(schema.Region): "a country and a region, like USA-IA",
     _pattern(schema.Zip): "a country and a postal code, like USA-50309",
     r"^[A-Za-z0-9]{1,8}$": "at most eight letters or digits, like 679",
-    r"^[a-z0-9-]+(\.[a-z0-9-]+)+$": "a domain in small letters, like brand.example",
-    r"^IAB\d{1,2}(-\d{1,2})?$": "an IAB content category, like IAB11-4",
+    _pattern(schema.Network): "addresses of a network, like 192.0.2.0/24 or 2001:db8::/32",
+    _pattern(schema.Place): "a site's domain or an app's bundle, like news.example",
+    _pattern(schema.Seller): "an exchange and the account there, as ads.txt has them: exchange.example 47",
+    _pattern(schema.Domain): "a domain in small letters, like brand.example",
+    _pattern(schema.Taxonomy): "the number of a category taxonomy but 1, like 7",
+    _pattern(schema.Category): "an IAB content category, like IAB11-4",
+    _pattern(schema.PriceMacro): "${AUCTION_PRICE}, or with an encoding, like ${AUCTION_PRICE:B64}",
+    _pattern(schema.Page): "a domain, and the beginning of a path if you like, like shop.example/boots",
     r"^[A-Z]{3}$": "three capital letters, like USD or USA",
+    r"^\d{4}-\d{2}-\d{2}$": "a day, like 2026-11-03",
     r"^[a-z]{2}$": "a language as two small letters, like en",
 }
 """What each pattern of the schema means to a person."""
@@ -131,6 +139,8 @@ class Shape:
             return self._struct(node, type_, path)
         if isinstance(type_, inspect.VarTupleType):
             return self._list(node, type_, path)
+        if isinstance(type_, inspect.DictType):
+            return self._mapping(node, type_, path)
         if not isinstance(node, ScalarNode):
             kind = "a list" if isinstance(node, SequenceNode) else "keys under it"
             self._refuse(path, f"{_label(path)} needs {_words(type_)}, not {kind}")
@@ -192,6 +202,24 @@ class Shape:
             self._value(item, type_.item_type, (*path, index)) for index, item in enumerate(node.value)
         )
 
+    def _mapping(self, node: Node, type_: inspect.DictType, path: SchemaPath) -> dict[str, object]:
+        """Read keys that the manager chose: ids of other things."""
+        if not isinstance(node, MappingNode):
+            self._refuse(path, f"{_label(path)} needs keys under it, each {_words(type_.key_type)}")
+            return {}
+        values: dict[str, object] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, ScalarNode) else ""
+            if not isinstance(type_.key_type, inspect.StrType) or not _matches(
+                type_.key_type.pattern or "", name
+            ):
+                self._refuse_key(key, f"`{name[:80]}` can't be a key here; it needs {_words(type_.key_type)}")
+            elif name in values:
+                self._refuse_key(key, f"`{name}` is written twice here; keep one of the two")
+            else:
+                values[name] = self._value(value, type_.value_type, (*path, name))
+        return values
+
     def _scalar(self, node: ScalarNode, type_: inspect.Type, path: SchemaPath) -> object:
         text: str = node.value
         problem: str | None = None
@@ -201,6 +229,8 @@ class Shape:
                 problem = f"it needs {_words(type_)}"
             elif type_.max_length is not None and len(text) > type_.max_length:
                 problem = f"it is {len(text)} characters long; at most {type_.max_length} are read"
+            elif type_.min_length is not None and len(text) < type_.min_length:
+                problem = "it needs some text"
             elif _is(node, "bool"):
                 problem = "put it in quotes if it is meant as text"
         elif isinstance(type_, inspect.LiteralType):
@@ -268,6 +298,8 @@ def _placeholder(type_: inspect.Type) -> object:
             return type_.cls(**{f.encode_name: _placeholder(f.type) for f in type_.fields if f.required})
         case inspect.VarTupleType():
             return ()
+        case inspect.DictType():
+            return {}
         case inspect.LiteralType():
             return type_.values[0]
         case inspect.IntType():
@@ -298,6 +330,8 @@ def _words(type_: inspect.Type) -> str:
             return "an amount of money, like 12.50"
         case inspect.CustomType(cls=cls) if cls is CpmMicros:
             return "a CPM, like 4.50"
+        case inspect.CustomType(cls=cls) if cls is ExchangeRate:
+            return "a rate, like 1.0842"
     return "a moment, like 2026-11-03 20:00"
 
 

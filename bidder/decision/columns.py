@@ -2,30 +2,54 @@
 
 One dtype is the schema. Every field is an int64, so a batch is collected in one flat list and becomes
 an array in one conversion.
+
+A candidate is one imp in the open auction or under one deal; a dynamic imp, which takes several ads, has
+as many of each as the exchange takes. Candidates of an imp stand together, and so do the imps of a
+break, because the kernel remembers what it chose for the one it is at, and nothing else.
 """
 
+import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
 from bidder.decision.dimensions import DIMENSIONS
-from bidder.decision.snapshot import NOTHING_ROW, PLACE_KINDS, Snapshot
+from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
+from bidder.decision.places import PLACE_KINDS
+from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.notice_token import FORMATS
-from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
+from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
+
+ONE_FLOOR = -1
+"""In `floors`: the candidate has one floor for every ad."""
 
 CANDIDATE = np.dtype(
     [
         # Of the candidate itself.
-        ("imp", np.int64),  # number of the imp in the batch; candidates of one imp stand together
-        ("media", np.int64),  # row in MediaRows.bits
         ("deal", np.int64),  # row of the deal, or of the open auction
-        ("floor_cpm_micros", np.int64),
+        ("floor_cpm_micros", np.int64),  # the lowest, where there are several
+        ("floors", np.int64),  # where a row of floors by class begins in the flat array; or ONE_FLOOR
         ("first_price", np.int64),  # 1: we pay what we bid, so shade
         ("fixed_price", np.int64),  # 1: the floor is the price (a deal's `at` 3)
+        ("guaranteed", np.int64),  # 1: the deal must be served, so pacing does not lower the value
+        ("left", np.int64),  # row in BlockRows.bits
+        # Of its imp.
+        ("imp", np.int64),  # number of the imp in the batch; candidates of one imp stand together
+        ("pod", np.int64),  # number of the break in the batch; imps of one break stand together
+        ("media", np.int64),  # row in MediaRows.bits
+        ("imp_bids_max", np.int64),  # bids the imp takes
+        ("pod_seconds", np.int64),  # of a dynamic imp: the time of all its ads together; else 0
+        ("dedupe", np.int64),  # `Pod.dedupe`
+        ("multiplier_millionths", np.int64),  # impressions in one play
         ("blocked_start", np.int64),  # blocked rows of this candidate: [start, end) of the flat array
         ("blocked_end", np.int64),
         # The same for all candidates of a request.
+        ("request", np.int64),  # position of the request in the batch
+        ("bids_max", np.int64),  # bids the response takes
         ("user", np.int64),  # row in the batch's users; 0 is nobody
         ("cell", np.int64),  # first row of the exchange in the shading table; the format is added
         ("hold_s", np.int64),  # how long a reservation waits for its notice
@@ -35,7 +59,18 @@ CANDIDATE = np.dtype(
 )
 
 
-class Candidate(NamedTuple):
+class Columns(NamedTuple):
+    """A batch as arrays."""
+
+    candidates: npt.NDArray[np.void]
+    """CANDIDATE[n]."""
+    blocked: npt.NDArray[np.int64]
+    """int64[m]: flat rows, of `Snapshot.arrays.bits`."""
+    floors: npt.NDArray[np.int64]
+    """int64[k]: flat floors in CPM micros, a stretch for each candidate that has several."""
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Where a row of the columns came from: one imp, in the open auction or under one deal."""
 
     request: int
@@ -49,106 +84,147 @@ class CandidateColumns:
 
     def __init__(self, snapshot: Snapshot) -> None:
         snapshot.media.make_room()
+        snapshot.blocks.make_room()
         self._snapshot = snapshot
         self._flat: list[int] = []
         self._blocked: list[int] = []
+        self._floors: list[int] = []
         self._imps = 0
+        self._pods = 0
+        self._all_left = snapshot.blocks.row_of(NOBODY_KEPT_OUT)
         self.candidates: list[Candidate] = []
 
     def add(self, request: int, opportunity: Opportunity, user: int) -> None:
         """Add every candidate of one request; `user` is its row in the batch's users.
 
-        Deals come before the open auction, so that an imp goes to a deal that can be had.
+        Deals come before the open auction, guaranteed ones first (`bidder.openrtb.offers`), so that an imp
+        goes to a deal that can be had.
         """
         snapshot = self._snapshot
-        exchange_id = opportunity.exchange_id
+        exchange = snapshot.exchanges[opportunity.exchange_id]
+        context = snapshot.contexts.of(opportunity)
+        place = snapshot.places.of(exchange, opportunity)
         shared = (
+            request,
+            exchange.bids_max,
             user,
-            snapshot.exchange_index[exchange_id] * len(FORMATS),
-            snapshot.exchanges[exchange_id].notice_timeout_seconds,
-            *_request_rows(snapshot, opportunity),
+            snapshot.exchange_index[exchange.id] * len(FORMATS),
+            exchange.notice_timeout_seconds,
+            *context.required,
+            *place.within,
         )
         start = len(self._blocked)
-        self._blocked += _blocked_rows(snapshot, opportunity)
+        self._blocked += context.excluding
+        self._blocked += place.barred
+        if opportunity.dsa is not None:
+            self._blocked += snapshot.dsa.barred(opportunity.dsa)
         blocked = (start, len(self._blocked))
-        for slot in opportunity.slots:
+        left = self._all_left
+        if opportunity.blocks is not NO_BLOCKS:
+            left = snapshot.blocks.row_of(KeptOut(exchange.id, opportunity.blocks))
+        slots = opportunity.slots
+        if len(slots) > 1 and any(slot.pod for slot in slots):
+            slots = _break_by_break(slots)
+        pod_id = ""
+        for slot in slots:
+            pod = slot.pod
             self._imps += 1
-            media = snapshot.media.row_of(slot.media)
+            if pod is None or not pod.id or pod.id != pod_id:
+                self._pods += 1
+            ads_max = exchange.bids_per_imp_max
+            pod_seconds = dedupe = 0
+            if pod is not None:
+                pod_id, pod_seconds, dedupe = pod.id, pod.seconds, pod.dedupe
+                if pod_seconds and pod.ads_max:
+                    ads_max = min(ads_max, pod.ads_max)
+            blocked_here = blocked
+            if slot.google is not None:
+                barred = snapshot.google[exchange.id].barred(slot.google)
+                blocked_here = self._blocked_besides(blocked, barred)
+            of_imp = (
+                self._imps,
+                self._pods,
+                snapshot.media.row_of(slot.media),
+                ads_max,
+                pod_seconds,
+                dedupe,
+                slot.multiplier_millionths,
+                *blocked_here,
+                *shared,
+            )
+            times = ads_max if pod_seconds else 1
             for deal in slot.deals:
-                row = snapshot.deals.get(deal.id)
-                if row is None or deal.floor_cpm_micros is None:
-                    continue
-                blocked_here = self._blocked_under(deal, *blocked) if deal.seats else blocked
-                terms = (deal.floor_cpm_micros, deal.first_price, deal.fixed_price)
-                self.candidates.append(Candidate(request, slot, deal))
-                self._flat += (self._imps, media, row, *terms, *blocked_here, *shared)
-            if not slot.deals_only and slot.floor_cpm_micros is not None:
-                terms = (slot.floor_cpm_micros, opportunity.first_price, False)
-                self.candidates.append(Candidate(request, slot, None))
-                self._flat += (self._imps, media, snapshot.open_auction_row, *terms, *blocked, *shared)
+                terms = self._deal_terms(slot, deal, opportunity, left)
+                if terms is not None:
+                    self._put(Candidate(request, slot, deal), (*terms, *of_imp), times)
+            if slot.deals_only:
+                continue
+            floor, floors = self._floor(slot, None)
+            if floor < UNREACHABLE_CPM_MICROS:
+                row = snapshot.open_auction_row
+                terms = (row, floor, floors, opportunity.first_price, False, False, left)
+                self._put(Candidate(request, slot, None), (*terms, *of_imp), times)
 
-    def arrays(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
-        """Return the candidates, CANDIDATE[n], and the flat blocked rows, int64[m]."""
-        return np.array(self._flat, np.int64).view(CANDIDATE), np.array(self._blocked, np.int64)
+    def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:
+        for _ in range(times):
+            self.candidates.append(candidate)
+            self._flat += row
 
-    def _blocked_under(self, deal: DealOffer, start: int, end: int) -> tuple[int, int]:
-        """Block the seats a deal is not for, on top of what the request blocks in [start, end)."""
+    def _deal_terms(
+        self, slot: Slot, deal: DealOffer, opportunity: Opportunity, left: int
+    ) -> tuple[int, ...] | None:
+        """Return what a candidate under a deal has of its own; None when nobody of ours can have it."""
+        row = self._snapshot.deals.get(deal.id)
+        if row is None:
+            return None
+        floor, floors = self._floor(slot, deal)
+        if floor >= UNREACHABLE_CPM_MICROS:
+            return None
+        if deal.seats or deal.domains:
+            lists = KeptOut(opportunity.exchange_id, opportunity.blocks, deal.seats, deal.domains)
+            left = self._snapshot.blocks.row_of(lists)
+        return row, floor, floors, deal.first_price, deal.fixed_price, deal.guaranteed, left
+
+    def _floor(self, slot: Slot, deal: DealOffer | None) -> tuple[int, int]:
+        """Return the lowest floor, and where the floors by class begin, or ONE_FLOOR."""
+        by_length = (
+            slot.video_floors is not None
+            or slot.audio_floors is not None
+            or (deal is not None and deal.duration_floors is not None)
+        )
+        if by_length:
+            table = floor_table(slot, deal, self._snapshot.floor_classes)
+            self._floors += table
+            return min(table), len(self._floors) - len(table)
+        floor = slot.floor_cpm_micros
+        if deal is not None and deal.floor_cpm_micros != 0:
+            floor = deal.floor_cpm_micros
+        return UNREACHABLE_CPM_MICROS if floor is None else floor, ONE_FLOOR
+
+    def arrays(self) -> Columns:
+        """Return the batch."""
+        # Three times as fast as np.array, which asks each integer for its type first.
+        candidates = np.empty(len(self._flat), np.int64)
+        struct.pack_into(f"{len(self._flat)}q", candidates.data, 0, *self._flat)
+        return Columns(
+            candidates.view(CANDIDATE),
+            np.array(self._blocked, np.int64),
+            np.array(self._floors, np.int64),
+        )
+
+    def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
+        """Block more rows on top of those in a range; return the range of all of them."""
+        start, end = already
         start_here = len(self._blocked)
         self._blocked += self._blocked[start:end]
-        self._blocked += _other_seats(self._snapshot, deal.seats)
+        self._blocked += rows
         return start_here, len(self._blocked)
 
 
-def _request_rows(snapshot: Snapshot, opportunity: Opportunity) -> list[int]:
-    """The `required` rows and the `places` rows of a request's candidates."""
-    rows = []
-    for values in snapshot.dimensions:
-        offered = values.dimension.offered(opportunity)
-        row = values.rows.get(offered)
-        rows.append(values.row_of(offered) if row is None else row)
-    countries, regions, metros, zips = snapshot.places
-    rows += (
-        snapshot.anywhere_row,
-        countries.get(opportunity.country, NOTHING_ROW),
-        regions.get(opportunity.region, NOTHING_ROW),
-        metros.get(opportunity.metro, NOTHING_ROW),
-        zips.get(opportunity.zip_code, NOTHING_ROW),
-    )
-    return rows
-
-
-def _blocked_rows(snapshot: Snapshot, opportunity: Opportunity) -> list[int]:
-    """Rows of the ads this request must not get, whatever their targeting."""
-    rows = []
-    if opportunity.blocked_categories:
-        known = snapshot.categories
-        rows += [known[value] for value in known.keys() & set(opportunity.blocked_categories)]
-    if opportunity.blocked_domains:
-        domains = snapshot.advertiser_domains
-        rows += [domains[value] for value in opportunity.blocked_domains if value in domains]
-    if opportunity.allowed_seats:
-        rows += _other_seats(snapshot, opportunity.allowed_seats)
-    if opportunity.blocked_seats:
-        rows += [snapshot.seats[seat] for seat in opportunity.blocked_seats if seat in snapshot.seats]
-    countries, regions, metros, zips = snapshot.excluded_places
-    for excluded, value in (
-        (countries, opportunity.country),
-        (regions, opportunity.region),
-        (metros, opportunity.metro),
-        (zips, opportunity.zip_code),
-    ):
-        if value in excluded:
-            rows.append(excluded[value])
-    if snapshot.excluded_inventory:
-        offered = snapshot.dimensions[_INVENTORY].dimension
-        for key in offered.met_by(offered.offered(opportunity)):
-            if key in snapshot.excluded_inventory:
-                rows.append(snapshot.excluded_inventory[key])
-    return rows
-
-
-def _other_seats(snapshot: Snapshot, allowed: tuple[str, ...]) -> list[int]:
-    return [row for seat, row in snapshot.seats.items() if seat not in allowed]
-
-
-_INVENTORY = [dimension.name for dimension in DIMENSIONS].index("inventory")
+def _break_by_break(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """Return the imps of a request with those of each break together, in the order they began."""
+    together: dict[object, list[Slot]] = {}
+    for position, slot in enumerate(slots):
+        key = slot.pod.id if slot.pod is not None and slot.pod.id else position
+        together.setdefault(key, []).append(slot)
+    return tuple(slot for imps in together.values() for slot in imps)

@@ -52,14 +52,16 @@ def decide(
     `bidder.decision.schedule.active_ads`; `shading`: int64[exchanges x formats, bins]; `draw`: a random
     number below 2**64 that settles ties.
     """
-    candidates, blocked = columns.arrays()
+    candidates, blocked, floors = columns.arrays()
     decisions = Decisions(*np.empty((3, len(candidates)), np.int64))
     decide_batch(
         snapshot.arrays,
         active,
         candidates,
         blocked,
+        floors,
         snapshot.media.bits,
+        snapshot.blocks.bits,
         users.bits,
         users.known,
         users.cap_records,

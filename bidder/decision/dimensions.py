@@ -43,6 +43,8 @@ class Dimension(msgspec.Struct, frozen=True):
     """The values an ad asks for; none means any."""
     offered: Callable[[Opportunity], Value]
     """The request's one value; an empty string when it does not say."""
+    reads: tuple[str, ...]
+    """The fields of an Opportunity that `offered` looks at."""
     met_by: Callable[[Value], Iterable[Value]] = _itself
     """The wanted values that an offered one meets, itself first, then ever less specific ones."""
     values: tuple[Value, ...] = ()
@@ -84,12 +86,14 @@ DIMENSIONS: tuple[Dimension, ...] = (
         Mismatch.EXCHANGE,
         lambda ad: ad.line_item.targeting.exchanges,
         attrgetter("exchange_id"),
+        ("exchange_id",),
     ),
     Dimension(
         "device",
         Mismatch.DEVICE,
         lambda ad: ad.line_item.targeting.devices,
         lambda opportunity: DEVICE_KINDS.get(opportunity.device_type, ""),
+        ("device_type",),
         lambda offered: _DEVICES_MET.get(offered, (offered,)),
         values=tuple(DEVICE_KINDS.values()),
     ),
@@ -98,12 +102,14 @@ DIMENSIONS: tuple[Dimension, ...] = (
         Mismatch.OPERATING_SYSTEM,
         lambda ad: ad.line_item.targeting.operating_systems,
         attrgetter("operating_system"),
+        ("operating_system",),
     ),
     Dimension(
         "inventory",
         Mismatch.INVENTORY,
         lambda ad: inventory_keys(ad.line_item.targeting.inventory.include),
         offered_inventory,
+        ("bundle", "domain"),
         met_inventory,
     ),
 )

@@ -10,14 +10,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 import msgspec
 import numpy as np
 
+from bidder.decision.blocks import block_mismatch
 from bidder.decision.dimensions import DIMENSIONS, Ad, inventory_keys, met_inventory, offered_inventory
+from bidder.decision.exchange_rules import (
+    dsa_mismatch,
+    google_mismatch,
+    political_mismatch,
+    refusal,
+)
+from bidder.decision.floors import floor_class, floor_cpm_micros
 from bidder.decision.kernels import MULTIPLIER_BITS, lot
 from bidder.decision.media import mismatch as media_mismatch
+from bidder.decision.pods import clash
 from bidder.decision.reasons import Mismatch, Reason
-from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
+from bidder.openrtb.opportunity import DealOffer, Opportunity, Pod, Slot
 from config.audience import holds, parse_audience
 from config.calendar import daypart_hours, flight_bounds_s, utc_offset_s
-from config.schema import FrequencyCap, Places, code_of
+from config.money import play_cost
+from config.schema import ExchangeProfile, FrequencyCap, Places, code_of
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -36,6 +46,19 @@ class Market(msgspec.Struct, frozen=True):
     available: Mapping[int, int]
     shade: Callable[[str, str, int], int]
     """(exchange id, format, value in CPM micros) -> price in CPM micros."""
+    too_small: Set[str] = frozenset()
+    """The line items whose audience has too few people."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What is chosen already, where the next bid is one of several."""
+
+    of_imp: tuple[Ad, ...] = ()
+    of_break: tuple[Ad, ...] = ()
+    """For the other imps of its break."""
+
+
+NOTHING_TAKEN = Taken()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -50,21 +73,27 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def judge(
     ad: Ad,
+    exchange: ExchangeProfile,
     opportunity: Opportunity,
     slot: Slot,
     deal: DealOffer | None,
     person: Person,
     market: Market,
     now_s: int,
+    taken: Taken = NOTHING_TAKEN,
 ) -> Verdict:
     """Return how far one ad comes for one imp, in the open auction or under a deal."""
-    stopped = targeting_mismatch(ad, opportunity, slot, deal, now_s)
+    stopped = targeting_mismatch(ad, exchange, opportunity, slot, deal, now_s)
+    if stopped is None and ad.line_item.id in market.too_small:
+        stopped = Mismatch.AUDIENCE_SMALL
+    stopped = stopped or _taken_mismatch(ad, slot.pod, taken)
     if stopped is not None:
         return Verdict(ad, Reason.NO_MATCH, stopped)
-    floor = deal.floor_cpm_micros if deal else slot.floor_cpm_micros
-    assert floor is not None
+    floor = floor_cpm_micros(slot, deal, floor_class(ad.creative))
     code = code_of(ad.campaign.id)
-    value = (ad.line_item.bid_cpm * market.multiplier_q16[code]) >> MULTIPLIER_BITS
+    value = int(ad.line_item.bid_cpm)
+    if deal is None or not deal.guaranteed:
+        value = (value * market.multiplier_q16[code]) >> MULTIPLIER_BITS
     if value < floor or value == 0:
         return Verdict(ad, Reason.BELOW_FLOOR, None, value)
     audience = parse_audience(ad.line_item.audience)
@@ -76,7 +105,7 @@ def judge(
     if deal.first_price if deal else opportunity.first_price:
         price = market.shade(opportunity.exchange_id, ad.creative.format, value)
     price = floor if deal and deal.fixed_price else max(price, floor)
-    if market.available[code] < price:
+    if market.available[code] < play_cost(price, slot.multiplier_millionths):
         return Verdict(ad, Reason.NO_BUDGET, None, value, price)
     return Verdict(ad, Reason.BID, None, value, price)
 
@@ -97,7 +126,12 @@ def choose(
 
 
 def targeting_mismatch(
-    ad: Ad, opportunity: Opportunity, slot: Slot, deal: DealOffer | None, now_s: int
+    ad: Ad,
+    exchange: ExchangeProfile,
+    opportunity: Opportunity,
+    slot: Slot,
+    deal: DealOffer | None,
+    now_s: int,
 ) -> Mismatch | None:
     """Return the first rule that keeps an ad from an imp, or None when all of them pass it."""
     stopped = _schedule_mismatch(ad, now_s)
@@ -107,6 +141,14 @@ def targeting_mismatch(
         wanted = set(dimension.wanted(ad))
         if wanted and wanted.isdisjoint(dimension.met_by(dimension.offered(opportunity))):
             return dimension.mismatch
+    stopped = (
+        refusal(ad, exchange)
+        or political_mismatch(ad, exchange, opportunity.country, opportunity.region)
+        or dsa_mismatch(ad, opportunity.dsa)
+        or google_mismatch(ad, exchange.id, slot.google)
+    )
+    if stopped is not None:
+        return stopped
     targeting = ad.line_item.targeting
     excluded = inventory_keys(targeting.inventory.exclude)
     if not set(excluded).isdisjoint(met_inventory(offered_inventory(opportunity))):
@@ -117,7 +159,23 @@ def targeting_mismatch(
         return Mismatch.PLACE
     if _within(targeting.geo.exclude, opportunity):
         return Mismatch.PLACE_EXCLUDED
-    return _block_mismatch(ad, opportunity, deal) or media_mismatch(slot.media, ad.creative)
+    return block_mismatch(ad, exchange.id, opportunity.blocks, deal) or media_mismatch(
+        slot.media, ad.creative, targeting.slot
+    )
+
+
+def _taken_mismatch(ad: Ad, pod: Pod | None, taken: Taken) -> Mismatch | None:
+    if any(other.creative.id == ad.creative.id for other in taken.of_imp):
+        return Mismatch.SAME_CREATIVE
+    if pod is None:
+        return None
+    others = taken.of_break
+    if pod.seconds:
+        used = sum(other.creative.duration_seconds or 0 for other in taken.of_imp)
+        if (ad.creative.duration_seconds or 0) > pod.seconds - used:
+            return Mismatch.POD_TIME
+        others += taken.of_imp
+    return Mismatch.POD_TWICE if any(clash(ad, other, pod.dedupe) for other in others) else None
 
 
 def _schedule_mismatch(ad: Ad, now_s: int) -> Mismatch | None:
@@ -141,20 +199,6 @@ def _within(places: Places, opportunity: Opportunity) -> bool:
         or opportunity.metro in places.metros
         or opportunity.zip_code in places.zips
     )
-
-
-def _block_mismatch(ad: Ad, opportunity: Opportunity, deal: DealOffer | None) -> Mismatch | None:
-    advertiser = ad.advertiser
-    for category in advertiser.categories:
-        if {category, category.partition("-")[0]} & set(opportunity.blocked_categories):
-            return Mismatch.CATEGORY_BLOCKED
-    for domain in opportunity.blocked_domains:
-        if advertiser.domain == domain or advertiser.domain.endswith("." + domain):
-            return Mismatch.ADVERTISER_BLOCKED
-    for allowed in (opportunity.allowed_seats, deal.seats if deal else ()):
-        if allowed and advertiser.seat not in allowed:
-            return Mismatch.SEAT
-    return Mismatch.SEAT if advertiser.seat in opportunity.blocked_seats else None
 
 
 def _capped(ad: Ad, person: Person) -> bool:

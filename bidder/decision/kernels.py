@@ -15,8 +15,10 @@ say so takes one such ad, mostly the first, so they are looked at only until one
 import numpy as np
 from numpy.typing import NDArray
 
+from bidder.decision.pods import KIND_BITS
 from bidder.decision.snapshot import Arrays
 from config.compiled import kernel
+from config.limits import BIDS_PER_RESPONSE_MAX
 from pacing.kernels import capped
 from pacing.shading import shade
 from segments.kernels import clauses_hold
@@ -26,6 +28,8 @@ BID, NO_MATCH, BELOW_FLOOR, OUT_OF_AUDIENCE, CAPPED, NO_BUDGET, IMP_TAKEN = rang
 
 MULTIPLIER_BITS = 16
 """A pacing multiplier is in 1/65536."""
+_KIND_MASK = (1 << KIND_BITS) - 1
+_MILLION = 1_000_000
 
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _BIT_OF_HASH = np.zeros(64, np.int64)
@@ -96,24 +100,102 @@ def open_gates(arrays: Arrays, user_bits: NDArray[np.uint64]) -> NDArray[np.uint
 
 
 @kernel
+def _floor_of(arrays: Arrays, candidate: np.record, floors: NDArray[np.int64], ad: int) -> int:
+    """The floor of one ad, which may depend on its length."""
+    if candidate.floors < 0:
+        return int(candidate.floor_cpm_micros)
+    return int(floors[candidate.floors + arrays.ad_floor_class[ad]])
+
+
+@kernel
+def _paced(full_cpm_micros: int, candidate: np.record, multiplier_q16: int) -> int:
+    """The value of an ad under its campaign's pacing, which a guaranteed deal is not subject to."""
+    if candidate.guaranteed != 0:
+        return full_cpm_micros
+    return (full_cpm_micros * multiplier_q16) >> MULTIPLIER_BITS
+
+
+@kernel
+def _cost(price_cpm_micros: int, candidate: np.record) -> int:
+    """What a play may come to, rounded up: it may be several impressions, or part of one."""
+    millionths = candidate.multiplier_millionths
+    if millionths == _MILLION:
+        return price_cpm_micros
+    # In two parts, neither of which overflows: a price is below 2**37, and so are millionths 2**40.
+    part = price_cpm_micros * (millionths % _MILLION)
+    return int(price_cpm_micros * (millionths // _MILLION) + (part + _MILLION - 1) // _MILLION)
+
+
+@kernel
+def _clash(arrays: Arrays, ad: int, other: int, dedupe: int) -> bool:
+    """Whether two ads share a key of a kind that a break wants once (`bidder.decision.pods`)."""
+    for i in range(arrays.ad_keys[ad], arrays.ad_keys[ad + 1]):
+        key = arrays.keys[i]
+        if dedupe >> (key & _KIND_MASK) & 1 == 0:
+            continue
+        for j in range(arrays.ad_keys[other], arrays.ad_keys[other + 1]):
+            if arrays.keys[j] == key:
+                return True
+    return False
+
+
+@kernel
+def _without_taken(
+    arrays: Arrays,
+    word: int,
+    ads: np.uint64,
+    candidate: np.record,
+    chosen: NDArray[np.int64],
+    first_here: int,
+    chosen_count: int,
+    seconds_left: int,
+) -> np.uint64:
+    """Take out of a word the ads that can't join those chosen for the same imp or break.
+
+    chosen int64[BIDS_PER_RESPONSE_MAX]: those of the break so far, of which those of the imp begin at
+    first_here. On an imp of one ad, several bids are alternatives: they only may not be the same.
+    """
+    kept = ads
+    while ads != 0:
+        bit = ads & (~ads + np.uint64(1))
+        ad = word * 64 + lowest_bit(ads)
+        ads &= ads - np.uint64(1)
+        if candidate.pod_seconds != 0 and arrays.ad_seconds[ad] > seconds_left:
+            kept &= ~bit
+            continue
+        for i in range(chosen_count):
+            other = chosen[i]
+            here = i >= first_here
+            if here and arrays.ad_creative[ad] == arrays.ad_creative[other]:
+                kept &= ~bit
+                break
+            if (not here or candidate.pod_seconds != 0) and _clash(arrays, ad, other, candidate.dedupe):
+                kept &= ~bit
+                break
+    return kept
+
+
+@kernel
 def _reason_kept_out(
     arrays: Arrays,
     multiplier_q16: NDArray[np.int64],
     word: int,
     ads: np.uint64,
-    floor_cpm_micros: int,
+    candidate: np.record,
+    floors: NDArray[np.int64],
 ) -> int:
     """How far the furthest of these ads came, whose audience does not hold."""
     furthest = NO_MATCH
     while ads != 0:
-        line_item = arrays.ad_line_item[word * 64 + lowest_bit(ads)]
+        ad = word * 64 + lowest_bit(ads)
         ads &= ads - np.uint64(1)
+        line_item = arrays.ad_line_item[ad]
         full_cpm_micros = arrays.line_item_cpm_micros[line_item]
-        value = (full_cpm_micros * multiplier_q16[arrays.line_item_campaign[line_item]]) >> MULTIPLIER_BITS
-        if value >= floor_cpm_micros and value > 0:
+        value = _paced(full_cpm_micros, candidate, multiplier_q16[arrays.line_item_campaign[line_item]])
+        if value >= _floor_of(arrays, candidate, floors, ad) and value > 0:
             return OUT_OF_AUDIENCE
         furthest = BELOW_FLOOR
-        if full_cpm_micros < floor_cpm_micros:
+        if full_cpm_micros < candidate.floor_cpm_micros:
             break
     return furthest
 
@@ -124,7 +206,9 @@ def decide_batch(
     active: NDArray[np.uint64],
     candidates: NDArray[np.void],
     blocked: NDArray[np.int64],
+    floors: NDArray[np.int64],
     media: NDArray[np.uint64],
+    left: NDArray[np.uint64],
     user_bits: NDArray[np.uint64],
     user_known: NDArray[np.bool_],
     cap_records: NDArray[np.void],
@@ -144,7 +228,8 @@ def decide_batch(
     n candidates, U users (row 0 is nobody), W words of ads, S words of segments, C campaigns.
 
     active uint64[W]: ads that may run now. candidates CANDIDATE[n] (`bidder.decision.columns`), blocked
-    int64[m] its flat rows. media uint64[rows, W]. user_bits uint64[U, S]. user_known bool[U]: the
+    int64[m] its flat rows, floors int64[k] its flat floors. media and left uint64[rows, W]: ads that fit,
+    and ads that no list keeps out. user_bits uint64[U, S]. user_known bool[U]: the
     person's caps are known. cap_records CAP_RECORD[k], those of user u being cap_offsets[u] to
     [u + 1], int64[U + 1]. shading int64[cells, bins]. multiplier_q16 int64[C]. now_s: epoch seconds.
     draw: uint64 that settles ties between equal prices.
@@ -154,14 +239,28 @@ def decide_batch(
     """
     slots = reserved.shape[1]
     gates = open_gates(arrays, user_bits)
-    taken_imp = -1
+    request = pod = imp = -1
+    # Of the request, the break and the imp at hand: bids made, ads chosen, time left.
+    bids = chosen_count = first_here = seconds_left = 0
+    chosen = np.empty(BIDS_PER_RESPONSE_MAX, np.int64)
     for i in range(len(candidates)):
         candidate = candidates[i]
         choice[i] = -1
         price_cpm_micros[i] = 0
-        if candidate.imp == taken_imp:
+        if candidate.request != request:
+            request = candidate.request
+            bids = 0
+        if candidate.pod != pod:
+            pod = candidate.pod
+            chosen_count = 0
+        if candidate.imp != imp:
+            imp = candidate.imp
+            first_here = chosen_count
+            seconds_left = candidate.pod_seconds
+        if chosen_count - first_here >= candidate.imp_bids_max or bids >= candidate.bids_max:
             reason[i] = IMP_TAKEN
             continue
+        crowded = chosen_count > 0 or candidate.pod_seconds != 0
         furthest = NO_MATCH
         best_ad = -1
         best_value = 0
@@ -178,6 +277,7 @@ def decide_batch(
             ):
                 break
             ads = active[word] & media[candidate.media, word] & arrays.bits[candidate.deal, word]
+            ads &= left[candidate.left, word]
             if not why_wanted:
                 ads &= gates[user, word]
             if ads == 0:
@@ -192,11 +292,13 @@ def decide_batch(
                 continue
             for k in range(candidate.blocked_start, candidate.blocked_end):
                 ads &= ~arrays.bits[blocked[k], word]
+            if crowded:
+                ads = _without_taken(
+                    arrays, word, ads, candidate, chosen, first_here, chosen_count, seconds_left
+                )
             if why_wanted:
                 kept_out = ads & ~gates[user, word]
-                reason_kept_out = _reason_kept_out(
-                    arrays, multiplier_q16, word, kept_out, candidate.floor_cpm_micros
-                )
+                reason_kept_out = _reason_kept_out(arrays, multiplier_q16, word, kept_out, candidate, floors)
                 furthest = max(furthest, reason_kept_out)
             ads &= gates[user, word]
             while ads != 0:
@@ -210,8 +312,9 @@ def decide_batch(
                     finished = True
                     break
                 campaign = arrays.line_item_campaign[line_item]
-                value = (full_cpm_micros * multiplier_q16[campaign]) >> MULTIPLIER_BITS
-                if value < candidate.floor_cpm_micros or value == 0:
+                value = _paced(full_cpm_micros, candidate, multiplier_q16[campaign])
+                floor_cpm_micros = _floor_of(arrays, candidate, floors, ad)
+                if value < floor_cpm_micros or value == 0:
                     furthest = max(furthest, BELOW_FLOOR)
                     continue
                 if value < best_value:
@@ -239,9 +342,9 @@ def decide_batch(
                 price = value
                 if candidate.first_price != 0:
                     price = shade(shading, candidate.cell + arrays.ad_format[ad], value)
-                if price < candidate.floor_cpm_micros or candidate.fixed_price != 0:
-                    price = candidate.floor_cpm_micros
-                if available[campaign] < price:
+                if price < floor_cpm_micros or candidate.fixed_price != 0:
+                    price = floor_cpm_micros
+                if available[campaign] < _cost(price, candidate):
                     furthest = max(furthest, NO_BUDGET)
                     continue
                 ticket = lot(draw, i, line_item)
@@ -253,9 +356,13 @@ def decide_batch(
             reason[i] = furthest
             continue
         campaign = arrays.line_item_campaign[arrays.ad_line_item[best_ad]]
-        available[campaign] -= best_price
-        reserved[campaign, (now_s + candidate.hold_s) % slots] += best_price
+        cost = _cost(best_price, candidate)
+        available[campaign] -= cost
+        reserved[campaign, (now_s + candidate.hold_s) % slots] += cost
         choice[i] = best_ad
         price_cpm_micros[i] = best_price
         reason[i] = BID
-        taken_imp = candidate.imp
+        chosen[chosen_count] = best_ad
+        chosen_count += 1
+        bids += 1
+        seconds_left -= arrays.ad_seconds[best_ad]

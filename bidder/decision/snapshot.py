@@ -11,9 +11,11 @@ Each targeting value is a row of bits, one bit for each ad that accepts it:
     anywhere                        X  .  .  X      ads that name no place
     region = USA-IA                 .  X  .  .      ads that name Iowa
     category IAB11                  .  .  X  .      ads a request that blocks IAB11 must not get
+    exchange = rivermarket          X  .  X  X      ads it may have: what it refuses is not in it
 
 A candidate is then a handful of row numbers. `compile_snapshot` builds a new one aside when the config
-changes; the owner swaps the reference. Nothing here is changed afterwards but `media`, a cache.
+changes; the owner swaps the reference. Nothing here is changed afterwards but what `media`, `blocks`,
+`contexts` and `places` remember of the requests they met.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,19 +26,28 @@ import numpy as np
 import numpy.typing as npt
 
 from bidder.decision.bitrows import BitRow, bit_row, words_for
+from bidder.decision.blocks import BlockRows, ValueRowsOfAds, declared
+from bidder.decision.contexts import Contexts, ValueRows
+from bidder.decision.crowds import Crowds, compile_crowds
 from bidder.decision.dimensions import DIMENSIONS, Ad, Dimension, inventory_keys, met_inventory
+from bidder.decision.exchange_rows import DsaRows, GoogleRows, PoliticalRows
+from bidder.decision.exchange_rules import refusal
+from bidder.decision.floors import NO_LENGTH, FloorClass, floor_class
 from bidder.decision.gates import compile_gates
 from bidder.decision.media import MediaRows
+from bidder.decision.places import PLACE_KINDS, PlaceRows
+from bidder.decision.pods import dedupe_keys
 from bidder.decision.schedule import Schedule, compile_schedule
 from bidder.openrtb.notice_token import FORMATS
+from bidder.openrtb.suspicion import Suspicion, suspicion_of
 from config.audience import parse_audience, to_clauses
+from config.categories import parent
+from config.currency import Currencies
 from config.schema import Bundle, ExchangeProfile, Places, code_of
 from segments.expressions import compile_clauses
 from segments.expressions import words_for as segment_words_for
 
-NOTHING_ROW = 0
-PLACE_KINDS = ("countries", "regions", "metros", "zips")
-"""Fields of `config.schema.Places`, in the order of a candidate's place rows."""
+EXCHANGE = [dimension.name for dimension in DIMENSIONS].index("exchange")
 
 
 class Arrays(NamedTuple):
@@ -49,6 +60,16 @@ class Arrays(NamedTuple):
     """int64[A]."""
     ad_format: npt.NDArray[np.int64]
     """int64[A]: index in `notice_token.FORMATS`."""
+    ad_floor_class: npt.NDArray[np.int64]
+    """int64[A]: index in `Snapshot.floor_classes`."""
+    ad_seconds: npt.NDArray[np.int64]
+    """int64[A]: 0 for what has no length."""
+    ad_creative: npt.NDArray[np.int64]
+    """int64[A]: the same number for the same creative."""
+    ad_keys: npt.NDArray[np.int64]
+    """int64[A + 1]: ad i has `keys` [i] to [i + 1]: what two ads of a break may not share."""
+    keys: npt.NDArray[np.int64]
+    """int64[K]: see `bidder.decision.pods`."""
     line_item_campaign: npt.NDArray[np.int64]
     line_item_cpm_micros: npt.NDArray[np.int64]
     line_item_clauses: npt.NDArray[np.int64]
@@ -69,25 +90,6 @@ class Arrays(NamedTuple):
     cap_per_hour: npt.NDArray[np.int64]
 
 
-class ValueRows(msgspec.Struct, frozen=True):
-    """The rows of one dimension."""
-
-    dimension: Dimension
-    rows: Mapping[str, int]
-    otherwise: int
-    """The row of a value that no ad names."""
-
-    def row_of(self, value: str) -> int:
-        """Return the row number of an offered value."""
-        row = self.rows.get(value)
-        if row is None:
-            for met in self.dimension.met_by(value):
-                if met in self.rows:
-                    return self.rows[met]
-            return self.otherwise
-        return row
-
-
 class Snapshot(msgspec.Struct, frozen=True):
     """See the module. Row numbers index `arrays.bits`."""
 
@@ -103,19 +105,21 @@ class Snapshot(msgspec.Struct, frozen=True):
     segment_names: tuple[str, ...]
     """By bit index; an empty string where a bit is not used by this config."""
     arrays: Arrays
-    dimensions: tuple[ValueRows, ...]
+    contexts: Contexts
     deals: Mapping[str, int]
     open_auction_row: int
-    anywhere_row: int
-    places: tuple[Mapping[str, int], ...]
-    """By PLACE_KINDS: value -> row of the ads that name it."""
-    excluded_places: tuple[Mapping[str, int], ...]
-    excluded_inventory: Mapping[str, int]
-    categories: Mapping[str, int]
-    advertiser_domains: Mapping[str, int]
-    seats: Mapping[str, int]
+    places: PlaceRows
+    blocks: BlockRows
+    dsa: DsaRows
+    google: Mapping[str, GoogleRows]
+    """Exchanges with Google's extensions."""
     media: MediaRows
+    floor_classes: tuple[FloorClass, ...]
     schedule: Schedule
+    crowds: Crowds
+    currencies: Currencies
+    suspicion: Suspicion | None
+    """What to think of a request before it is decided; None when no list says anything."""
 
 
 class _Rows:
@@ -148,16 +152,35 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     line_items = list(dict.fromkeys((ad.campaign.id, ad.line_item.id) for ad in ads))
     campaigns = list(dict.fromkeys(ad.campaign.id for ad in ads))
     dearest = {ad.campaign.id: int(ad.line_item.bid_cpm) for ad in reversed(ads)}
+    exchange_ids = tuple(profile.id for profile in bundle.exchanges)
     segment_words = segment_words_for(max(segment_indices.values(), default=0) + 1)
     names = [""] * (segment_words * 64)
     for name, index in segment_indices.items():
         names[index] = name
-    dimensions = tuple(_value_rows(dimension, ads, rows) for dimension in DIMENSIONS)
-    deals = _by_value([ad.line_item.targeting.deals for ad in ads])
-    snapshot_rows = {
-        "open_auction_row": rows.add(i for i, ad in enumerate(ads) if not ad.line_item.targeting.deals),
-        "anywhere_row": rows.add(i for i, place in enumerate(places) if place == Places()),
+    dimensions = tuple(
+        _value_rows(dimension, ads, rows, exchange_ids if index == EXCHANGE else dimension.values)
+        for index, dimension in enumerate(DIMENSIONS)
+    )
+    _take_out_refused(bundle.exchanges, ads, dimensions[EXCHANGE], rows)
+    deals = rows.add_each(_by_value([ad.line_item.targeting.deals for ad in ads]))
+    open_auction_row = rows.add(i for i, ad in enumerate(ads) if not ad.line_item.targeting.deals)
+    anywhere_row = rows.add(i for i, place in enumerate(places) if place == Places())
+    named_rows, excluded_rows = (
+        tuple(rows.add_each(_by_value([getattr(p, kind) for p in named])) for kind in PLACE_KINDS)
+        for named in (places, excluded)
+    )
+    contexts = Contexts(dimensions, rows.add_each(_excluded_inventory(ads)))
+    values = _values_of_ads(bundle, ads, rows)
+    place_rows = PlaceRows(anywhere_row, named_rows, excluded_rows, PoliticalRows(ads, rows.add))
+    dsa = DsaRows(ads, rows.add)
+    google = {
+        profile.id: GoogleRows(profile, ads, rows.add)
+        for profile in bundle.exchanges
+        if profile.extensions == "google"
     }
+    floor_classes = tuple(dict.fromkeys([NO_LENGTH, *(floor_class(ad.creative) for ad in ads)]))
+    # Every row is there: the table of them can be made.
+    arrays = _arrays(ads, line_items, campaigns, segment_indices, segment_words, floor_classes, rows)
     return Snapshot(
         version=bundle.version,
         bundle=bundle,
@@ -170,20 +193,20 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         words=words,
         segment_words=segment_words,
         segment_names=tuple(names),
-        dimensions=dimensions,
-        deals=rows.add_each(deals),
-        **snapshot_rows,
-        places=tuple(rows.add_each(_by_value([getattr(p, kind) for p in places])) for kind in PLACE_KINDS),
-        excluded_places=tuple(
-            rows.add_each(_by_value([getattr(p, kind) for p in excluded])) for kind in PLACE_KINDS
-        ),
-        excluded_inventory=rows.add_each(_excluded_inventory(ads)),
-        categories=rows.add_each(_by_value([_with_parents(ad.advertiser.categories) for ad in ads])),
-        advertiser_domains=rows.add_each(_by_value([_parents(ad.advertiser.domain) for ad in ads])),
-        seats=rows.add_each(_by_value([(ad.advertiser.seat,) for ad in ads])),
-        media=MediaRows([ad.creative for ad in ads], words),
+        arrays=arrays,
+        contexts=contexts,
+        deals=deals,
+        open_auction_row=open_auction_row,
+        places=place_rows,
+        blocks=BlockRows(values, arrays.bits),
+        dsa=dsa,
+        google=google,
+        media=MediaRows([(ad.creative, ad.line_item.targeting.slot) for ad in ads], words),
+        floor_classes=floor_classes,
         schedule=compile_schedule(ads, line_items),
-        arrays=_arrays(ads, line_items, campaigns, segment_indices, segment_words, rows),
+        crowds=compile_crowds(ads, bundle.engine.audience_size_min),
+        currencies=bundle.engine.currencies(),
+        suspicion=suspicion_of(bundle.traffic),
     )
 
 
@@ -207,16 +230,41 @@ def _by_value(values_of_ads: Sequence[Iterable[str]]) -> dict[str, list[int]]:
     return ads_of
 
 
-def _value_rows(dimension: Dimension, ads: Sequence[Ad], rows: _Rows) -> ValueRows:
+def _value_rows(dimension: Dimension, ads: Sequence[Ad], rows: _Rows, offered: Sequence[str]) -> ValueRows:
+    """Make a row of each value that ads name, and of each in `offered`."""
     wanted = [tuple(dimension.wanted(ad)) for ad in ads]
     indifferent = [i for i, values in enumerate(wanted) if not values]
     otherwise = rows.add(indifferent)
     ads_of = _by_value(wanted)
     value_rows = {}
-    for value in dict.fromkeys((*dimension.values, *ads_of)):
+    for value in dict.fromkeys((*offered, *ads_of)):
         accepting = [i for met in dimension.met_by(value) for i in ads_of.get(met, ())]
         value_rows[value] = rows.add(accepting, rows.rows[otherwise])
     return ValueRows(dimension, value_rows, otherwise)
+
+
+def _take_out_refused(
+    exchanges: Sequence[ExchangeProfile], ads: Sequence[Ad], exchange_rows: ValueRows, rows: _Rows
+) -> None:
+    """Clear the bits of the ads that an exchange refuses, in its own row."""
+    for exchange in exchanges:
+        refused = bit_row(
+            (i for i, ad in enumerate(ads) if refusal(ad, exchange) is not None), words_for(len(ads))
+        )
+        rows.rows[exchange_rows.rows[exchange.id]] &= ~refused
+
+
+def _seats(bundle: Bundle, ads: Sequence[Ad], rows: _Rows) -> dict[str, dict[str, int]]:
+    # Most advertisers have one seat everywhere: exchanges that know them alike share rows.
+    known: dict[tuple[str, ...], dict[str, int]] = {}
+    seats = {}
+    for exchange in bundle.exchanges:
+        by_advertiser = tuple(advertiser.seat_at(exchange.id) for advertiser in bundle.advertisers)
+        if by_advertiser not in known:
+            by_seat = _by_value([(ad.advertiser.seat_at(exchange.id),) for ad in ads])
+            known[by_advertiser] = rows.add_each(by_seat)
+        seats[exchange.id] = known[by_advertiser]
+    return seats
 
 
 def _excluded_inventory(ads: Sequence[Ad]) -> dict[str, list[int]]:
@@ -224,9 +272,23 @@ def _excluded_inventory(ads: Sequence[Ad]) -> dict[str, list[int]]:
     return {key: [i for met in met_inventory(key) for i in ads_of.get(met, ())] for key in ads_of}
 
 
-def _with_parents(categories: Iterable[str]) -> set[str]:
-    """A blocked category blocks its children: each of ours counts under its parent too."""
-    return {form for category in categories for form in (category, category.partition("-")[0])}
+def _values_of_ads(bundle: Bundle, ads: Sequence[Ad], rows: _Rows) -> ValueRowsOfAds:
+    categories = [declared(ad) for ad in ads]
+    return ValueRowsOfAds(
+        # A blocked category blocks its children: each of ours counts under its parent too.
+        categories=rows.add_each(
+            _by_value([{form for key in keys for form in (key, parent(key))} for keys in categories])
+        ),
+        declared=rows.add_each(_by_value(categories)),
+        domains=rows.add_each(_by_value([_parents(ad.advertiser.domain) for ad in ads])),
+        apps=rows.add_each(_by_value([_said(ad.creative.app_bundle) for ad in ads])),
+        languages=rows.add_each(_by_value([_said(ad.creative.language) for ad in ads])),
+        seats=_seats(bundle, ads, rows),
+    )
+
+
+def _said(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)
 
 
 def _parents(domain: str) -> list[str]:
@@ -240,6 +302,7 @@ def _arrays(
     campaigns: Sequence[str],
     segment_indices: Mapping[str, int],
     segment_words: int,
+    floor_classes: Sequence[FloorClass],
     rows: _Rows,
 ) -> Arrays:
     line_item_index = {key: index for index, key in enumerate(line_items)}
@@ -255,10 +318,18 @@ def _arrays(
     ]
     ad_line_item = np.array([line_item_index[ad.campaign.id, ad.line_item.id] for ad in ads], np.int64)
     gates = compile_gates(clauses, ad_line_item, rows.words, segment_words)
+    creative_index = {id_: index for index, id_ in enumerate(dict.fromkeys(ad.creative.id for ad in ads))}
+    class_index = {class_: index for index, class_ in enumerate(floor_classes)}
+    keys = dedupe_keys(ads)
     return Arrays(
         bits=np.stack(rows.rows),
         ad_line_item=ad_line_item,
         ad_format=np.array([FORMATS.index(ad.creative.format) for ad in ads], np.int64),
+        ad_floor_class=np.array([class_index[floor_class(ad.creative)] for ad in ads], np.int64),
+        ad_seconds=np.array([ad.creative.duration_seconds or 0 for ad in ads], np.int64),
+        ad_creative=np.array([creative_index[ad.creative.id] for ad in ads], np.int64),
+        ad_keys=np.cumsum([0, *(len(part) for part in keys)], dtype=np.int64),
+        keys=np.array([key for part in keys for key in part], np.int64),
         line_item_campaign=np.array([campaign_index[ad.campaign.id] for ad in owners], np.int64),
         line_item_cpm_micros=np.array([ad.line_item.bid_cpm for ad in owners], np.int64),
         line_item_clauses=np.cumsum([0, *(len(part) for part in clauses)], dtype=np.int64),

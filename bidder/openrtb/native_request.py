@@ -1,31 +1,26 @@
 """Read the `native.request` of an imp into a NativeShape (OpenRTB Native 1.2, section 4).
 
 The markup is a JSON string by the book, an object from some exchanges, with or without version 1.0's
-root key. The same few strings come again and again, so strings are remembered.
+root key. The same few come again and again; `bidder.openrtb.offers` remembers them.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from bidder.openrtb.opportunity import NativeAsset, NativeShape
+from bidder.openrtb.opportunity import NativeAsset, NativeShape, StreamShape
 
-NATIVE_REQUESTS_CACHED_MAX = 1_024
 NATIVE_ASSETS_MAX = 32
+_IMPRESSION, _IMAGE = 1, 1
+"""Native 1.2, 7.6 and 7.7: the event, and the method of tracking it."""
 
 
 def native_shape(request: str | dict[str, Any] | None, battr: tuple[int, ...]) -> NativeShape | None:
     """Return what a native imp asks for, or None when it asks for nothing we can read."""
-    if isinstance(request, str):
-        return _from_text(request, battr)
-    return _from_object(request, battr)
-
-
-@lru_cache(NATIVE_REQUESTS_CACHED_MAX)
-def _from_text(text: str, battr: tuple[int, ...]) -> NativeShape | None:
+    if not isinstance(request, str):
+        return _from_object(request, battr)
     try:
-        return _from_object(msgspec.json.decode(text), battr)
+        return _from_object(msgspec.json.decode(request), battr)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return None
 
@@ -42,8 +37,19 @@ def _from_object(value: Any, battr: tuple[int, ...]) -> NativeShape | None:
     return NativeShape(
         assets=tuple(asset for asset in read if asset is not None),
         wrapped=wrapped,
-        event_trackers=isinstance(root.get("eventtrackers"), list),
+        event_trackers=_takes_image_trackers(root.get("eventtrackers")),
+        privacy=_number(root.get("privacy")) == 1,
         blocked_attributes=battr,
+    )
+
+
+def _takes_image_trackers(trackers: Any) -> bool:
+    """Tell whether impressions may be tracked by an image (4.7: event 1, method 1)."""
+    return isinstance(trackers, list) and any(
+        isinstance(tracker, dict)
+        and _number(tracker.get("event")) == _IMPRESSION
+        and _IMAGE in _numbers(tracker.get("methods"))
+        for tracker in trackers
     )
 
 
@@ -61,9 +67,25 @@ def _asset(asset: dict[str, Any]) -> NativeAsset | None:
                 length_max=_number(detail.get("len")),
                 w_min=_number(detail.get("wmin")) or _number(detail.get("w")),
                 h_min=_number(detail.get("hmin")) or _number(detail.get("h")),
+                stream=_video(detail) if kind == "video" else None,
             )
     # An asset of a kind we can't read: harmless, unless the answer must hold it.
     return NativeAsset(id=id_, required=True, kind="unknown") if required else None
+
+
+def _video(detail: dict[str, Any]) -> StreamShape:
+    """Read a video asset (4.5), a small copy of the imp's video object."""
+    mimes = detail.get("mimes")
+    return StreamShape(
+        mimes=tuple(mime for mime in mimes if isinstance(mime, str)) if isinstance(mimes, list) else (),
+        duration_min_s=_number(detail.get("minduration")),
+        duration_max_s=_number(detail.get("maxduration")),
+        protocols=_numbers(detail.get("protocols")),
+    )
+
+
+def _numbers(values: Any) -> tuple[int, ...]:
+    return tuple(_number(value, default=-1) for value in values) if isinstance(values, list) else ()
 
 
 def _number(value: Any, default: int = 0) -> int:

@@ -6,7 +6,9 @@ and our maximum price) masked:
 
     byte  0   version                      1
           1   flags                        bit 0: the exchange bills on the impression;
-                                           bits 1-2: index of the format in FORMATS
+                                           bits 1-2: index of the format in FORMATS;
+                                           bit 7: the person's impressions may be counted, but the
+                                           person may be put in no segment for them
           2   line item code               u32
           6   campaign code                u32
          10   creative code                u32
@@ -19,6 +21,10 @@ and our maximum price) masked:
          34   maximum price, user hash     16 bytes, XOR a keyed digest of bytes 0..33
          50   tag                          10 bytes, keyed digest of bytes 0..49
          60
+
+In a URL a token may be followed by a dot and a number: the maximum price once more, in CPM micros of the
+currency that the bid was made in, where that is not the engine's. It is not signed, because who could
+change it, the exchange, says what it charges anyway, and never gets more than the signed maximum.
 
 (owner, campaign, minute, sequence) never repeats, so neither does the mask. Both digests are keyed BLAKE2b
 (RFC 7693) told apart by their personalisation. As text it is 80 characters of base64url.
@@ -38,6 +44,7 @@ from config.schema import Format
 
 TOKEN_CHARS = 80
 FLAG_BILLED_ON_IMPRESSION = 1
+FLAG_NOT_PROFILED = 1 << 7
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
 
@@ -45,10 +52,24 @@ _VERSION = 1
 _HEAD = struct.Struct(">BBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
 _TAG_BYTES = 10
+_PRICE_DIGITS_MAX = 30
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SIGNED_BYTES = _HEAD.size + _MASKED.size
 
 assert (_SIGNED_BYTES + _TAG_BYTES) * 4 == TOKEN_CHARS * 3
+
+
+def split_token(text: str) -> tuple[str, int]:
+    """Return the token of a URL, and the maximum price in the bid's currency; 0 when that is the engine's.
+
+    What follows a token and is no such number makes it no token.
+    """
+    token, dot, number = text.partition(".")
+    if not dot:
+        return token, 0
+    if not (number.isascii() and number.isdecimal() and len(number) <= _PRICE_DIGITS_MAX and int(number)):
+        return "", 0
+    return token, int(number)
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -73,6 +94,11 @@ class Notice(msgspec.Struct, frozen=True):
     @property
     def billed_on_impression(self) -> bool:
         return bool(self.flags & FLAG_BILLED_ON_IMPRESSION)
+
+    @property
+    def may_profile(self) -> bool:
+        """Tell whether what the person saw or did may put them in a segment."""
+        return self.user_hash != 0 and not self.flags & FLAG_NOT_PROFILED
 
 
 class TokenSigner:

@@ -3,25 +3,37 @@
 Everything of a bid that depends only on its ad and on the shape of the slot is rendered once, escaped,
 and cut where the notice token goes. A bid is then a join of those parts with its token, and a
 response a few more joins: nothing is escaped or encoded twice on the hot path but the ids that the
-exchange chose.
+exchange chose. What an exchange wants in a bid and what it does without is its profile's to say
+(`config.schema.ExchangeProfile`).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 
-from bidder.decision.media import vast_protocol
+from bidder.decision.dimensions import Ad
+from bidder.decision.exchange_rules import can_answer_dsa, categories, preview_url
+from bidder.decision.media import shown_attributes, vast_protocol
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb import markup
-from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, FORMATS, TokenSigner
-from bidder.openrtb.opportunity import DealOffer, MediaOffer, Opportunity, Slot
-from config.limits import BIDS_PER_MINUTE_MAX, NOTICE_URL_CHARS_MAX
-from config.money import cpm_text
-from config.schema import code_of
+from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, FLAG_NOT_PROFILED, FORMATS, TokenSigner
+from bidder.openrtb.notice_urls import TOKEN, NoticeUrls
+from bidder.openrtb.opportunity import DealOffer, DsaTerms, GoogleTerms, MediaOffer, Opportunity, Slot
+from config.currency import Currencies
+from config.limits import BIDS_PER_MINUTE_MAX
+from config.money import MICROS, cpm_text, play_cost
+from config.schema import ExchangeProfile, code_of
 
 PREPARED_ADS_MAX = 16_384
 """Prepared ads kept; past it all are forgotten and made anew as they are needed."""
+CATEGORY_TAXONOMY = 1
+"""`cattax` of the categories a config names: IAB Content Category Taxonomy 1.0 (AdCOM)."""
+_ANY_POSITION = 0
+"""`slotinpod` of a bid on a dynamic imp, the only kind it is said of (AdCOM "Slot Position in Pod")."""
+_DSA_PROFILING, _DSA_CONTEXT = 1, 2
+"""`dsaparams`: an audience chose the ad, or what the request says of the moment."""
 
 
 class Bid(NamedTuple):
@@ -32,16 +44,28 @@ class Bid(NamedTuple):
     ad: int
     price_cpm_micros: int
 
+    @property
+    def price_max_cpm_micros(self) -> int:
+        """The most that can be billed: out of home, one play is several impressions, or part of one."""
+        return play_cost(self.price_cpm_micros, self.slot.multiplier_millionths)
+
+    def price_there(self, currencies: Currencies, currency: str) -> int:
+        """Return the price in another currency, in CPM micros."""
+        if self.deal is not None and self.deal.fixed_there_cpm_micros:
+            return self.deal.fixed_there_cpm_micros
+        return max(1, currencies.in_currency(self.price_cpm_micros, currency))
+
 
 class _PreparedAd(NamedTuple):
+    seat_opening: bytes
+    """The seat's JSON up to its bids."""
+    opening: bytes
+    """The bid's JSON from its brace into its id, which minute and sequence complete."""
     parts: list[bytes]
-    """JSON from `,"adid"` to the closing brace, cut at the token."""
-    seat: str
+    """The bid's JSON from `,"adid"` to the closing brace, cut at the token."""
     flags: int
-    line_item_code: int
-    campaign_code: int
-    creative_code: int
-    exchange_code: int
+    codes: tuple[int, int, int, int]
+    """Line item, campaign, creative, exchange, as a token has them."""
     hold_s: int
     """How long the reservation waits for its notice."""
 
@@ -85,129 +109,172 @@ class ResponseRenderer:
         self._signer = signer
         self._owner = owner
         self._sequence = sequence
-        self._prepared: dict[tuple[int, str, object], _PreparedAd] = {}
-        self._tail = b'],"cur":' + orjson.dumps(snapshot.bundle.engine.currency) + b"}"
+        self._formats = [ad.creative.format for ad in snapshot.ads]
+        self._prepared: dict[tuple[object, ...], _PreparedAd] = {}
 
     def render(self, opportunity: Opportunity, bids: Sequence[Bid], now_s: int) -> bytes:
         """Return the JSON of a bid response with at least one bid (OpenRTB 2.6, 4.2)."""
-        by_seat: dict[str, list[bytes]] = {}
-        for bid in bids:
-            seat, rendered = self._bid(opportunity, bid, now_s)
-            by_seat.setdefault(seat, []).append(rendered)
-        seats = [
-            b'{"seat":' + orjson.dumps(seat) + b',"bid":[' + b",".join(rendered) + b"]}"
-            for seat, rendered in by_seat.items()
-        ]
-        return (
-            b'{"id":' + _json_text(opportunity.request_id) + b',"seatbid":[' + b",".join(seats) + self._tail
+        prepared = self._prepare(opportunity, bids[0])
+        seats = prepared.seat_opening + self._bid(opportunity, bids[0], prepared, now_s)
+        if len(bids) > 1:
+            by_seat = {prepared.seat_opening: seats}
+            for bid in bids[1:]:
+                prepared = self._prepare(opportunity, bid)
+                opening = prepared.seat_opening
+                before = by_seat[opening] + b"," if opening in by_seat else opening
+                by_seat[opening] = before + self._bid(opportunity, bid, prepared, now_s)
+            seats = b"]},".join(by_seat.values())
+        return b'{"id":%b,"seatbid":[%b]}],"cur":"%b"}' % (
+            orjson.dumps(opportunity.request_id),
+            seats,
+            opportunity.currency.encode(),
         )
 
-    def _bid(self, opportunity: Opportunity, bid: Bid, now_s: int) -> tuple[str, bytes]:
-        prepared = self._prepare(opportunity.exchange_id, bid)
-        minute, sequence = self._sequence.next(prepared.campaign_code, now_s)
+    def _bid(self, opportunity: Opportunity, bid: Bid, prepared: _PreparedAd, now_s: int) -> bytes:
+        flags, codes = prepared.flags, prepared.codes
+        minute, sequence = self._sequence.next(codes[1], now_s)
+        if not opportunity.permissions.profile:
+            flags |= FLAG_NOT_PROFILED
+        price_cpm_micros = bid.price_cpm_micros
+        multiplied = bid.slot.multiplier_millionths != MICROS
+        price_max_cpm_micros = bid.price_max_cpm_micros if multiplied else price_cpm_micros
         token = self._signer.sign(
-            prepared.flags,
-            prepared.line_item_code,
-            prepared.campaign_code,
-            prepared.creative_code,
-            prepared.exchange_code,
+            flags,
+            *codes,
             self._owner,
             minute,
             sequence,
             now_s + prepared.hold_s,
-            bid.price_cpm_micros,
+            price_max_cpm_micros,
             opportunity.user_hash,
         )
-        head = b'{"id":"%x-%x-%x-%x","impid":%b,"price":%b' % (
-            self._owner,
-            prepared.campaign_code,
+        currencies = self._snapshot.currencies
+        if opportunity.currency != currencies.own:
+            price_cpm_micros = bid.price_there(currencies, opportunity.currency)
+            token += b".%d" % play_cost(price_cpm_micros, bid.slot.multiplier_millionths)
+        return b'%b%x-%x","impid":%b,"price":%b%b%b' % (
+            prepared.opening,
             minute,
             sequence,
-            _json_text(bid.slot.imp_id),
-            cpm_text(bid.price_cpm_micros).encode(),
+            orjson.dumps(bid.slot.imp_id),
+            _price_text(price_cpm_micros),
+            b"" if bid.deal is None else b',"dealid":' + orjson.dumps(bid.deal.id),
+            token.join(prepared.parts),
         )
-        if bid.deal is not None:
-            head += b',"dealid":' + _json_text(bid.deal.id)
-        return prepared.seat, head + token.join(prepared.parts)
 
-    def _prepare(self, exchange_id: str, bid: Bid) -> _PreparedAd:
-        shape = _shape_that_matters(bid.slot.media, self._snapshot.ads[bid.ad].creative.format)
-        key = (bid.ad, exchange_id, shape)
+    def _prepare(self, opportunity: Opportunity, bid: Bid) -> _PreparedAd:
+        slot = bid.slot
+        shape = _shape_that_matters(slot.media, self._formats[bid.ad])
+        multiplied = slot.multiplier_millionths != MICROS
+        dynamic = slot.pod is not None and slot.pod.seconds > 0
+        key = (bid.ad, opportunity.exchange_id, shape, opportunity.dsa, slot.google, multiplied, dynamic)
         prepared = self._prepared.get(key)
         if prepared is None:
             if len(self._prepared) >= PREPARED_ADS_MAX:
                 self._prepared.clear()
-            prepared = self._prepared[key] = self._render_ad(exchange_id, bid)
+            exchange = self._snapshot.exchanges[opportunity.exchange_id]
+            urls = NoticeUrls(self._events_url, exchange, multiplied)
+            prepared = self._prepared[key] = self._render_ad(bid, exchange, urls, opportunity.dsa)
         return prepared
 
-    def _render_ad(self, exchange_id: str, bid: Bid) -> _PreparedAd:
+    def _render_ad(
+        self, bid: Bid, exchange: ExchangeProfile, urls: NoticeUrls, dsa: DsaTerms | None
+    ) -> _PreparedAd:
         ad = self._snapshot.ads[bid.ad]
-        exchange = self._snapshot.exchanges[exchange_id]
-        format_index = FORMATS.index(ad.creative.format)
+        creative = ad.creative
+        format_index = FORMATS.index(creative.format)
+        approval = creative.approvals.get(exchange.id)
         fields: dict[str, object] = {
-            "adid": ad.creative.id,
-            "crid": ad.creative.id,
+            "adid": (approval and approval.id) or creative.id,
+            "crid": creative.id,
             "cid": ad.campaign.id,
             "adomain": [ad.advertiser.domain],
-            "cat": list(ad.advertiser.categories),
+            "cat": categories(ad),
+            "cattax": CATEGORY_TAXONOMY,
             "mtype": format_index + 1,
             "exp": exchange.notice_timeout_seconds,
         }
-        if ad.creative.attributes:
-            fields["attr"] = list(ad.creative.attributes)
-        if ad.creative.language:
-            fields["language"] = ad.creative.language
-        fields |= self._media_fields(bid)
-        fields |= self._notice_urls(exchange.billing_event == "impression")
+        shape = _shape_that_matters(bid.slot.media, creative.format)
+        attributes = shown_attributes(shape, creative)
+        if attributes or "attr" in exchange.requires:
+            fields["attr"] = attributes
+        if creative.language:
+            fields["language"] = creative.language
+        if creative.apis:
+            fields["apis"] = creative.apis
+        if creative.app_bundle:
+            fields["bundle"] = creative.app_bundle
+        if bid.slot.pod is not None and bid.slot.pod.seconds:
+            fields["slotinpod"] = _ANY_POSITION
+        wants_preview = "banner_iurl" if creative.format == "banner" else "iurl"
+        if "iurl" in exchange.requires or wants_preview in exchange.requires:
+            fields["iurl"] = preview_url(creative)
+        fields |= _media_fields(ad, bid.slot.media, urls)
+        if exchange.markup == "registered":
+            del fields["adm"]
+        fields |= urls.notices()
+        extension = self._extension(ad, exchange, bid.slot.google, dsa)
+        if "ext_protocol" in exchange.requires and "protocol" in fields:
+            extension["protocol"] = fields["protocol"]
+        if extension:
+            fields["ext"] = extension
         flags = format_index << 1
-        if exchange.billing_event == "impression":
+        if exchange.billing_event != "burl":
             flags |= FLAG_BILLED_ON_IMPRESSION
-        rendered = b"," + orjson.dumps(fields)[1:]
+        campaign_code = code_of(ad.campaign.id)
         return _PreparedAd(
-            parts=rendered.split(markup.TOKEN.encode()),
-            seat=ad.advertiser.seat,
+            seat_opening=b'{"seat":%b,"bid":[' % orjson.dumps(ad.advertiser.seat_at(exchange.id)),
+            opening=b'{"id":"%x-%x-' % (self._owner, campaign_code),
+            parts=(b"," + orjson.dumps(fields)[1:]).split(TOKEN.encode()),
             flags=flags,
-            line_item_code=code_of(ad.line_item.id),
-            campaign_code=code_of(ad.campaign.id),
-            creative_code=code_of(ad.creative.id),
-            exchange_code=code_of(exchange_id),
-            hold_s=self._snapshot.exchanges[exchange_id].notice_timeout_seconds,
+            codes=(code_of(ad.line_item.id), campaign_code, code_of(creative.id), code_of(exchange.id)),
+            hold_s=exchange.notice_timeout_seconds,
         )
 
-    def _media_fields(self, bid: Bid) -> dict[str, object]:
-        ad = self._snapshot.ads[bid.ad]
-        creative, offer = ad.creative, bid.slot.media
-        if creative.format == "banner":
-            return {
-                "w": creative.w,
-                "h": creative.h,
-                "adm": markup.banner_html(creative, self._events_url),
+    def _extension(
+        self, ad: Ad, exchange: ExchangeProfile, google: GoogleTerms | None, dsa: DsaTerms | None
+    ) -> dict[str, object]:
+        extension: dict[str, object] = {}
+        if google is not None:
+            billing_id = ad.advertiser.billing_ids.get(exchange.id)
+            if billing_id in google.billing_ids:
+                extension["billing_id"] = billing_id
+            if ad.creative.restricted_categories:
+                extension["restricted_category"] = ad.creative.restricted_categories
+        # A declaration nobody requires is still dropped with its bid when both sides would show it, or none.
+        declaration = ad.advertiser.dsa
+        if dsa is not None and declaration is not None and can_answer_dsa(dsa, ad.creative):
+            chosen_by = [_DSA_CONTEXT] if ad.line_item.audience is None else [_DSA_PROFILING, _DSA_CONTEXT]
+            platform = self._snapshot.bundle.engine.platform_domain
+            extension["dsa"] = {
+                "behalf": declaration.behalf,
+                "paid": declaration.paid,
+                "transparency": [{"domain": platform, "dsaparams": chosen_by}],
+                "adrender": int(ad.creative.shows_dsa_notice),
             }
-        if creative.format == "native":
-            assert offer.native is not None
-            assert creative.native is not None
-            return {"adm": markup.native_json(creative.native, offer.native, self._events_url)}
-        shape = offer.video if creative.format == "video" else offer.audio
-        assert shape is not None
-        protocol = vast_protocol(shape)
-        assert protocol is not None
-        title = ad.line_item.name or ad.line_item.id
-        return {
-            "dur": creative.duration_seconds,
-            "protocol": protocol,
-            "adm": markup.vast(creative, shape, protocol, title, self._events_url),
-        }
+        return extension
 
-    def _notice_urls(self, billed_on_impression: bool) -> dict[str, object]:
-        query = f"?t={markup.TOKEN}"
-        urls: dict[str, object] = {
-            "nurl": f"{self._events_url}/win{query}&p=${{AUCTION_PRICE}}&m=${{AUCTION_MIN_TO_WIN}}",
-            "lurl": f"{self._events_url}/loss{query}&l=${{AUCTION_LOSS}}&m=${{AUCTION_MIN_TO_WIN}}",
-        }
-        if not billed_on_impression:
-            urls["burl"] = f"{self._events_url}/bill{query}&p=${{AUCTION_PRICE}}"
-        assert all(len(str(url)) < NOTICE_URL_CHARS_MAX for url in urls.values())
-        return urls
+
+def _title(ad: Ad) -> str:
+    return ad.line_item.name or ad.line_item.id
+
+
+def _media_fields(ad: Ad, offer: MediaOffer, urls: NoticeUrls) -> dict[str, object]:
+    creative = ad.creative
+    if creative.format == "banner":
+        return {"w": creative.w, "h": creative.h, "adm": markup.banner_html(creative, urls)}
+    if creative.format == "native":
+        assert offer.native is not None
+        return {"adm": markup.native_json(creative, offer.native, _title(ad), urls)}
+    shape = offer.video if creative.format == "video" else offer.audio
+    assert shape is not None
+    protocol = vast_protocol(shape, creative)
+    assert protocol is not None
+    return {
+        "dur": creative.duration_seconds,
+        "protocol": protocol,
+        "adm": markup.vast(creative, shape, protocol, _title(ad), urls),
+    }
 
 
 def _shape_that_matters(offer: MediaOffer, format_: str) -> object:
@@ -215,5 +282,6 @@ def _shape_that_matters(offer: MediaOffer, format_: str) -> object:
     return None if format_ == "banner" else getattr(offer, format_)
 
 
-def _json_text(text: str) -> bytes:
-    return orjson.dumps(text)
+@lru_cache(16_384)
+def _price_text(cpm_micros: int) -> bytes:
+    return cpm_text(cpm_micros).encode()

@@ -1,33 +1,31 @@
-"""Turn a wire bid request into an Opportunity: the one place where OpenRTB's words become ours.
+"""Turn a wire bid request into an Opportunity: with `bidder.openrtb.offers` the one place where OpenRTB's
+words become ours.
 
 Runs once for each request on the hot path, so it is plain attribute reading and no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Set
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from bidder.openrtb import wire
-from bidder.openrtb.native_request import native_shape
-from bidder.openrtb.opportunity import (
-    BannerShape,
-    DealOffer,
-    MediaOffer,
-    Opportunity,
-    Slot,
-    StreamShape,
+from bidder.openrtb.offers import (
+    deal_offers,
+    floor_cpm_micros,
+    floors_in_ours,
+    google_terms,
+    imp_offer,
+    request_blocks,
 )
-from bidder.openrtb.privacy import may_identify
+from bidder.openrtb.opportunity import DealOffer, DsaTerms, Opportunity, Slot
+from bidder.openrtb.person import HashUser, person_hash
+from bidder.openrtb.privacy import NO_VENDOR, Vendor, request_permissions
 from config.check import OPERATING_SYSTEMS
-from config.limits import BLOCKS_PER_REQUEST_MAX, DEALS_PER_IMP_MAX, IMPS_PER_REQUEST_MAX, USER_ID_CHARS_MAX
-from config.money import CPM_MICROS_MAX, MICROS
+from config.currency import Currencies
+from config.limits import IMPS_PER_REQUEST_MAX
+from config.money import MICROS
 from config.schema import ExchangeProfile
-from segments.identity import COOKIE
-
-HashUser = Callable[[str, str], int]
-"""(source, id) -> keyed 64-bit hash: `segments.identity.Identity.hash`."""
-
-DEVICE_ID_SOURCE = "ifa"
-_ALL_ZERO_IFA = frozenset("0-")
 
 _OPERATING_SYSTEMS = {
     "iphone": "ios",
@@ -40,6 +38,7 @@ _OPERATING_SYSTEMS = {
     "windows nt": "windows",
     "windows phone": "other",
     "chrome os": "chromeos",
+    "chromium os": "chromeos",
     "cros": "chromeos",
     "fire os": "fireos",
     "apple tv": "tvos",
@@ -47,45 +46,69 @@ _OPERATING_SYSTEMS = {
 }
 """Spellings seen in requests, lower case, and the name a config uses for them."""
 
+_DSA_REQUIRED = 2
+"""`dsarequired`: 0 no, 1 welcome, 2 required, 3 required of an online platform (dsa_transparency)."""
+
 _NO_DEVICE = wire.Device()
 _NO_GEO = wire.Geo()
-_NO_EXT = wire.UserExt()
 
 
 def translate(
-    request: wire.BidRequest, exchange: ExchangeProfile, currency: str, hash_user: HashUser
+    request: wire.BidRequest,
+    exchange: ExchangeProfile,
+    currencies: Currencies,
+    hash_user: HashUser,
+    vendor: Vendor = NO_VENDOR,
+    linked_sources: Set[str] = frozenset(),
 ) -> Opportunity:
-    """Say in our words what a request offers.
+    """Say in our words what a request offers, and read of the person what `vendor` may read.
 
-    `currency` is the one we bid in; a request that names others only is not biddable.
+    An Opportunity without a currency can't be bid on: the request takes none that has a rate.
+    `linked_sources` are those of all exchanges (`bidder.openrtb.person`).
     """
     device = request.device or _NO_DEVICE
     geo = device.geo or _NO_GEO
     country = geo.country or ""
     first_price = (request.at or exchange.auction_type_default) == 1
-    user_hash = 0
-    if may_identify(request.regs, request.device):
-        user_hash = _user_hash(request.user, device, hash_user)
+    permissions = request_permissions(request, vendor)
+    zip_code = geo.zip if permissions.precise_geo else None
+    currency = currencies.to_bid_in(request.cur)
+    screen = (device.w or 0, device.h or 0)
+    imps = request.imp[:IMPS_PER_REQUEST_MAX]
+    slots = [_slot(imp, first_price, currencies, currency, screen) for imp in imps]
+    if len(slots) > 1 and any(slot.pod for slot in slots):
+        slots = _under_one_rule(slots)
+    if exchange.extensions == "google":
+        slots = [replace(slot, google=google_terms(imp.ext)) for slot, imp in zip(slots, imps, strict=True)]
     return Opportunity(
         request_id=request.id,
         exchange_id=exchange.id,
-        slots=tuple([_slot(imp, first_price, currency) for imp in request.imp[:IMPS_PER_REQUEST_MAX]]),
+        slots=tuple(slots),
         first_price=first_price,
-        currency_accepted=not request.cur or currency in request.cur,
+        currency=currency,
         domain=_domain(request),
         bundle=(request.app.bundle or "") if request.app else "",
         device_type=device.devicetype or 0,
-        operating_system=_operating_system(device.os),
+        operating_system=_operating_system(_platform(device)),
         country=country,
         region=f"{country}-{geo.region.removeprefix('US-')}" if geo.region and country else "",
         metro=geo.metro or "",
-        zip_code=f"{country}-{_postcode(geo.zip, country)}" if geo.zip and country else "",
-        user_hash=user_hash,
-        blocked_categories=_texts(request.bcat),
-        blocked_domains=_texts(request.badv),
-        allowed_seats=_texts(request.wseat),
-        blocked_seats=_texts(request.bseat),
+        zip_code=f"{country}-{_postcode(zip_code, country)}" if zip_code and country else "",
+        user_hash=person_hash(request.user, device, exchange, linked_sources, hash_user)
+        if permissions.identify
+        else 0,
+        permissions=permissions,
+        blocks=request_blocks(request),
+        dsa=_dsa_terms(request.regs) if request.regs is not None else None,
     )
+
+
+def _platform(device: wire.Device) -> str | None:
+    """Client hints come before what the user agent says, which browsers freeze (OpenRTB 2.6, 3.2.18)."""
+    sua = device.sua
+    if sua is not None and sua.platform is not None and sua.platform.brand:
+        return sua.platform.brand
+    return device.os
 
 
 def _operating_system(os: str | None) -> str:
@@ -97,15 +120,16 @@ def _operating_system(os: str | None) -> str:
     return system if system in OPERATING_SYSTEMS else "other"
 
 
+def _dsa_terms(regs: wire.Regs) -> DsaTerms | None:
+    dsa = regs.ext.dsa if regs.ext is not None else None
+    if dsa is None or not dsa.dsarequired:
+        return None
+    return DsaTerms(required=dsa.dsarequired >= _DSA_REQUIRED, publisher_renders=dsa.pubrender or 0)
+
+
 def _postcode(text: str, country: str) -> str:
     """A ZIP+4 narrows a ZIP, and targeting is by ZIP."""
     return text[:5] if country == "USA" else text
-
-
-def _texts(values: wire.Codes | list[str] | None) -> tuple[str, ...]:
-    if not values:
-        return ()
-    return tuple([value for value in values[:BLOCKS_PER_REQUEST_MAX] if type(value) is str])
 
 
 def _domain(request: wire.BidRequest) -> str:
@@ -122,85 +146,52 @@ def _domain(request: wire.BidRequest) -> str:
     return domain.removeprefix("www.")
 
 
-def _user_hash(user: wire.User | None, device: wire.Device, hash_user: HashUser) -> int:
-    """The first of: our own cookie, the device's advertising id, a resolved id from `eids`."""
-    if user is not None and user.buyeruid and len(user.buyeruid) <= USER_ID_CHARS_MAX:
-        return hash_user(COOKIE, user.buyeruid)
-    ifa = device.ifa
-    if ifa and len(ifa) <= USER_ID_CHARS_MAX and not _ALL_ZERO_IFA.issuperset(ifa):
-        return hash_user(DEVICE_ID_SOURCE, ifa.lower())
-    if user is not None:
-        for eid in user.eids or (user.ext or _NO_EXT).eids or ():
-            if eid.source and eid.uids and 0 < len(eid.uids[0].id) <= USER_ID_CHARS_MAX:
-                return hash_user(eid.source, eid.uids[0].id)
-    return 0
-
-
-def _slot(imp: wire.Imp, first_price: bool, currency: str) -> Slot:
-    pmp = imp.pmp
+def _slot(
+    imp: wire.Imp, first_price: bool, currencies: Currencies, bid_currency: str, screen: tuple[int, int]
+) -> Slot:
+    offer = imp_offer(imp, screen)
     deals: tuple[DealOffer, ...] = ()
-    if pmp is not None and pmp.deals:
-        deals = tuple([_deal(deal, first_price, currency) for deal in pmp.deals[:DEALS_PER_IMP_MAX]])
+    deals_only = False
+    if imp.pmp is not wire.ABSENT:
+        deals, deals_only = deal_offers(bytes(imp.pmp), first_price, currencies, bid_currency)
+    floor = floor_cpm_micros(imp.bidfloor, imp.bidfloorcur, currencies, bid_currency)
+    if offer.is_plain and imp.qty is None:
+        return Slot(imp.id, offer.media, floor, deals, deals_only)
+    video_floors = floors_in_ours(offer.video_floors, imp.bidfloorcur, currencies, bid_currency)
+    audio_floors = floors_in_ours(offer.audio_floors, imp.bidfloorcur, currencies, bid_currency)
+    if (video_floors is None) != (offer.video_floors is None) or (audio_floors is None) != (
+        offer.audio_floors is None
+    ):
+        floor = None
     return Slot(
         imp_id=imp.id,
-        media=_media(imp),
-        floor_cpm_micros=floor_cpm_micros(imp.bidfloor, imp.bidfloorcur, currency),
+        media=offer.media,
+        floor_cpm_micros=floor,
         deals=deals,
-        deals_only=pmp is not None and pmp.private_auction == 1,
+        deals_only=deals_only,
+        video_floors=video_floors,
+        audio_floors=audio_floors,
+        pod=offer.pod,
+        multiplier_millionths=_multiplier_millionths(imp.qty),
     )
 
 
-def floor_cpm_micros(floor: float | None, floor_currency: str | None, currency: str) -> int | None:
-    """Return a floor in CPM micros, rounded up so that a bid at it is never below it.
-
-    None when it is in a currency other than ours (absent means USD: OpenRTB 2.6, 3.2.4). The
-    floor is a JSON number: what a double can't tell from a whole micro is that micro.
-    """
-    if not floor:
-        return 0
-    if (floor_currency or "USD") != currency:
-        return None
-    return min(int(floor * MICROS + 0.999999), CPM_MICROS_MAX + 1)
-
-
-def _deal(deal: wire.Deal, first_price: bool, currency: str) -> DealOffer:
-    return DealOffer(
-        id=deal.id,
-        floor_cpm_micros=floor_cpm_micros(deal.bidfloor, deal.bidfloorcur, currency),
-        first_price=first_price if deal.at is None else deal.at == 1,
-        fixed_price=deal.at == 3,
-        seats=_texts(deal.wseat),
-    )
+def _under_one_rule(slots: list[Slot]) -> list[Slot]:
+    """Give the imps of one break all of its rules against repetition: what one of them says holds for all."""
+    rules: dict[str, int] = {}
+    for slot in slots:
+        if slot.pod is not None and slot.pod.id:
+            rules[slot.pod.id] = rules.get(slot.pod.id, 0) | slot.pod.dedupe
+    return [
+        slot
+        if slot.pod is None or rules.get(slot.pod.id, slot.pod.dedupe) == slot.pod.dedupe
+        else replace(slot, pod=replace(slot.pod, dedupe=rules[slot.pod.id]))
+        for slot in slots
+    ]
 
 
-def _media(imp: wire.Imp) -> MediaOffer:
-    native = imp.native
-    return MediaOffer(
-        banner=_banner(imp.banner) if imp.banner is not None else None,
-        video=_stream(imp.video, imp.video.linearity != 2) if imp.video is not None else None,
-        audio=_stream(imp.audio, True) if imp.audio is not None else None,
-        native=native_shape(native.request, tuple(native.battr or ())) if native is not None else None,
-        secure=imp.secure == 1,
-    )
-
-
-def _banner(banner: wire.Banner) -> BannerShape:
-    sizes = [(size.w or 0, size.h or 0) for size in banner.format or ()]
-    if banner.w and banner.h:
-        sizes.append((banner.w, banner.h))
-    return BannerShape(tuple(sizes), tuple(banner.btype or ()), tuple(banner.battr or ()))
-
-
-def _stream(stream: wire.Video | wire.Audio, linear: bool) -> StreamShape:
-    longest = stream.maxduration or 0
-    if longest and stream.maxextended:
-        longest = 0 if stream.maxextended < 0 else longest + stream.maxextended
-    return StreamShape(
-        mimes=tuple(stream.mimes or ()),
-        duration_min_s=stream.minduration or 0,
-        duration_max_s=longest,
-        durations_s=tuple(stream.rqddurs or ()),
-        protocols=tuple(stream.protocols or ()),
-        linear=linear,
-        blocked_attributes=tuple(stream.battr or ()),
-    )
+def _multiplier_millionths(qty: wire.Qty | None) -> int:
+    """How many impressions one play is. Rounded up: what a play may cost is set aside before it is known."""
+    if qty is None or not qty.multiplier:
+        return MICROS
+    return -int(-qty.multiplier * MICROS // 1)

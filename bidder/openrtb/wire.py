@@ -7,19 +7,28 @@ integral number becomes an int, a number where text belongs becomes text, and wh
 counts as absent, which the specification says means unknown (2.6, 2.3). Only a body without `id`
 or a usable `imp` is malformed.
 
+The parts of a request that repeat endlessly, media objects, deals and block lists, are left as the
+bytes they came in (`msgspec.Raw`): whoever has read the same bytes before needs no second reading
+(`bidder.openrtb.offers`). `Part.read` reads one, as strict and as forgiving as the whole.
+
 Section numbers are those of the OpenRTB 2.6 specification. Numbers are bounded so that nothing
 read here can overflow an int64 column later.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import Meta, Raw, inspect
 
 Int = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 Price = Annotated[float, Meta(ge=0.0, le=1e9)]
+Multiplier = Annotated[float, Meta(ge=0.0, le=1e6)]
 Codes = list[str | Int]
 """Lists of codes are read as either type: exchanges send category numbers among the names."""
+
+
+ABSENT = Raw()
+"""The value of an unread part that the request does not have."""
 
 
 class MalformedRequest(Exception):  # noqa: N818 - it names the exchange's fault, not an error of ours
@@ -35,6 +44,9 @@ class Size(_Wire):
 
     w: Int | None = None
     h: Int | None = None
+    wratio: Int | None = None
+    hratio: Int | None = None
+    wmin: Int | None = None
 
 
 class Banner(_Wire):
@@ -45,11 +57,21 @@ class Banner(_Wire):
     format: list[Size] | None = None
     btype: list[Int] | None = None
     battr: list[Int] | None = None
-    mimes: list[str] | None = None
+    api: list[Int] | None = None
+    expdir: list[Int] | None = None
+    topframe: Int | None = None
 
 
-class Video(_Wire):
-    """3.2.7."""
+class DurFloor(_Wire):
+    """3.2.35."""
+
+    mindur: Int | None = None
+    maxdur: Int | None = None
+    bidfloor: Price | None = None
+
+
+class _Stream(_Wire):
+    """What 3.2.7 and 3.2.8 share."""
 
     mimes: list[str] | None = None
     minduration: Int | None = None
@@ -57,22 +79,33 @@ class Video(_Wire):
     rqddurs: list[Int] | None = None
     maxextended: Int | None = None
     protocols: list[Int] | None = None
+    battr: list[Int] | None = None
+    api: list[Int] | None = None
+    minbitrate: Int | None = None
+    maxbitrate: Int | None = None
+    delivery: list[Int] | None = None
+    startdelay: Int | None = None
+    mincpmpersec: Price | None = None
+    durfloors: list[DurFloor] | None = None
+    podid: str | None = None
+    poddur: Int | None = None
+    maxseq: Int | None = None
+    poddedupe: list[Int] | None = None
+
+
+class Video(_Stream):
+    """3.2.7."""
+
     linearity: Int | None = None
     w: Int | None = None
     h: Int | None = None
-    battr: list[Int] | None = None
+    skip: Int | None = None
+    plcmt: Int | None = None
+    boxingallowed: Int | None = None
 
 
-class Audio(_Wire):
+class Audio(_Stream):
     """3.2.8."""
-
-    mimes: list[str] | None = None
-    minduration: Int | None = None
-    maxduration: Int | None = None
-    rqddurs: list[Int] | None = None
-    maxextended: Int | None = None
-    protocols: list[Int] | None = None
-    battr: list[Int] | None = None
 
 
 class Native(_Wire):
@@ -90,6 +123,10 @@ class Deal(_Wire):
     bidfloorcur: str | None = None
     at: Int | None = None
     wseat: list[str] | None = None
+    wadomain: list[str] | None = None
+    guar: Int | None = None
+    mincpmpersec: Price | None = None
+    durfloors: list[DurFloor] | None = None
 
 
 class Pmp(_Wire):
@@ -99,18 +136,44 @@ class Pmp(_Wire):
     deals: list[Deal] | None = None
 
 
+class Qty(_Wire):
+    """3.2.31."""
+
+    multiplier: Multiplier | None = None
+
+
+class GoogleImpExt(_Wire):
+    """ImpExt of openrtb-adx.proto, in google/openrtb-doubleclick."""
+
+    billing_id: list[str] | None = None
+    """64-bit numbers, which proto3's JSON writes as text."""
+    allowed_restricted_category: list[Int] | None = None
+
+
 class Imp(_Wire):
     """3.2.4."""
 
     id: str
-    banner: Banner | None = None
-    video: Video | None = None
-    audio: Audio | None = None
-    native: Native | None = None
-    pmp: Pmp | None = None
+    banner: Raw = ABSENT
+    """A Banner; the four below likewise."""
+    video: Raw = ABSENT
+    audio: Raw = ABSENT
+    native: Raw = ABSENT
+    pmp: Raw = ABSENT
     bidfloor: Price | None = None
     bidfloorcur: str | None = None
     secure: Int | None = None
+    instl: Int | None = None
+    rwdd: Int | None = None
+    qty: Qty | None = None
+    ext: Raw = ABSENT
+    """A GoogleImpExt, on Google's exchange."""
+
+
+class Publisher(_Wire):
+    """3.2.15."""
+
+    id: str | None = None
 
 
 class Site(_Wire):
@@ -118,6 +181,8 @@ class Site(_Wire):
 
     domain: str | None = None
     page: str | None = None
+    publisher: Raw = ABSENT
+    """A Publisher."""
 
 
 class App(_Wire):
@@ -125,6 +190,7 @@ class App(_Wire):
 
     bundle: str | None = None
     domain: str | None = None
+    publisher: Raw = ABSENT
 
 
 class Dooh(_Wire):
@@ -142,11 +208,29 @@ class Geo(_Wire):
     zip: str | None = None
 
 
+class BrandVersion(_Wire):
+    """3.2.30."""
+
+    brand: str | None = None
+
+
+class UserAgent(_Wire):
+    """3.2.29."""
+
+    platform: BrandVersion | None = None
+
+
 class Device(_Wire):
     """3.2.18."""
 
     devicetype: Int | None = None
+    w: Int | None = None
+    h: Int | None = None
     os: str | None = None
+    ua: str | None = None
+    sua: UserAgent | None = None
+    ip: str | None = None
+    ipv6: str | None = None
     ifa: str | None = None
     lmt: Int | None = None
     dnt: Int | None = None
@@ -169,25 +253,37 @@ class Eid(_Wire):
 class UserExt(_Wire):
     """Where OpenRTB 2.5 kept what 2.6 made core fields."""
 
+    consent: str | None = None
     eids: list[Eid] | None = None
 
 
 class User(_Wire):
     """3.2.20."""
 
+    id: str | None = None
     buyeruid: str | None = None
+    consent: str | None = None
     eids: list[Eid] | None = None
     ext: UserExt | None = None
 
 
+class Dsa(_Wire):
+    """The IAB's extension dsa_transparency, of the Digital Services Act."""
+
+    dsarequired: Int | None = None
+    pubrender: Int | None = None
+
+
 class RegsExt(_Wire):
-    """The 2.5 homes of consent signals, and Global Privacy Control."""
+    """The 2.5 homes of consent signals, Global Privacy Control, and California's minors (SB 568)."""
 
     gdpr: Int | None = None
     us_privacy: str | None = None
     gpp: str | None = None
     gpp_sid: list[Int] | None = None
     gpc: str | Int | None = None
+    s22580: Int | None = None
+    dsa: Dsa | None = None
 
 
 class Regs(_Wire):
@@ -201,6 +297,33 @@ class Regs(_Wire):
     ext: RegsExt | None = None
 
 
+class SupplyChainNode(_Wire):
+    """3.2.26."""
+
+    asi: str | None = None
+    sid: str | None = None
+
+
+class SupplyChain(_Wire):
+    """3.2.25."""
+
+    complete: Int | None = None
+    nodes: list[SupplyChainNode] | None = None
+
+
+class _ChainHolder(_Wire):
+    """An `ext` that holds a supply chain."""
+
+    schain: Raw = ABSENT
+
+
+class Source(_Wire):
+    """3.2.2. The supply chain of OpenRTB 2.5 is in `ext`."""
+
+    schain: Raw = ABSENT
+    ext: _ChainHolder | None = None
+
+
 class BidRequest(_Wire):
     """3.2.1."""
 
@@ -212,14 +335,23 @@ class BidRequest(_Wire):
     device: Device | None = None
     user: User | None = None
     regs: Regs | None = None
+    source: Raw = ABSENT
+    """A Source."""
+    ext: Raw = ABSENT
     test: Int | None = None
     at: Int | None = None
     tmax: Int | None = None
-    wseat: list[str] | None = None
-    bseat: list[str] | None = None
     cur: list[str] | None = None
-    bcat: Codes | None = None
-    badv: Codes | None = None
+    cattax: Int | None = None
+    bcat: Raw = ABSENT
+    """Codes; the seven below likewise."""
+    acat: Raw = ABSENT
+    badv: Raw = ABSENT
+    bapp: Raw = ABSENT
+    wseat: Raw = ABSENT
+    bseat: Raw = ABSENT
+    wlang: Raw = ABSENT
+    wlangb: Raw = ABSENT
 
 
 _DECODER = msgspec.json.Decoder(BidRequest)
@@ -253,8 +385,70 @@ def _decode_leniently(body: bytes) -> BidRequest:
     return mended
 
 
+_Read = TypeVar("_Read")
+
+
+class Part(Generic[_Read]):
+    """A part of a request that `decode_request` left unread."""
+
+    def __init__(self, type_: Any) -> None:
+        self._decoder: msgspec.json.Decoder[_Read] = msgspec.json.Decoder(type_)
+        self._type = inspect.type_info(type_)
+
+    def read(self, data: bytes) -> _Read | None:
+        """Return what the bytes say, or None when nothing can be made of them."""
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError:
+            pass
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        try:
+            mended = _mend(msgspec.json.decode(data), self._type)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return None if mended is _ABSENT else mended
+
+
 _TYPES = inspect.type_info(BidRequest)
 _ABSENT = object()
+
+BANNER: Part[Banner] = Part(Banner)
+VIDEO: Part[Video] = Part(Video)
+AUDIO: Part[Audio] = Part(Audio)
+NATIVE: Part[Native] = Part(Native)
+PMP: Part[Pmp] = Part(Pmp)
+CODES: Part[Codes] = Part(Codes)
+SUPPLY_CHAIN: Part[SupplyChain] = Part(SupplyChain)
+_PUBLISHER: Part[Publisher] = Part(Publisher)
+_SOURCE: Part[Source] = Part(Source)
+_CHAIN_HOLDER: Part[_ChainHolder] = Part(_ChainHolder)
+GOOGLE_IMP_EXT: Part[GoogleImpExt] = Part(GoogleImpExt)
+
+
+def chain_bytes(request: BidRequest) -> bytes:
+    """Return the unread supply chain of a request, from any of its three homes; empty without one.
+
+    `source.schain` (2.6), `source.ext.schain` (2.5), `ext.schain` (Xandr).
+    """
+    if request.source is not ABSENT:
+        source = _SOURCE.read(bytes(request.source))
+        if source is not None:
+            chain = source.schain if source.schain is not ABSENT else source.ext and source.ext.schain
+            if chain:
+                return bytes(chain)
+    if request.ext is not ABSENT:
+        holder = _CHAIN_HOLDER.read(bytes(request.ext))
+        if holder is not None:
+            return bytes(holder.schain)
+    return b""
+
+
+def publisher_id(request: BidRequest) -> str | None:
+    """Return the id of the site's or app's publisher in the exchange's own books."""
+    channel = request.site or request.app
+    publisher = _PUBLISHER.read(bytes(channel.publisher)) if channel and channel.publisher else None
+    return publisher.id if publisher is not None else None
 
 
 def _mend(value: Any, type_: inspect.Type) -> Any:
@@ -270,6 +464,8 @@ def _mend(value: Any, type_: inspect.Type) -> Any:
             return None if value is None else _ABSENT
         case inspect.StructType():
             return _mend_struct(value, type_)
+        case inspect.RawType():
+            return Raw(msgspec.json.encode(value))
         case inspect.ListType(item_type=item_type):
             # A bare value stands for a list of one: a block must not be lost to a missing bracket.
             values = value if isinstance(value, list) else [value]

@@ -44,7 +44,8 @@ def test_fields_that_changed_come_with_before_and_after(tmp_path: Path) -> None:
         "changed line item `spring-web`: creatives oak-box, oak-clip -> oak-clip, oak-box",
         "changed line item `spring-web`: frequency_cap.per_hour nothing -> 1",
         "changed creative `oak-clip`: media_files {url: https://cdn.oak.example/a.mp4, mime: video/mp4, "
-        "w: 640, h: 360} -> {url: https://cdn.oak.example/a.mp4, mime: video/mp4, w: 480, h: 360}",
+        "w: 640, h: 360, delivery: progressive} -> "
+        "{url: https://cdn.oak.example/a.mp4, mime: video/mp4, w: 480, h: 360, delivery: progressive}",
     ]
 
 

@@ -36,7 +36,7 @@ def test_there_is_enough_of_everything(bundle: Bundle) -> None:
     assert len(campaigns(bundle)) >= 8
     assert len(line_items(bundle)) >= 48
     assert all(segment.description for segment in bundle.segments)
-    assert [exchange.id for exchange in bundle.exchanges] == ["plain"]
+    assert {exchange.id for exchange in bundle.exchanges if not exchange.paused} == {"plain"}
     assert {campaign.time_zone for campaign in campaigns(bundle)} == {"America/Chicago"}
 
 

@@ -219,7 +219,7 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
         ({"engine.yaml": f"currency: USD\n{HERE}---\ncurrency: USD\n"}, "a file holds one document"),
         ({"engine.yaml": f"currency: 'U{HERE}"}, "a quote is not closed"),
         ({"engine.yaml": f"# a bell\ncurrency: ¢{HERE}\x07USD"}, "a control character; delete it"),
-        ({"engine.yaml": f"{HERE}- USD"}, "this file needs keys under it (currency)"),
+        ({"engine.yaml": f"{HERE}- USD"}, "this file needs keys under it (currency, "),
         ({"engine.yaml": HERE + "- " * 3_000}, "nested too deep"),
         ({"exchanges/empty.yaml": f"{HERE}# nothing yet\n"}, "this file needs the key `id`"),
     ],
@@ -370,6 +370,9 @@ def test_every_pattern_of_the_schema_has_words_for_a_person() -> None:
                     collect(field.type)
             case inspect.VarTupleType(item_type=item):
                 collect(item)
+            case inspect.DictType(key_type=key, value_type=value):
+                collect(key)
+                collect(value)
             case inspect.UnionType(types=types):
                 for member in types:
                     collect(member)

@@ -6,15 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bidder.decision.columns import CandidateColumns
+from bidder.decision.bitrows import BitRow, bit_row
+from bidder.decision.columns import Candidate, CandidateColumns
 from bidder.decision.decide import Users, decide
-from bidder.decision.explain import Market, Person, Verdict, choose, furthest, judge
+from bidder.decision.dimensions import Ad
+from bidder.decision.explain import Market, Person, Taken, Verdict, choose, furthest, judge
 from bidder.decision.kernels import decide_batch
 from bidder.decision.reasons import Mismatch, Reason
 from bidder.decision.schedule import active_ads
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS
-from config.schema import code_of
+from bidder.openrtb.opportunity import Slot
+from config.money import play_cost
+from config.schema import ExchangeProfile, code_of
 from pacing.caps import CAP_RECORD
 from pacing.lease import LeaseBook
 from pacing.plan import cell_name
@@ -38,6 +42,7 @@ class Judged:
         self.codes = self.snapshot.campaign_codes
         self.budgets = [self.world.budget() for _ in self.codes]
         self.multipliers = [self.world.multiplier_q16() for _ in self.codes]
+        self.too_small = self.world.too_small()
         self.shading = half_price_for_banners_on_plain(self.snapshot)
         self.columns = CandidateColumns(self.snapshot)
         for position, request in enumerate(self.world.requests):
@@ -50,8 +55,13 @@ class Judged:
         book.multiplier_q16[:] = self.multipliers
         return book
 
+    def active(self) -> BitRow:
+        """The ads in flight whose audience is large enough."""
+        small = [i for i, ad in enumerate(self.snapshot.ads) if ad.line_item.id in self.too_small]
+        return active_ads(self.snapshot.schedule, NOW_S) & ~bit_row(small, self.snapshot.words)
+
     def compiled(self, book: LeaseBook) -> list[Row]:
-        active = active_ads(self.snapshot.schedule, NOW_S)
+        active = self.active()
         users = users_of(self.world.people, self.snapshot)
         decisions = decide(
             self.snapshot, active, self.columns, users, self.shading, book, NOW_S, self.world.draw
@@ -60,16 +70,18 @@ class Judged:
 
     def interpreted(self, book: LeaseBook) -> list[Row]:
         """The kernel's own source as plain Python."""
-        candidates, blocked = self.columns.arrays()
+        candidates, blocked, floors = self.columns.arrays()
         users = users_of(self.world.people, self.snapshot)
         out = np.empty((3, len(candidates)), np.int64)
         with np.errstate(over="ignore"):
             decide_batch.py_func(
                 self.snapshot.arrays,
-                active_ads(self.snapshot.schedule, NOW_S),
+                self.active(),
                 candidates.view(np.recarray),
                 blocked,
+                floors,
                 self.snapshot.media.bits,
+                self.snapshot.blocks.bits,
                 *users,
                 self.shading,
                 book.multiplier_q16,
@@ -84,23 +96,27 @@ class Judged:
     def told(self, decided: list[Row]) -> tuple[dict[int, int], list[Verdict]]:
         """Hold each decision to the twin; return what the twin leaves available, and its verdicts."""
         available = dict(zip(self.codes, self.budgets, strict=True))
-        market = Market(dict(zip(self.codes, self.multipliers, strict=True)), available, self.shaded)
+        multipliers = dict(zip(self.codes, self.multipliers, strict=True))
+        market = Market(multipliers, available, self.shaded, self.too_small)
         line_items: dict[str, int] = {}
         for ad in self.snapshot.ads:
             line_items.setdefault(ad.line_item.id, len(line_items))
-        taken: set[tuple[int, int]] = set()
+        chosen: list[tuple[Candidate, Ad]] = []
         said: list[Verdict] = []
         for n, (candidate, (ad_index, price, reason)) in enumerate(
             zip(self.columns.candidates, decided, strict=True)
         ):
-            imp = (candidate.request, id(candidate.slot))
-            if imp in taken:
+            request = self.world.requests[candidate.request]
+            exchange = self.snapshot.exchanges[request.exchange_id]
+            slot = candidate.slot
+            taken = taken_already(candidate, chosen)
+            in_response = [one for one, _ in chosen if one.request == candidate.request]
+            if len(in_response) >= exchange.bids_max or len(taken.of_imp) >= bids_wanted(slot, exchange):
                 assert (ad_index, price, reason) == (-1, 0, Reason.IMP_TAKEN)
                 continue
-            request = self.world.requests[candidate.request]
             person = self.world.people[request.user_hash]
             verdicts = [
-                judge(ad, request, candidate.slot, candidate.deal, person, market, NOW_S)
+                judge(ad, exchange, request, slot, candidate.deal, person, market, NOW_S, taken)
                 for ad in self.snapshot.ads
             ]
             said += verdicts
@@ -114,8 +130,8 @@ class Judged:
                 for verdict in verdicts
                 if verdict.reason is Reason.BID and verdict.ad.line_item == best.ad.line_item
             ]
-            taken.add(imp)
-            available[code_of(best.ad.campaign.id)] -= price
+            chosen.append((candidate, self.snapshot.ads[ad_index]))
+            available[code_of(best.ad.campaign.id)] -= play_cost(price, slot.multiplier_millionths)
         return available, said
 
     def shaded(self, exchange: str, format_: str, value: int) -> int:
@@ -150,6 +166,28 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     assert min(reasons[reason] for reason in expected) >= 5, reasons
     # Native offers have tests of their own (test_media.py).
     assert set(Mismatch) - set(mismatches) <= {Mismatch.NATIVE_ASSET}
+
+
+def taken_already(candidate: Candidate, chosen: list[tuple[Candidate, Ad]]) -> Taken:
+    """What was chosen before for the candidate's imp, and for other imps of its break."""
+    pod = candidate.slot.pod
+    of_imp, of_break = [], []
+    for other, ad in chosen:
+        if other.request != candidate.request:
+            continue
+        if other.slot is candidate.slot:
+            of_imp.append(ad)
+        elif pod is not None and pod.id and other.slot.pod is not None and other.slot.pod.id == pod.id:
+            of_break.append(ad)
+    return Taken(tuple(of_imp), tuple(of_break))
+
+
+def bids_wanted(slot: Slot, exchange: ExchangeProfile) -> int:
+    """How many bids an imp takes."""
+    wanted = exchange.bids_per_imp_max
+    if slot.pod is not None and slot.pod.seconds and slot.pod.ads_max:
+        wanted = min(wanted, slot.pod.ads_max)
+    return wanted
 
 
 def users_of(people: list[Person], snapshot: Snapshot) -> Users:

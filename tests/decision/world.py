@@ -5,17 +5,35 @@ get through to the later rules; each rule is broken now and then.
 """
 
 import random
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from bidder.decision.explain import Person
-from bidder.openrtb.opportunity import BannerShape, DealOffer, MediaOffer, Opportunity, Slot, StreamShape
+from bidder.openrtb.opportunity import (
+    NO_BLOCKS,
+    BannerShape,
+    Blocks,
+    DealOffer,
+    DsaTerms,
+    DurationFloors,
+    GoogleTerms,
+    MediaOffer,
+    Opportunity,
+    Pod,
+    Slot,
+    StreamShape,
+)
 from config.schema import (
+    POLITICAL_SCOPES,
     Advertiser,
+    Approval,
+    BarredRegions,
     Bundle,
     Campaign,
+    Creative,
     Daypart,
+    Dsa,
     ExchangeProfile,
     Flight,
     FrequencyCap,
@@ -24,6 +42,10 @@ from config.schema import (
     InventoryTargeting,
     LineItem,
     Places,
+    Political,
+    PoliticalRules,
+    RequiredField,
+    SlotTargeting,
     Targeting,
     When,
     code_of,
@@ -36,8 +58,12 @@ CREATIVES = [
     banner(),
     banner("banner-728x90", 728, 90),
     banner("insecure", 300, 250, image_url="http://cdn.shop.example/a.png"),
-    video(),
-    video("video-30", 30, attributes=(13,)),
+    banner("html", 300, 250, image_url=None, html="<b>Boots</b>", apis=(5,), app_bundle="com.shop.example"),
+    video(language="en"),
+    video("video-30", 30, attributes=(13,), other_categories={"7": ("52",)}),
+    video("skip-20", 20, skip_after_seconds=5),
+    video("wrapped-10", 10, media_files=(), vast_url="https://vast.partner.example/x", language="es"),
+    video("skip-10", 10, media_files=(), vast_url="https://vast.partner.example/y", attributes=(16,)),
 ]
 NO_LIMIT = 2**60
 
@@ -49,7 +75,7 @@ class World:
         self._random = random.Random(seed)
         self.config = self._config()
         self.people = [Person(), self._person(), self._person()]
-        self.requests = [self._request() for _ in range(12)]
+        self.requests = [self._request() for _ in range(24)]
         self.draw = self._random.getrandbits(64)
 
     def budget(self) -> int:
@@ -57,6 +83,11 @@ class World:
 
     def multiplier_q16(self) -> int:
         return self._random.choice([65_536, 65_536, 65_536, 32_768, 1])
+
+    def too_small(self) -> frozenset[str]:
+        """Ids of the line items with an audience of too few people."""
+        items = [i for a in self.config.advertisers for c in a.campaigns for i in c.line_items]
+        return frozenset(item.id for item in items if item.audience and self._rarely(6, True, False))
 
     # One in `n`; else the plain value.
     def _rarely(self, n: int, unusual: Any, plain: Any = ()) -> Any:
@@ -67,17 +98,58 @@ class World:
 
     def _config(self) -> Bundle:
         advertisers = [self._advertiser(a) for a in range(self._random.randint(1, 2))]
-        exchanges = (ExchangeProfile(id="plain"), ExchangeProfile(id="other"))
+        exchanges = (
+            ExchangeProfile(id="plain", bids_per_imp_max=self._random.choice([1, 2, 4])),
+            ExchangeProfile(
+                id="other", bids_max=2, bids_per_imp_max=2, political=PoliticalRules(countries=("USA", "CAN"))
+            ),
+            self._strict_exchange(),
+        )
         return bundle(*advertisers, exchanges=exchanges, segments=SEGMENTS)
 
+    def _strict_exchange(self) -> ExchangeProfile:
+        return ExchangeProfile(
+            id="strict",
+            approval_required=self._rarely(4, True, False),
+            markup=self._rarely(6, "registered", "adm"),
+            requires=self._rarely(2, self._some(list(get_args(RequiredField)), 4)),
+            extensions="google",
+            political=PoliticalRules(
+                countries=("USA",),
+                barred=(BarredRegions(regions=("USA-IA",), scopes=("state", "local")),),
+                audiences=self._rarely(2, True, False),
+            ),
+        )
+
+    def _creative(self, creative: Creative, number: int) -> Creative:
+        approval = Approval(
+            state=self._random.choice(["approved", "approved", "pending", "disapproved"]),
+            id=self._rarely(2, None, "77"),
+        )
+        return msgspec.structs.replace(
+            creative,
+            id=f"{creative.id}-{number}",
+            approvals=self._rarely(2, {"strict": approval}, {}),
+            political=self._rarely(8, self._political(), None),
+            restricted_categories=self._rarely(4, self._some([33, 34])),
+            shows_dsa_notice=self._rarely(2, True, False),
+            preview_url=self._rarely(2, "https://cdn.shop.example/p.png", None),
+        )
+
+    def _political(self) -> Political:
+        return Political(paid_for_by="Shop", scope=self._random.choice(POLITICAL_SCOPES))
+
     def _advertiser(self, number: int) -> Advertiser:
-        creatives = [msgspec.structs.replace(c, id=f"{c.id}-{number}") for c in CREATIVES]
+        creatives = [self._creative(creative, number) for creative in CREATIVES]
         names = [creative.id for creative in creatives]
         return advertiser(
             f"shop-{number}",
             [self._campaign(f"{number}-{c}", names) for c in range(self._random.randint(1, 2))],
             creatives,
-            categories=self._random.choice([("IAB18-1",), ("IAB1", "IAB11-4")]),
+            categories=self._random.choice([("IAB18-1",), ("IAB1", "IAB11-5"), ("IAB11-4",)]),
+            seats=self._rarely(2, {"strict": "958"}, self._rarely(2, {"strict": f"seat-shop-{number}"}, {})),
+            billing_ids=self._rarely(2, {"strict": 7}, {}),
+            dsa=self._rarely(2, Dsa(behalf="Shop", paid="Shop"), None),
         )
 
     def _campaign(self, name: str, creatives: list[str]) -> Campaign:
@@ -87,6 +159,7 @@ class World:
             [self._line_item(f"line-{name}-{i}", creatives) for i in range(count)],
             frequency_cap=self._rarely(4, self._cap(), FrequencyCap()),
             time_zone="America/Chicago",
+            political=self._rarely(6, self._political(), None),
             paused=self._rarely(12, True, False),
         )
 
@@ -119,7 +192,16 @@ class World:
             operating_systems=self._rarely(5, self._some(["ios", "android"], 1)),
             exchanges=self._rarely(5, self._some(["plain", "other"], 1)),
             deals=self._rarely(4, self._some(["deal-1", "deal-2"])),
+            slot=self._rarely(5, self._slot_targeting(), SlotTargeting()),
             dayparts=self._rarely(6, (Daypart(days=("mon", "wed"), from_hour=6, to_hour=20),)),
+        )
+
+    def _slot_targeting(self) -> SlotTargeting:
+        return SlotTargeting(
+            placements=self._rarely(3, ("instream",)),
+            starts=self._rarely(3, ("pre-roll",)),
+            interstitial=self._rarely(3, False, None),
+            rewarded=self._rarely(3, True, None),
         )
 
     def _places(self) -> Places:
@@ -168,38 +250,88 @@ class World:
             duration_min_s=self._rarely(4, 20, 0),
             duration_max_s=self._rarely(3, 20, 0),
             durations_s=self._rarely(8, (30,)),
-            protocols=self._rarely(3, (2, 3), self._rarely(6, (5,))),
+            protocols=self._rarely(3, (2, 3, 6), self._rarely(6, (5,), self._rarely(6, (2,)))),
             linear=self._rarely(9, False, True),
-            blocked_attributes=self._rarely(3, (13,)),
+            blocked_attributes=self._rarely(3, self._some([13, 16])),
+            skippable=self._rarely(4, True, False),
+            placement=self._random.choice([0, 1, 2]),
+            start=self._random.choice(["", "pre-roll", "mid-roll"]),
         )
+        banner = BannerShape(sizes, (), self._rarely(8, (2,)), apis=self._rarely(2, (5,)))
         return MediaOffer(
-            banner=self._rarely(5, None, BannerShape(sizes, self._rarely(8, (2,)))),
-            video=self._rarely(2, shape, None),
+            banner=self._rarely(5, None, banner),
+            video=self._rarely(3, None, shape),
             secure=self._rarely(3, True, False),
+            interstitial=self._rarely(4, True, False),
+            rewarded=self._rarely(4, True, False),
         )
 
     def _deal(self) -> DealOffer:
+        floor = self._floor()
         return DealOffer(
             id=self._random.choice(["deal-1", "deal-2", "deal-3"]),
-            floor_cpm_micros=self._floor(),
+            floor_cpm_micros=floor,
             first_price=self._rarely(2, True, False),
-            fixed_price=self._rarely(3, True, False),
+            fixed_price=self._rarely(3, bool(floor), False),
             seats=self._rarely(4, self._some(["seat-shop-0", "seat-shop-1"], 1)),
+            domains=self._rarely(4, self._some(["shop-0.example", "shop-1.example", "example"], 1)),
+            guaranteed=self._rarely(3, True, False),
+            duration_floors=self._rarely(4, self._duration_floors(), None),
         )
 
-    def _slot(self) -> Slot:
+    def _duration_floors(self) -> DurationFloors:
+        ranges = [(0, 15, 1_000_000), (16, 20, 100_000), (30, 60, 2_000_000)]
+        per_second = self._random.choice([0, 50_000, 100_000])
+        return DurationFloors(per_second, self._rarely(2, self._some(ranges), ()))
+
+    def _pod(self) -> Pod:
+        return Pod(
+            id=self._random.choice(["", "break-1", "break-1", "break-2"]),
+            seconds=self._rarely(2, self._random.choice([10, 45, 60]), 0),
+            ads_max=self._random.choice([0, 2, 3]),
+            dedupe=self._random.choice([0, 0b0001, 0b0010, 0b0100, 0b1000, 0b1111]),
+        )
+
+    def _blocks(self) -> Blocks:
+        categories = ["IAB18", "IAB18-1", "IAB11", "IAB11-5", "IAB1-5", "7:52", "8:1"]
+        seats = ["seat-shop-0", "seat-shop-1"]
+        return Blocks(
+            categories=self._rarely(2, self._some(categories)),
+            allowed_categories=self._rarely(5, self._some(categories, 4)),
+            domains=self._rarely(3, self._some(["shop-0.example", "op-0.example", "example"], 1)),
+            apps=self._rarely(3, ("com.shop.example",)),
+            seats=self._rarely(3, self._some(["seat-shop-0", "seat-9"], 1)),
+            allowed_seats=self._rarely(4, self._some(seats, 1)),
+            allowed_languages=self._rarely(5, self._some(["en", "es"], 1)),
+        )
+
+    def _slot(self, exchange_id: str) -> Slot:
         deals = tuple(self._deal() for _ in range(self._rarely(3, self._random.randint(1, 2), 0)))
-        only = self._rarely(6, True, False)
         return Slot(
-            imp_id="1", media=self._media(), floor_cpm_micros=self._floor(), deals=deals, deals_only=only
+            imp_id="1",
+            media=self._media(),
+            floor_cpm_micros=self._floor(),
+            deals=deals,
+            deals_only=self._rarely(6, True, False),
+            video_floors=self._rarely(5, self._duration_floors(), None),
+            pod=self._rarely(2, self._pod(), None),
+            multiplier_millionths=self._rarely(4, self._random.choice([400_000, 3_500_001]), 1_000_000),
+            google=self._google() if exchange_id == "strict" else None,
+        )
+
+    def _google(self) -> GoogleTerms:
+        return GoogleTerms(
+            billing_ids=self._random.choice([(), (7,), (8,), (7, 8), (8, 9)]),
+            restricted_categories=self._rarely(3, self._some([33, 34]), (33, 34)),
         )
 
     def _request(self) -> Opportunity:
         pick = self._random.choice
+        exchange_id = pick(["plain", "plain", "other", "strict"])
         return Opportunity(
             request_id="r",
-            exchange_id=self._rarely(4, "other", "plain"),
-            slots=tuple(self._slot() for _ in range(self._random.randint(1, 3))),
+            exchange_id=exchange_id,
+            slots=tuple(self._slot(exchange_id) for _ in range(self._random.randint(1, 3))),
             first_price=pick([True, False]),
             domain=pick(["", "news.example", "live.sport.news.example", "mynews.example"]),
             bundle=self._rarely(4, pick(["com.game.example", "com.x.example"]), ""),
@@ -210,12 +342,6 @@ class World:
             metro=pick(["", "679", "1"]),
             zip_code=pick(["", "USA-50309", "USA-10001"]),
             user_hash=self._random.randint(0, 2),
-            blocked_categories=self._rarely(
-                3, self._some(["IAB18", "IAB18-1", "IAB11", "IAB11-4", "IAB1-5"])
-            ),
-            blocked_domains=self._rarely(
-                5, self._some(["shop-0.example", "op-0.example", "shop-1.example"], 1)
-            ),
-            allowed_seats=self._rarely(6, self._some(["seat-shop-0", "seat-shop-1"], 1)),
-            blocked_seats=self._rarely(6, self._some(["seat-shop-0", "seat-9"], 1)),
+            blocks=self._rarely(3, self._blocks(), NO_BLOCKS),
+            dsa=self._rarely(4, DsaTerms(pick([True, False]), pick([0, 1, 2])), None),
         )

@@ -8,17 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bidder.openrtb.translate import floor_cpm_micros, translate
-from bidder.openrtb.wire import MalformedRequest, decode_request
+from bidder.openrtb.offers import floor_cpm_micros
+from bidder.openrtb.translate import translate
+from bidder.openrtb.wire import BANNER, CODES, MalformedRequest, decode_request
+from config.currency import Currencies
 from config.schema import ExchangeProfile
 from tests.factories import bid_request
 
 PLAIN = ExchangeProfile(id="plain")
+DOLLARS = Currencies("USD", {})
 
 
 def read(**fields: Any) -> Any:
     return translate(
-        decode_request(msgspec.json.encode(bid_request(**fields))), PLAIN, "USD", lambda source, id_: 7
+        decode_request(msgspec.json.encode(bid_request(**fields))), PLAIN, DOLLARS, lambda source, id_: 7
     )
 
 
@@ -66,14 +69,15 @@ def test_wrong_types_are_mended_and_the_rest_is_kept() -> None:
     )
     imp = request.imp[0]
     assert (request.id, len(request.imp), imp.id, imp.bidfloor, imp.secure) == ("17", 1, "1", 2.5, 1)
-    assert imp.banner is not None
-    assert (imp.banner.w, imp.banner.h) == (300, 250)
-    assert imp.banner.format is not None
-    assert [(size.w, size.h) for size in imp.banner.format] == [(None, None), (728, 90)]
+    banner = BANNER.read(bytes(imp.banner))
+    assert banner is not None
+    assert (banner.w, banner.h) == (300, 250)
+    assert banner.format is not None
+    assert [(size.w, size.h) for size in banner.format] == [(None, None), (728, 90)]
     assert (request.tmax, request.at, request.test) == (120, 1, 0)
     assert request.device is None
-    assert request.bcat == ["IAB26"], "a block is not lost to a missing bracket"
-    assert request.badv == ["a.example", "5"]
+    assert CODES.read(bytes(request.bcat)) == ["IAB26"], "a block is not lost to a missing bracket"
+    assert CODES.read(bytes(request.badv)) == ["a.example", "5"]
     assert request.regs is not None
     assert request.regs.coppa == 1
 
@@ -118,23 +122,23 @@ def test_any_value_in_any_place_is_read_or_refused(data: st.DataObject) -> None:
         wire = decode_request(msgspec.json.encode(request))
     except MalformedRequest:
         return
-    opportunity = translate(wire, PLAIN, "USD", lambda source, id_: 7)
+    opportunity = translate(wire, PLAIN, DOLLARS, lambda source, id_: 7)
     assert opportunity.request_id
 
 
 @given(st.decimals(min_value=0, max_value=1_000, places=6))
 def test_a_floor_with_whole_micros_is_that_many(floor: Any) -> None:
-    assert floor_cpm_micros(float(floor), "USD", "USD") == int(floor * 1_000_000)
+    assert floor_cpm_micros(float(floor), "USD", DOLLARS, "USD") == int(floor * 1_000_000)
 
 
 def test_a_floor_between_micros_rounds_up() -> None:
-    assert floor_cpm_micros(0.0300004, None, "USD") == 30_001
+    assert floor_cpm_micros(0.0300004, None, DOLLARS, "USD") == 30_001
 
 
 def test_a_floor_in_another_currency_is_not_biddable() -> None:
-    assert floor_cpm_micros(1.0, "EUR", "USD") is None
-    assert floor_cpm_micros(1.0, None, "EUR") is None, "absent means USD"
-    assert floor_cpm_micros(0.0, "EUR", "USD") == 0, "no floor has no currency"
+    assert floor_cpm_micros(1.0, "EUR", DOLLARS, "USD") is None
+    assert floor_cpm_micros(1.0, None, Currencies("EUR", {}), "EUR") is None, "absent means USD"
+    assert floor_cpm_micros(0.0, "EUR", DOLLARS, "USD") == 0, "no floor has no currency"
 
 
 def test_auction_type_absent_is_the_exchanges_default() -> None:
