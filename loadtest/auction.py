@@ -7,6 +7,11 @@ reaches the top rival plus a tick, and the floor:
     bid 2.40, rivals 1.10 and 1.85, floor 0.50   ->  wins, minimum to win 1.86, pays 2.40
     the same in a second-price auction (at 2)    ->  wins, pays 1.86
     bid 1.85, rival 1.85                         ->  loses with code 102, minimum to win 1.86
+    a deal at a fixed price (at 3) of 2.00       ->  wins, pays 2.00
+
+Of several bids on an ordinary impression the best takes part for all; a dynamic pod sells each of its
+places. Out of home one play counts for several people, so what it costs is its price times the
+multiplier of the request (`qty`), rounded half up to the billionth.
 
 Everything is integers of CPM micros from here to the books; only a rival's draw passes through
 a float, before it is rounded to a cent.
@@ -17,12 +22,15 @@ Bids must have passed `validate.problems`.
 import math
 import random
 import re
-from typing import Any
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
 from config.money import cpm_micros_from_text, cpm_text
-from loadtest.validate import CURRENCY_DEFAULT, floor_of, imps_of
+from loadtest.reading import Object, id_text, is_number, object_of, objects_of
+from loadtest.validate import imps_of, media_of
+from loadtest.validate_money import CURRENCY_DEFAULT, floor_for, floor_of
+from loadtest.validate_pods import is_dynamic
 
 TICK_CPM_MICROS = 10_000
 LOST_TO_HIGHER_BID = 102
@@ -31,8 +39,6 @@ AT_DEFAULT = 2
 """OpenRTB 2.6, 3.2.1: `at` absent means second price plus."""
 
 _MACRO = re.compile(r"\$\{(AUCTION_[A-Z_]+)(:[A-Z0-9]+)?\}")
-
-Object = dict[str, Any]
 
 
 class Landscape(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +50,13 @@ class Landscape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How one bid fared. `price_cpm_micros` is what it pays, and 0 when it lost."""
+    """How one bid fared. `price_cpm_micros` is its price and `cost` what it pays for the impression, in
+    billionths of the currency; both are 0 when it lost."""
 
     won: bool
     bid: Object
     price_cpm_micros: int
+    cost: int
     min_to_win_cpm_micros: int
     macros: dict[str, str]
 
@@ -56,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def hold_auctions(
     request: Object, response: Object, landscape: Landscape, rng: random.Random
 ) -> list[Outcome]:
-    """Auction every impression that has bids; the best of several bids on one takes part for all.
+    """Auction every impression that has bids.
 
     A request with `test` 1 is answered but never sold: no outcomes.
     """
@@ -68,22 +76,38 @@ def hold_auctions(
             price_cpm_micros = cpm_micros_from_text(repr(bid["price"]))
             bids_by_imp.setdefault(bid["impid"], []).append((price_cpm_micros, bid, seat))
     imps = imps_of(request)
-    is_second_price = request.get("at", AT_DEFAULT) == SECOND_PRICE
     outcomes = []
     for imp_id, bids in bids_by_imp.items():
-        floor_cpm_micros = floor_of(imps[imp_id])
-        beats_rivals = _top_rival(landscape, floor_cpm_micros, rng)
+        imp = imps[imp_id]
+        beats_rivals = _top_rival(landscape, floor_of(imp), rng)
         best = max(range(len(bids)), key=lambda index: bids[index][0])
         for index, (bid_cpm_micros, bid, seat) in enumerate(bids):
+            media, deal = media_of(imp, bid) or {}, _deal_of(imp, bid)
             # A deal's price was judged against the deal's floor; the open floor is not its concern.
-            min_to_win = max(beats_rivals, 0 if "dealid" in bid else floor_cpm_micros, 1)
-            if index != best:
+            floor_cpm_micros = 0 if deal is not None else floor_for(imp, media, None, bid.get("dur"))
+            min_to_win = max(beats_rivals, floor_cpm_micros, 1)
+            if index != best and not is_dynamic(media):
                 min_to_win = max(min_to_win, bids[best][0] + TICK_CPM_MICROS)
             won = bid_cpm_micros >= min_to_win
-            paid = 0 if not won else min_to_win if is_second_price else bid_cpm_micros
+            at = (deal or {}).get("at", request.get("at", AT_DEFAULT))
+            paid = 0 if not won else min_to_win if at == SECOND_PRICE else bid_cpm_micros
+            multiplier = _multiplier(imp)
             macros = _macros(request, response, seat, bid, won, paid, min_to_win)
-            outcomes.append(Outcome(won, bid, paid, min_to_win, macros))
+            macros["AUCTION_MULTIPLIER"] = str(multiplier)
+            cost = int((paid * multiplier).quantize(Decimal(1), ROUND_HALF_UP))
+            outcomes.append(Outcome(won, bid, paid, cost, min_to_win, macros))
     return outcomes
+
+
+def _deal_of(imp: Object, bid: Object) -> Object | None:
+    deals = objects_of(object_of(imp.get("pmp")).get("deals"))
+    return next((deal for deal in deals if id_text(deal.get("id")) == bid.get("dealid")), None)
+
+
+def _multiplier(imp: Object) -> Decimal:
+    """Return how many impressions one play is (OpenRTB 2.6, 3.2.31); 1 where nothing is said."""
+    multiplier = object_of(imp.get("qty")).get("multiplier")
+    return Decimal(repr(multiplier)) if is_number(multiplier) and multiplier > 0 else Decimal(1)
 
 
 def _top_rival(landscape: Landscape, floor_cpm_micros: int, rng: random.Random) -> int:
@@ -110,7 +134,6 @@ def _macros(
         "AUCTION_MBR": f"{paid / bid_cpm_micros:.4f}" if won else "",
         "AUCTION_LOSS": "0" if won else str(LOST_TO_HIGHER_BID),
         "AUCTION_MIN_TO_WIN": cpm_text(min_to_win),
-        "AUCTION_MULTIPLIER": "1",
     }
 
 

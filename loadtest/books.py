@@ -53,10 +53,10 @@ class Books:
         self._accounts[campaign_id].wins += 1
         self.wins += 1
 
-    def enter_spend(self, campaign_id: str, price_cpm_micros: int) -> None:
-        """Book one billed impression at its clearing price."""
-        self._accounts[campaign_id].spent += price_cpm_micros
-        self.spent += price_cpm_micros
+    def enter_spend(self, campaign_id: str, cost: int) -> None:
+        """Book what one billed impression cost, in billionths of the currency."""
+        self._accounts[campaign_id].spent += cost
+        self.spent += cost
 
     def enter_impression(self, campaign_id: str) -> None:
         self._accounts[campaign_id].impressions += 1

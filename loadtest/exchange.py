@@ -43,7 +43,8 @@ from loadtest.limits import (
 )
 from loadtest.notices import NoticeHabits, Notices
 from loadtest.tally import Second, Summary, Tally
-from loadtest.validate import CURRENCY_DEFAULT, problems
+from loadtest.validate import problems
+from loadtest.validate_money import CURRENCY_DEFAULT
 
 Object = dict[str, Any]
 

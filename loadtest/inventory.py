@@ -153,3 +153,31 @@ BLOCKED_DOMAINS = tuple(
     f"{word}.example" for word in ("rivalgrocer", "oldcompetitor", "shadyloans", "spamworks")
 )
 SECTIONS = ("", "news", "local", "sports/high-school", "opinion", "life", "guides/2026", "weather/radar")
+
+SCREENS = tuple(
+    {
+        "id": f"screen-{index:02d}",
+        "name": name,
+        "venuetype": [venue],
+        "venuetypetax": 1,
+        "publisher": {"id": f"pub-{200 + index}", "name": f"{name} Screens", "domain": f"{word}.example"},
+        "domain": f"{word}.example",
+    }
+    for index, (word, name, venue) in enumerate(
+        (
+            ("skywalkscreens", "Skywalk", "transit"),
+            ("grocerscreens", "Grocer", "retail"),
+            ("fairgroundscreens", "Fairground", "entertainment"),
+        )
+    )
+)
+"""Places out of home; nobody signs in to them."""
+
+OPT_OUTS: tuple[Object, ...] = (
+    {"coppa": 1},
+    {"us_privacy": "1YYN"},
+    {"gdpr": 1},
+    {"gpp": "DBABTA~1YYN", "gpp_sid": [6]},
+    {"ext": {"gpc": "1"}},
+)
+"""`regs` of people who may not be recognised."""

@@ -7,7 +7,7 @@ clicked ad calls. Nothing here fetches anything.
 import re
 from collections.abc import Iterator
 from html import unescape
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import msgspec
@@ -25,6 +25,8 @@ _PRICE_PIXEL = re.compile(
 _HREF = re.compile(r"""<a\b[^>]*?\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
 _INSECURE = re.compile(r"""http://[^\s"'<>\\)]+""", re.IGNORECASE)
 _NAMES_NOT_ADDRESSES = re.compile(r"""xmlns(?::\w+)?\s*=\s*["'][^"']*["']|<!DOCTYPE[^>]*>""", re.IGNORECASE)
+_IFRAME = re.compile(r"<iframe\b", re.IGNORECASE)
+_SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
 _CLOCK = re.compile(r"^(\d{2}):(\d{2}):(\d{2})(?:\.\d{1,3})?$")
 
 
@@ -32,13 +34,18 @@ class MarkupError(Exception):
     """Markup that can't be read; the message ends a sentence that begins with the bid."""
 
 
+HtmlKind = Literal["iframe", "script", "image"]
+
+
 class MediaFile(msgspec.Struct, frozen=True):
-    """A <MediaFile>; sizes are 0 when missing or no number."""
+    """A <MediaFile>; sizes and bit rate are 0 when missing or no number."""
 
     url: str
     mime: str
     w: int
     h: int
+    bitrate_kbps: int
+    delivery: str
 
 
 class Vast(msgspec.Struct, frozen=True):
@@ -46,6 +53,12 @@ class Vast(msgspec.Struct, frozen=True):
 
     version: str
     is_wrapper: bool
+    ad_tag_url: str
+    """Where a wrapper gets the ad it wraps."""
+    serving_id: str
+    skippable: bool
+    """The ad brings a skip button of its own."""
+    api_frameworks: tuple[str, ...]
     impression_urls: tuple[str, ...]
     media_files: tuple[MediaFile, ...]
     duration_seconds: int | None
@@ -87,6 +100,13 @@ def trackers(mtype: int, adm: str) -> Trackers:
     return Trackers(vast.impression_urls, vast.click_tracking_urls, vast.click_through_url)
 
 
+def html_kind(adm: str) -> HtmlKind:
+    """Tell what an HTML ad is in the first place: a frame, a script, or pictures and text."""
+    if _IFRAME.search(adm):
+        return "iframe"
+    return "script" if _SCRIPT.search(adm) else "image"
+
+
 def read_vast(adm: str) -> Vast:
     """Read a VAST document; raises MarkupError when it is none."""
     if "<!DOCTYPE" in adm or "<!ENTITY" in adm:
@@ -99,20 +119,26 @@ def read_vast(adm: str) -> Vast:
         raise MarkupError(f"its XML begins with <{_local_name(root)}>, not <VAST>")
     found: dict[str, list[ElementTree.Element]] = {}
     insecure = []
+    frameworks: set[str] = set()
     for element in root.iter():
         found.setdefault(_local_name(element), []).append(element)
+        if framework := element.get("apiFramework"):
+            frameworks.add(framework)
         text = element.text
         if text and _INSECURE.match(text.strip()):
             insecure.append(text.strip())
     durations = [_seconds(_content(element)) for element in found.get("Duration", ())]
-    click_throughs = [_content(element) for element in found.get("ClickThrough", ())]
     return Vast(
         version=root.get("version", ""),
         is_wrapper="Wrapper" in found,
+        ad_tag_url=_first(found, "VASTAdTagURI"),
+        serving_id=_first(found, "AdServingId"),
+        skippable=any(element.get("skipoffset") is not None for element in found.get("Linear", ())),
+        api_frameworks=tuple(sorted(frameworks)),
         impression_urls=tuple(filter(None, map(_content, found.get("Impression", ())))),
         media_files=tuple(map(_media_file, found.get("MediaFile", ()))),
         duration_seconds=durations[0] if durations else None,
-        click_through_url=click_throughs[0] if click_throughs else "",
+        click_through_url=_first(found, "ClickThrough"),
         click_tracking_urls=tuple(filter(None, map(_content, found.get("ClickTracking", ())))),
         insecure_urls=tuple(insecure),
     )
@@ -175,6 +201,11 @@ def _strings(value: object) -> Iterator[str]:
             waiting += item
 
 
+def _first(found: dict[str, list[ElementTree.Element]], name: str) -> str:
+    """Return the text of the first element of a name; "" when there is none."""
+    return next((_content(element) for element in found.get(name, ())), "")
+
+
 def _local_name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
@@ -184,11 +215,18 @@ def _content(element: ElementTree.Element) -> str:
 
 
 def _media_file(element: ElementTree.Element) -> MediaFile:
-    def pixels(name: str) -> int:
+    def count(name: str) -> int:
         text = element.get(name, "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
-    return MediaFile(_content(element), element.get("type", ""), pixels("width"), pixels("height"))
+    return MediaFile(
+        url=_content(element),
+        mime=element.get("type", ""),
+        w=count("width"),
+        h=count("height"),
+        bitrate_kbps=count("bitrate"),
+        delivery=element.get("delivery", ""),
+    )
 
 
 def _seconds(text: str) -> int | None:

@@ -9,6 +9,7 @@ from loadtest.inventory import Object
 
 _PROTOCOLS = [2, 3, 5, 6, 7, 8, 11, 12, 13, 14]
 """AdCOM "Subtypes - Creative Audio/Video": VAST 2 to 4.2, in-line and wrapper."""
+FULL_SCREEN: Object = {"w": 320, "h": 480, "format": [{"w": 320, "h": 480}], "pos": 7, "api": [5, 6, 7]}
 
 
 def _sizes(text: str) -> list[Object]:
@@ -53,6 +54,27 @@ def videos(television: bool) -> list[Object]:
         for size in sizes
         for longest_seconds, placement in ((15, 1), (30, 2), (30, 4), (60, 1))
     ]
+
+
+def breaks() -> list[list[Object]]:
+    """Return ad breaks on television, each as the video objects of its imps.
+
+    The first kind has places of its own (`podid` on several imps), the second is time to fill
+    (`poddur`), with as many ads as `maxseq`. No advertiser or creative is wanted twice.
+    """
+    terms = {"poddedupe": [1, 3], "podseq": 1}
+    spots = [video for video in videos(television=True) if video["maxduration"] == 30]
+    structured = [
+        [{**spot, **terms, "podid": "break-1", "slotinpod": place} for place in (1, 0, -1)[:places]]
+        for spot in spots
+        for places in (2, 3)
+    ]
+    dynamic = [
+        [{**spot, **terms, "podid": "break-1", "poddur": seconds, "maxseq": seconds // 15}]
+        for spot in spots
+        for seconds in (60, 90)
+    ]
+    return structured + dynamic
 
 
 def audios() -> list[Object]:

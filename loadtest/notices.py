@@ -73,7 +73,7 @@ class Notices:
         if any(shown):
             books.enter_impression(campaign_id)
         if billed or (any(shown) and not bid.get("burl")):
-            books.enter_spend(campaign_id, outcome.price_cpm_micros)
+            books.enter_spend(campaign_id, outcome.cost)
         if any(shown) and rng.random() < habits.click_share:
             await asyncio.sleep(rng.uniform(0, habits.click_after_max_s))
             if await self._click(ad, outcome, rng):

@@ -27,6 +27,8 @@ from loadtest.inventory import (
     BLOCKED_DOMAINS,
     DESKTOPS,
     HANDHELDS,
+    OPT_OUTS,
+    SCREENS,
     SECTIONS,
     SITES,
     TELEVISIONS,
@@ -35,7 +37,7 @@ from loadtest.inventory import (
     Object,
 )
 from loadtest.limits import TMAX_DEFAULT_MS
-from loadtest.media import audios, banners, natives, videos
+from loadtest.media import FULL_SCREEN, audios, banners, breaks, natives, videos
 from loadtest.places import ELSEWHERE, IOWA, Place
 
 _T = TypeVar("_T")
@@ -56,7 +58,13 @@ class TrafficMix(msgspec.Struct, frozen=True, kw_only=True):
     web_video_share: float = 0.10
     television_share: float = 0.10
     audio_share: float = 0.08
-    """The six shares above are weights, and need not add up to one."""
+    screen_share: float = 0.03
+    """Screens out of home, where one play counts for several people. The seven shares above are weights, and
+    need not add up to one."""
+    break_share: float = 0.3
+    """Of television requests: those for an ad break, half of them of a fixed number of places."""
+    full_screen_share: float = 0.1
+    """Of app banners: those that take the whole screen."""
     two_media_share: float = 0.1
     """Of native impressions: those that would take a banner as well."""
     more_imps_share: float = 0.2
@@ -70,6 +78,8 @@ class TrafficMix(msgspec.Struct, frozen=True, kw_only=True):
     blocked_domains_share: float = 0.1
     supply_chain_share: float = 0.75
     """Requests that name their sellers and privacy signals; the rest leave both out."""
+    opt_out_share: float = 0.05
+    """Requests of people who may not be recognised, by one signal or another."""
     second_price_share: float = 0.08
     tmax_ms: int = TMAX_DEFAULT_MS
     currency: str = "USD"
@@ -97,6 +107,7 @@ class _Generator:
             self._web_video,
             self._television,
             self._audio,
+            self._screen,
         )
         self._kinds_by_weight = list(
             accumulate(
@@ -107,6 +118,7 @@ class _Generator:
                     mix.web_video_share,
                     mix.television_share,
                     mix.audio_share,
+                    mix.screen_share,
                 )
             )
         )
@@ -114,6 +126,7 @@ class _Generator:
         self._web_videos = videos(television=False)
         self._television_videos = videos(television=True)
         self._audios = audios()
+        self._breaks = breaks()
         self._natives = natives()
         self._iowa_by_weight = list(accumulate(place.weight for place in IOWA))
         self._elsewhere_by_weight = list(accumulate(place.weight for place in ELSEWHERE))
@@ -128,7 +141,7 @@ class _Generator:
             "cur": [mix.currency],
         }
         kind(request)
-        if rng.random() < mix.known_user_share:
+        if "dooh" not in request and rng.random() < mix.known_user_share:
             rank = min(bisect_right(self._users_by_weight, rng.random()), mix.users - 1)
             request["user"] = {"buyeruid": mix.user_id_format % rank}
         if rng.random() < mix.blocked_categories_share:
@@ -143,6 +156,8 @@ class _Generator:
                 "schain": {"complete": 1, "ver": "1.0", "nodes": [node]},
             }
             request["regs"] = {"coppa": 0, "gdpr": 0, "us_privacy": "1YNN"}
+        if self._now_and_then(mix.opt_out_share):
+            request["regs"] = self._pick(OPT_OUTS)
         return request
 
     def _web_banner(self, request: Object) -> None:
@@ -153,7 +168,11 @@ class _Generator:
         self._put_site(request, HANDHELDS if handheld else DESKTOPS)
 
     def _app_banner(self, request: Object) -> None:
-        self._put_imps(request, [{"banner": self._pick(self._banners[True])} for _ in range(self._imps())])
+        if self._now_and_then(self._mix.full_screen_share):
+            self._put_imps(request, [{"banner": FULL_SCREEN, "instl": 1}])
+        else:
+            offers = [{"banner": self._pick(self._banners[True])} for _ in range(self._imps())]
+            self._put_imps(request, offers)
         self._put_app(request, APPS, HANDHELDS)
 
     def _native(self, request: Object) -> None:
@@ -175,12 +194,27 @@ class _Generator:
         self._put_site(request, HANDHELDS if self._rng.random() < 0.4 else DESKTOPS)
 
     def _television(self, request: Object) -> None:
-        self._put_imps(request, [{"video": self._pick(self._television_videos)}])
+        videos = [self._pick(self._television_videos)]
+        if self._now_and_then(self._mix.break_share):
+            videos = self._pick(self._breaks)
+        self._put_imps(request, [{"video": video} for video in videos])
         self._put_app(request, TV_APPS, TELEVISIONS)
 
     def _audio(self, request: Object) -> None:
         self._put_imps(request, [{"audio": self._pick(self._audios)}])
         self._put_app(request, AUDIO_APPS, HANDHELDS)
+
+    def _screen(self, request: Object) -> None:
+        """One play on a screen that several people see; nobody of them is known."""
+        people = self._rng.randint(2, 400) / 10
+        video = self._pick(self._television_videos)
+        self._put_imps(request, [{"video": video, "qty": {"multiplier": people, "sourcetype": 1}}])
+        request["dooh"] = self._pick(SCREENS)
+        request["device"] = {"devicetype": 8, "geo": self._geo(self._place())}
+
+    def _now_and_then(self, share: float) -> bool:
+        """Draw, unless it never happens: a mix without something draws as if it did not exist."""
+        return share > 0 and self._rng.random() < share
 
     def _imps(self) -> int:
         return self._rng.randint(2, 3) if self._rng.random() < self._mix.more_imps_share else 1
@@ -225,16 +259,19 @@ class _Generator:
             "connectiontype": 2,
             "dnt": 0,
             "lmt": 0,
-            "geo": {
-                "type": 2,
-                "country": place.country,
-                "region": place.region,
-                "metro": place.metro,
-                "city": place.city,
-                "zip": self._pick(place.zips),
-                "lat": place.lat,
-                "lon": place.lon,
-            },
+            "geo": self._geo(place),
+        }
+
+    def _geo(self, place: Place) -> Object:
+        return {
+            "type": 2,
+            "country": place.country,
+            "region": place.region,
+            "metro": place.metro,
+            "city": place.city,
+            "zip": self._pick(place.zips),
+            "lat": place.lat,
+            "lon": place.lon,
         }
 
     def _place(self) -> Place:

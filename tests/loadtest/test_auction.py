@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config.money import cpm_micros_from_text, cpm_text
 from loadtest.auction import TICK_CPM_MICROS, Landscape, Outcome, fill_macros, hold_auctions
-from tests.loadtest.answers import BANNER, Object, bid, request, response
+from tests.loadtest.answers import BANNER, VIDEO, Object, bid, request, response
 
 NOBODY = Landscape(rivals_max=0)
 
@@ -100,3 +100,36 @@ def test_macros_are_filled_as_plain_text_and_unknown_ones_emptied() -> None:
         fill_macros("x=${AUCTION_PRICE:B64}&y=${AUCTION_NEWS}&z=${OTHER}", outcome.macros)
         == "x=&y=&z=${OTHER}"
     )
+
+
+def test_a_deal_pays_by_its_own_rule() -> None:
+    asked = {**request(banner=BANNER), "at": 2}
+    (imp,) = asked["imp"]
+    for at, paid in ((1, 2_500_000), (2, 1), (3, 2_500_000)):
+        imp["pmp"] = {"deals": [{"id": "d", "bidfloor": 2.5, "at": at}]}
+        (outcome,) = auction(asked, bid(imp) | {"dealid": "d"})
+        assert outcome.price_cpm_micros == paid
+
+
+def test_a_dynamic_pod_sells_each_of_its_places() -> None:
+    asked = request(video=VIDEO | {"poddur": 60})
+    bids = [bid(asked["imp"][0], price=price, bid_id=str(price)) for price in (3.0, 2.0)]
+    assert [outcome.won for outcome in auction(asked, *bids)] == [True, True]
+    del asked["imp"][0]["video"]["poddur"]
+    assert [outcome.won for outcome in auction(asked, *bids)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "cost"), [(14.2, 35_500_000), (0.1, 250_000), (0.33333333, 833_333), (0, 2_500_000)]
+)
+def test_one_play_out_of_home_costs_its_price_times_the_people(multiplier: float, cost: int) -> None:
+    asked = request(banner=BANNER, qty={"multiplier": multiplier})
+    (outcome,) = auction(asked, bid(asked["imp"][0]))
+    assert (outcome.price_cpm_micros, outcome.cost) == (2_500_000, cost)
+    assert outcome.macros["AUCTION_MULTIPLIER"] == (str(multiplier) if multiplier else "1")
+
+
+def test_a_floor_by_the_second_is_the_least_that_wins() -> None:
+    asked = request(video=VIDEO | {"mincpmpersec": 0.1})
+    (outcome,) = auction(asked, bid(asked["imp"][0]))
+    assert outcome.min_to_win_cpm_micros == 1_500_000

@@ -36,7 +36,8 @@ async def stub() -> AsyncIterator[StubBidder]:
 
 def patient_mix() -> TrafficMix:
     """A deadline that a busy machine meets."""
-    return TrafficMix(users=100, tmax_ms=4_000)
+    # The stub knows neither breaks, where it may not repeat itself, nor multipliers.
+    return TrafficMix(users=100, tmax_ms=4_000, break_share=0, screen_share=0)
 
 
 async def run(
