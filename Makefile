@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check fmt bench lock clean
+.PHONY: setup demo test check fmt bench fuzz lock clean
 
 demo: setup
 	$(BIN)/hustings demo $(ARGS)
@@ -27,6 +27,9 @@ fmt: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 setup: $(READY)
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from benchmarks import matching, stages, throughput
+from benchmarks import latency, matching, overload, scaling, stages, startup, throughput
 from benchmarks.command import Arguments, run_command
 
 
@@ -10,11 +10,23 @@ class Report(msgspec.Struct, frozen=True):
     matching: matching.Report
     stages: stages.Report
     throughput: throughput.Report
+    scaling: scaling.Report
+    latency: latency.Report
+    overload: overload.Report
+    startup: startup.Report
 
 
 def run(options: Arguments) -> Report:
     """Run every benchmark, one after the other."""
-    return Report(matching.run(options), stages.run(options), throughput.run(options))
+    return Report(
+        matching.run(options),
+        stages.run(options),
+        throughput.run(options),
+        scaling.run(options),
+        latency.run(options),
+        overload.run(options),
+        startup.run(options),
+    )
 
 
 def show(report: Report) -> None:
@@ -22,6 +34,10 @@ def show(report: Report) -> None:
     matching.show(report.matching)
     stages.show(report.stages)
     throughput.show(report.throughput)
+    scaling.show(report.scaling)
+    latency.show(report.latency)
+    overload.show(report.overload)
+    startup.show(report.startup)
 
 
 if __name__ == "__main__":

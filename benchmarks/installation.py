@@ -76,11 +76,7 @@ async def _filled(
     )
     identity = Identity(load_secrets(Path(settings.secret_file)).identity_key)
     async with redis.asyncio.Redis.from_url(redis_url) as client:
-        names = segment_names(len(config.segments))
-        indices = await SegmentRegistry(client).define(dict.fromkeys(names, ""))
-        codes = [code_of(campaign.id) for a in config.advertisers for campaign in a.campaigns]
-        people = sample_people(people_count, indices, identity, codes, int(time.time()))
-        await _store(client, people)
+        people = await settle_people(client, config, people_count, identity)
         await _open_accounts(client, config)
         await bundle_store.publish(client, config)
         plan = sample_plan(config, time.time())
@@ -94,7 +90,14 @@ async def _filled(
                 await publisher
 
 
-async def _store(client: redis.asyncio.Redis, people: People) -> None:
+async def settle_people(
+    client: redis.asyncio.Redis, config: Bundle, people_count: int, identity: Identity
+) -> People:
+    """Write people with their segments and caps into a Redis that knows no segments yet."""
+    names = segment_names(len(config.segments))
+    indices = await SegmentRegistry(client).define(dict.fromkeys(names, ""))
+    codes = [code_of(campaign.id) for a in config.advertisers for campaign in a.campaigns]
+    people = sample_people(people_count, indices, identity, codes, int(time.time()))
     await SegmentStore(client).write(people.hashes, people.bits, people.expiry_day)
     strings = list(people.caps.items())
     for start in range(0, len(strings), STORE_PIPELINE_COMMANDS_MAX):
@@ -102,6 +105,7 @@ async def _store(client: redis.asyncio.Redis, people: People) -> None:
         for user_hash, value in strings[start : start + STORE_PIPELINE_COMMANDS_MAX]:
             pipeline.set(caps_key(user_hash), value)
         await pipeline.execute()
+    return people
 
 
 async def _open_accounts(client: redis.asyncio.Redis, config: Bundle) -> None:

@@ -69,17 +69,18 @@ class LoadClient:
         self._body_file.write_bytes(b"\n".join(bodies) + b"\n")
         self._script.write_text(_SCRIPT)
 
-    async def press(self, port: int, seconds: float) -> Sent:
+    async def press(self, port: int, seconds: float, connections: int = CONNECTIONS) -> Sent:
         """Send for about this long; raises BenchmarkError when a request failed or none was answered."""
-        sent = await (self._press_with_wrk(port, seconds) if self._wrk else self._press(port, seconds))
+        press = self._press_with_wrk if self._wrk else self._press
+        sent = await press(port, seconds, connections)
         if sent.failed or not sent.requests:
             raise BenchmarkError(f"of {sent.requests} requests {sent.failed} failed")
         return sent
 
-    async def _press_with_wrk(self, port: int, seconds: float) -> Sent:
+    async def _press_with_wrk(self, port: int, seconds: float, connections: int) -> Sent:
         # wrk counts whole seconds.
         whole_seconds = max(1, round(seconds))
-        command = [str(self._wrk), "-t1", f"-c{CONNECTIONS}", f"-d{whole_seconds}s", "-s", str(self._script)]
+        command = [str(self._wrk), "-t1", f"-c{connections}", f"-d{whole_seconds}s", "-s", str(self._script)]
         process = await asyncio.create_subprocess_exec(
             *(*command, f"http://127.0.0.1:{port}", str(self._body_file)),
             stdout=asyncio.subprocess.PIPE,
@@ -100,21 +101,21 @@ class LoadClient:
         except msgspec.DecodeError:
             raise BenchmarkError(f"wrk failed: {output.decode(errors='replace').strip()}") from None
 
-    async def _press(self, port: int, seconds: float) -> Sent:
+    async def _press(self, port: int, seconds: float, connections: int) -> Sent:
         turns = cycle([request_bytes(body) for body in self._bodies])
         loop = asyncio.get_running_loop()
-        connections = []
-        for _ in range(CONNECTIONS):
+        opened = []
+        for _ in range(connections):
             _, connection = await loop.create_connection(lambda: _Connection(turns), "127.0.0.1", port)
-            connections.append(connection)
+            opened.append(connection)
         started_s = time.perf_counter()
-        for connection in connections:
+        for connection in opened:
             connection.send()
         await asyncio.sleep(seconds)
-        answered = sum(connection.answered for connection in connections)
+        answered = sum(connection.answered for connection in opened)
         elapsed_s = time.perf_counter() - started_s
-        failed = sum(connection.failed for connection in connections)
-        for connection in connections:
+        failed = sum(connection.failed for connection in opened)
+        for connection in opened:
             connection.close()
         return Sent(answered, elapsed_s, failed)
 

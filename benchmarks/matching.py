@@ -12,14 +12,13 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.command import Arguments, run_command
 from benchmarks.decision_inputs import decision_inputs
 from benchmarks.figures import machine, result_hash, spread
 from benchmarks.sample_config import sample_bundle, sample_plan
 from benchmarks.sample_traffic import SEED, batches, decode, sample_bodies, sample_people
-from bidder.decision.columns import CandidateColumns
+from bidder.decision.columns import CandidateColumns, Columns
 from bidder.decision.decide import Decisions
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import Snapshot
@@ -62,7 +61,7 @@ class _PreparedColumns(CandidateColumns):
         self.candidates = columns.candidates
         self._arrays = columns.arrays()
 
-    def arrays(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
+    def arrays(self) -> Columns:
         return self._arrays
 
 
@@ -79,7 +78,7 @@ class Matching:
         indices = {segment.name: index for index, segment in enumerate(config.segments)}
         crowd = sample_people(people, indices, identity, snapshot.campaign_codes, NOW_S)
         bodies = sample_bodies(requests, people)
-        opportunities = decode(bodies, config.exchanges[0], config.engine.currency, identity)
+        opportunities = decode(bodies, config.exchanges[0], identity)
         self._batches = [
             msgspec.structs.replace(batch, columns=_PreparedColumns(snapshot, batch.columns))
             for batch in batches(snapshot, opportunities, crowd, NOW_S)

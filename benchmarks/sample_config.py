@@ -22,6 +22,7 @@ import numpy as np
 
 from config.money import BILLION, CpmMicros, Money
 from config.schema import (
+    POLITICS,
     Advertiser,
     Budget,
     Bundle,
@@ -41,6 +42,8 @@ from config.schema import (
     MediaFile,
     NativeAssets,
     Places,
+    Political,
+    PoliticalRules,
     Segment,
     Targeting,
     code_of,
@@ -63,8 +66,9 @@ PLAN_SEED = 7
 _CDN = "https://cdn.benchmark.example"
 _LANDING_URL = "https://www.benchmark.example/offer?utm_source=hustings&utm_medium=programmatic"
 _BANNER_SIZES = ((300, 250), (320, 50), (728, 90), (300, 600), (160, 600), (970, 250), (336, 280))
-_CATEGORIES = ("IAB11-4", "IAB2-3", "IAB3-12", "IAB8-18", "IAB13-2", "IAB18-1", "IAB20-18", "IAB24")
+_CATEGORIES = (POLITICS, "IAB2-3", "IAB3-12", "IAB8-18", "IAB13-2", "IAB18-1", "IAB20-18", "IAB24")
 """Some of them are among those that `loadtest.traffic` blocks."""
+_PAID = Political(paid_for_by="Benchmark", scope="issue")
 
 _METROS = sorted({place.metro for place in IOWA})
 _ZIPS = [f"USA-{code}" for place in IOWA for code in place.zips]
@@ -99,8 +103,8 @@ def sample_bundle(line_items: int, segments: int, seed: int) -> Bundle:
         advertisers.append(_advertiser(rng, len(advertisers), campaigns, creatives))
     return Bundle(
         version=f"benchmark-{line_items}-{segments}-{seed}",
-        engine=Engine(),
-        exchanges=(ExchangeProfile(id=EXCHANGE_ID),),
+        engine=Engine(audience_size_min=0),
+        exchanges=(ExchangeProfile(id=EXCHANGE_ID, political=PoliticalRules(countries=("USA",))),),
         segments=tuple(Segment(name=name) for name in names),
         advertisers=tuple(advertisers),
     )
@@ -127,11 +131,14 @@ def sample_plan(config: Bundle, now_s: float) -> Plan:
 def _advertiser(
     rng: random.Random, number: int, campaigns: Sequence[Campaign], creatives: Sequence[Creative]
 ) -> Advertiser:
+    categories = tuple(rng.sample(_CATEGORIES, 2))
+    if POLITICS in categories:
+        campaigns = [msgspec.structs.replace(campaign, political=_PAID) for campaign in campaigns]
     return Advertiser(
         id=f"advertiser-{number}",
         domain=f"advertiser-{number}.example",
         seat=f"seat-{number}",
-        categories=tuple(rng.sample(_CATEGORIES, 2)),
+        categories=categories,
         campaigns=tuple(campaigns),
         creatives=tuple(creatives),
     )

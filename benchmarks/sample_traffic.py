@@ -1,7 +1,7 @@
 """Bid requests and the people in them, from a seed, and both as what a decision reads.
 
     people = sample_people(4_096, indices, identity, campaign_codes, now_s)
-    opportunities = decode(sample_bodies(2_048, 4_096), exchange, "USD", identity)
+    opportunities = decode(sample_bodies(2_048, 4_096), exchange, identity)
     for batch in batches(snapshot, opportunities, people, now_s): ...
 
 The bodies are those of `loadtest.traffic`: banner, video, native, app, site, one to three impressions,
@@ -24,6 +24,7 @@ from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import decode_request
 from config.calendar import SECONDS_PER_DAY
+from config.currency import DEFAULT_CURRENCY, Currencies
 from config.schema import ExchangeProfile
 from loadtest.traffic import TrafficMix, requests
 from pacing.caps import CAP_RECORD, unpack_caps
@@ -64,9 +65,19 @@ class Batch(msgspec.Struct, frozen=True):
     users: Users
 
 
-def sample_bodies(count: int, people: int) -> list[bytes]:
+def sample_bodies(count: int, people: int, tmax_ms: int = TMAX_MS) -> list[bytes]:
     """Return JSON bodies of bid requests, whose cookies are those of `sample_people(people, ...)`."""
-    traffic = requests(TrafficMix(users=people, iowa_share=IOWA_SHARE, tmax_ms=TMAX_MS), random.Random(SEED))
+    mix = TrafficMix(
+        users=people,
+        iowa_share=IOWA_SHARE,
+        tmax_ms=tmax_ms,
+        # Not in the traffic that earlier measurements were made with, and rare in life.
+        screen_share=0,
+        break_share=0,
+        full_screen_share=0,
+        opt_out_share=0,
+    )
+    traffic = requests(mix, random.Random(SEED))
     return [orjson.dumps(request) for request, _ in zip(traffic, range(count), strict=False)]
 
 
@@ -108,11 +119,10 @@ def _caps(
     return caps
 
 
-def decode(
-    bodies: Sequence[bytes], exchange: ExchangeProfile, currency: str, identity: Identity
-) -> list[Opportunity]:
+def decode(bodies: Sequence[bytes], exchange: ExchangeProfile, identity: Identity) -> list[Opportunity]:
     """Read the bodies as the bid port does."""
-    return [translate(decode_request(body), exchange, currency, identity.hash) for body in bodies]
+    currencies = Currencies(DEFAULT_CURRENCY, {})
+    return [translate(decode_request(body), exchange, currencies, identity.hash) for body in bodies]
 
 
 def batches(

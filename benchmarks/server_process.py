@@ -1,4 +1,4 @@
-"""A server started for a benchmark, and the processor time it has used.
+"""A server started for a benchmark, and the processor time and memory it has used.
 
 async with ServerProcess.started("bidder.port.main", settings, environment) as server:
     before = server.cpu_seconds()
@@ -12,6 +12,8 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.command import BenchmarkError
 from config.settings import Settings
 
@@ -21,7 +23,16 @@ STOP_SECONDS_MAX = 15.0
 _FIELDS_BEFORE_UTIME = 11
 """Of /proc/<pid>/stat after the name in brackets: state to cmajflt (proc_pid_stat(5))."""
 
+_KIB = 1_024
+"""The unit of memory in smaps_rollup (proc_pid_smaps(5)) and of ps."""
 _PS_UNITS_S = (1, 60, 3_600, 86_400)
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Of one process. `pss_mb`: a page that n processes share counts as 1/n of it, where the system tells."""
+
+    rss_mb: float
+    pss_mb: float | None
 
 
 class ServerProcess:
@@ -72,6 +83,20 @@ class ServerProcess:
         # [[days-]hours:]minutes:seconds
         parts = shown.stdout.strip().replace("-", ":").split(":")
         return sum(float(part) * unit for part, unit in zip(reversed(parts), _PS_UNITS_S, strict=False))
+
+    def memory(self) -> Memory:
+        """Return what the process holds at this moment."""
+        return memory_of(self._process.pid)
+
+
+def memory_of(pid: int) -> Memory:
+    """Return what a process holds at this moment, in units of 10**6 bytes."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup")
+    if rollup.exists():
+        fields = dict(line.split()[:2] for line in rollup.read_text().splitlines()[1:])
+        return Memory(*(round(int(fields[name]) * _KIB / 1e6, 1) for name in ("Rss:", "Pss:")))
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return Memory(round(int(shown.stdout) * _KIB / 1e6, 1), None)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

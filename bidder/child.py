@@ -1,9 +1,9 @@
 """How every process of the engine starts and stops.
 
 The supervisor starts `python -m bidder.<part>.main`, writes the `Settings` as one line of JSON to its
-standard input and keeps that pipe open. The child answers with one line, `ready <port>`, when it can
-serve. It ends gracefully on SIGTERM, and also when the pipe closes: a supervisor that dies, however
-suddenly, leaves nothing running.
+standard input, as soon as it has them, and keeps that pipe open. The child answers with one line,
+`ready <port>`, when it can serve. It ends gracefully on SIGTERM, and also when the pipe closes: a
+supervisor that dies, however suddenly, leaves nothing running.
 
     if __name__ == "__main__":
         run(serve)        # async def serve(settings, announce_ready, stop): ...
@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 import redis
 import uvloop
 
+from bidder.redis_client import why_unusable
 from config.settings import Settings, SettingsError
 
 SETTINGS_LINE_BYTES_MAX = 64 * 1024
@@ -28,20 +29,29 @@ EXIT_UNUSABLE = 2
 Serve = Callable[[Settings, Callable[[int], None], asyncio.Event], Awaitable[None]]
 
 
-def run(serve: Serve) -> None:
-    """Run one process until it is told to stop; exit 2 with one sentence when it can't start."""
+def run(serve: Serve, prepare: Callable[[], None] | None = None) -> None:
+    """Run one process until it is told to stop; exit 2 with one sentence when it can't start.
+
+    `prepare` is what can be done before the settings come.
+    """
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    settings = Settings.from_json(_settings_line())
     # Ctrl-C goes to the whole terminal group; the supervisor decides who stops when.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if prepare is not None:
+        prepare()
+    line = _settings_line()
+    if not line:
+        # The supervisor ended before it had any.
+        return
+    settings = Settings.from_json(line)
     try:
         uvloop.run(_until_stopped(serve, settings))
     except SettingsError as error:
         sys.exit(_said(str(error)))
     except redis.RedisError as error:
-        sys.exit(_said(f"Redis can't be used: {error}"))
+        sys.exit(_said(f"Redis can't be used: {why_unusable(error)}"))
     except OSError as error:
         sys.exit(_said(f"{error.strerror or error}"))
 

@@ -1,12 +1,18 @@
 """Starts the engine's processes, restarts what dies, and drains them in order.
 
-    async with Supervisor(settings) as supervisor:      # workers, events and admin are serving
+    async with Supervisor(metrics_dir, workers, on_restart) as supervisor:    # they import meanwhile
+        ...                                                 # the server is started, the config read
+        await supervisor.serve(settings)                    # workers, events and admin are serving
         await stop.wait()
 
 Each process is a child (`bidder.child`) that gets the settings on its standard input and says
-`ready <port>`. A child that dies is started again after a pause that doubles up to a limit; one
-that exits with EXIT_UNUSABLE while the engine starts ends the start with its own words. On the
-way out the workers drain first, so that the events process still takes their last notices.
+`ready <port>`. Half a start is imports and loading compiled kernels, which need no settings. So the
+children run from the beginning, but no more of them at a time than there are cores: the first worker
+and the admin process, who between them can bid, before the others.
+
+A child that dies is started again after a pause that doubles up to a limit; one that exits with
+EXIT_UNUSABLE while the engine starts ends the start with its own words. On the way out the workers drain
+first, so that the events process still takes their last notices.
 """
 
 import asyncio
@@ -36,12 +42,23 @@ STEADY_SECONDS = 60.0
 class Child:
     """One process and its restarts."""
 
-    def __init__(self, name: str, module: str, settings: Settings, on_restart: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        metrics_dir: str,
+        settings: asyncio.Future[Settings],
+        starting: asyncio.Semaphore,
+        on_restart: Callable[[str], None],
+    ) -> None:
+        """`starting` is held from the spawn of a process until it is ready, or dead."""
         self.name = name
         self.port = 0
         self.ready = asyncio.Event()
         self._module = module
+        self._metrics_dir = metrics_dir
         self._settings = settings
+        self._starting = starting
         self._on_restart = on_restart
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -85,53 +102,64 @@ class Child:
             pause_s = min(2 * pause_s, RESTART_SECONDS_MAX)
 
     async def _run_once(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", self._module),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": self._settings.metrics_dir},
-        )
-        self._process = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        # The pipe stays open for as long as this process lives: its end tells the child to stop.
-        process.stdin.write(self._settings.to_json() + b"\n")
-        async for line in process.stdout:
-            word, _, port = line.decode(errors="replace").partition(" ")
-            if word == "ready":
-                self.port = int(port)
-                self.ready.set()
-        status = await process.wait()
-        multiprocess.mark_process_dead(process.pid, self._settings.metrics_dir)  # type: ignore[no-untyped-call]
+        async with contextlib.AsyncExitStack() as turn:
+            await turn.enter_async_context(self._starting)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", self._module),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": self._metrics_dir},
+            )
+            self._process = process
+            assert process.stdin is not None
+            assert process.stdout is not None
+            # The pipe stays open for as long as this process lives: its end tells the child to stop.
+            process.stdin.write((await asyncio.shield(self._settings)).to_json() + b"\n")
+            async for line in process.stdout:
+                word, _, port = line.decode(errors="replace").partition(" ")
+                if word == "ready":
+                    self.port = int(port)
+                    self.ready.set()
+                    await turn.aclose()
+            status = await process.wait()
+        multiprocess.mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
         return status
 
 
 class Supervisor:
     """All processes of one installation, whose metrics folder exists.
 
-    Ports of 0 in the settings become real ones in `settings`.
+    `settings` are those given to `serve`, the ports that were 0 in them now real ones.
     """
 
-    def __init__(self, settings: Settings, on_restart: Callable[[str], None]) -> None:
-        self.settings = settings
+    settings: Settings
+
+    def __init__(self, metrics_dir: str, workers: int, on_restart: Callable[[str], None]) -> None:
+        self._metrics_dir = metrics_dir
+        self._workers = workers
         self._on_restart = on_restart
+        self._given: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
         self._children: list[Child] = []
 
     async def __aenter__(self) -> "Supervisor":
-        """Start everything; raises SettingsError when a process can't serve."""
-        self.settings = _with_ports(self.settings)
-        parts = [("events", "bidder.events.main"), ("admin", "bidder.admin.main")]
-        parts += [(f"worker {n}", "bidder.port.main") for n in range(1, self.settings.workers + 1)]
-        self._children = [Child(name, module, self.settings, self._on_restart) for name, module in parts]
-        for child in self._children:
+        """Begin to start everything."""
+        workers = [(f"worker {n}", "bidder.port.main") for n in range(1, self._workers + 1)]
+        services = [("admin", "bidder.admin.main"), ("events", "bidder.events.main")]
+        starting = asyncio.Semaphore(os.cpu_count() or 1)
+        for name, module in (*workers[:1], *services, *workers[1:]):
+            child = Child(name, module, self._metrics_dir, self._given, starting, self._on_restart)
+            self._children.append(child)
             child.start()
-        try:
-            for child in self._children:
-                await _ready_or_failed(child)
-        except BaseException:
-            await self._stop_all()
-            raise
+        # Tasks begin when this one waits, and what comes now may not do so for a long while.
+        await asyncio.sleep(0)
         return self
+
+    async def serve(self, settings: Settings) -> None:
+        """Give out the settings and wait until all serve; raises SettingsError when a process can't."""
+        self.settings = _with_ports(settings)
+        self._given.set_result(self.settings)
+        for child in self._children:
+            await _ready_or_failed(child)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -7,10 +7,12 @@ A kernel is compiled on its first call and kept on disk, so that only the first 
 installation waits for it. Numba notices when the file of a kernel changes, but not when one that it
 inlines from another file does, or a constant that was folded in: the old code would go on running.
 So the folder that holds the compiled code is named by the state of every source file a kernel could
-draw on. Where that folder can't be written, Numba keeps its code in the user's cache folder.
+draw on. It lies beside the sources, or in the folder that NUMBA_CACHE_DIR names; where it can't be
+written, Numba keeps its code in the user's cache folder.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -42,7 +44,8 @@ def _state_of_sources() -> str:
 
 
 numba.config.CACHE_DIR = str(  # type: ignore[attr-defined] # numba sets its config at run time
-    _ROOT / "config" / "__pycache__" / f"kernels-{_state_of_sources()}"
+    Path(os.environ.get("NUMBA_CACHE_DIR") or _ROOT / "config" / "__pycache__")
+    / f"kernels-{_state_of_sources()}"
 )
 
 

@@ -1,35 +1,39 @@
 """The `hustings` command."""
 
+import importlib
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from bidder.cli.budget import app as budget
-from bidder.cli.config import app as config
-from bidder.cli.demo import demo
-from bidder.cli.explain import explain
-from bidder.cli.loadtest import loadtest
-from bidder.cli.segments import app as segments
-from bidder.cli.serve import serve
-
-app = typer.Typer(
-    name="hustings",
-    help="The open programmatic bidding engine.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(demo)
-app.command()(serve)
-app.add_typer(config, name="config")
-app.add_typer(segments, name="segments")
-app.add_typer(budget, name="budget")
-app.command()(explain)
-app.command()(loadtest)
+COMMANDS = ("demo", "serve", "config", "segments", "budget", "explain", "loadtest")
+"""Each is the file of that name beside this one: its `app`, or the function of the same name."""
 
 
-@app.callback(invoke_without_command=True)
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the command as far as these words may need it.
+
+    Where they begin with one of COMMANDS the others are left out: to import them all takes a second, and
+    `hustings serve` is in a hurry.
+    """
+    command = typer.Typer(
+        name="hustings",
+        help="The open programmatic bidding engine.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    command.callback(invoke_without_command=True)(_root)
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        module = importlib.import_module(f"bidder.cli.{name}")
+        if hasattr(module, "app"):
+            command.add_typer(module.app, name=name)
+        else:
+            command.command()(getattr(module, name))
+    return command
+
+
 def _root(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
@@ -41,7 +45,7 @@ def _root(
 def main() -> None:
     """Run the command line; Ctrl-C ends it quietly with the shell's status for it."""
     try:
-        app()
+        command_line(sys.argv[1:])()
     except KeyboardInterrupt:
         sys.exit(130)
 

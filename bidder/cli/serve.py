@@ -16,13 +16,16 @@ import typer
 
 from bidder.child import EXIT_UNUSABLE
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url
+from bidder.redis_client import live_bundle, redis_client, why_unusable
 from bidder.supervisor import Supervisor
 from config import bundle_store
 from config.embedded_server import EmbeddedServer, EmbeddedServerError
 from config.faults import ConfigFaults
+from config.folder_state import folder_state
 from config.load import load_folder
+from config.price_keys import require_price_keys
 from config.schema import Bundle
-from config.settings import Settings, SettingsError, ensure_secret_file
+from config.settings import PRICE_KEYS_ENV, Settings, SettingsError, ensure_secret_file
 
 _METRICS_PREFIX = "metrics-"
 SERVER_CHECK_SECONDS = 0.5
@@ -48,11 +51,15 @@ def serve(
     ] = "",
     admin_host: Host = "127.0.0.1",
     admin_port: Annotated[int, typer.Option(min=0, max=65_535)] = 8082,
+    price_keys: Annotated[
+        str,
+        typer.Option(metavar="FILE", envvar=PRICE_KEYS_ENV, help="Keys of exchanges that encrypt prices."),
+    ] = "",
 ) -> None:
     """Run the engine until SIGTERM or Ctrl-C, then drain it."""
 
     async def run() -> None:
-        bundle = load_folder(config) if config is not None else None
+        end_on_signal()
         async with running_engine(
             Settings(
                 redis_url=checked_url(redis_url) if redis_url else "",
@@ -67,8 +74,9 @@ def serve(
                 events_url=events_url,
                 admin_host=admin_host,
                 admin_port=admin_port,
+                price_keys_file=price_keys,
             ),
-            bundle,
+            config,
         ) as supervisor:
             settings = supervisor.settings
             typer.echo(
@@ -76,7 +84,7 @@ def serve(
                 f"events {settings.events_url}\n"
                 f"admin  http://{settings.admin_host}:{settings.admin_port}/"
             )
-            await until_signalled()
+            await asyncio.Event().wait()
 
     run_or_exit(run())
 
@@ -84,7 +92,8 @@ def serve(
 def run_or_exit(work: Coroutine[object, object, None]) -> None:
     """Run to the end; what a person can mend becomes its sentence on stderr and exit status 2."""
     try:
-        asyncio.run(work)
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(work)
     except ConfigFaults as error:
         for fault in error.faults:
             typer.echo(str(fault), err=True)
@@ -93,42 +102,67 @@ def run_or_exit(work: Coroutine[object, object, None]) -> None:
         typer.echo(f"hustings: {error}", err=True)
         raise typer.Exit(EXIT_UNUSABLE) from None
     except redis.RedisError as error:
-        typer.echo(f"hustings: Redis can't be used: {error}", err=True)
+        typer.echo(f"hustings: Redis can't be used: {why_unusable(error)}", err=True)
         raise typer.Exit(EXIT_UNUSABLE) from None
 
 
 @contextlib.asynccontextmanager
 async def running_engine(
     settings: Settings,
-    bundle: Bundle | None,
+    config: Path | Bundle | None,
     before_start: Callable[[Settings], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Supervisor]:
-    """Run an engine, with its private server when the settings name none, publishing a bundle first.
+    """Run an engine, with its private server when the settings name none, publishing a config first.
 
-    Fills in what the settings leave empty: the Redis URL, the secret file, the metrics folder.
-    `before_start` is called when Redis answers and no process runs yet.
+    Fills in what the settings leave empty: the Redis URL, the secret file, the metrics folder. The
+    config is a folder or a bundle; a folder that the live bundle was read from is not read again.
+    `before_start` is called when Redis answers and no process serves yet.
     """
     data_dir = _made(Path(settings.data_dir))
     with contextlib.ExitStack() as closing:
-        changes: dict[str, str] = {"secret_file": str(ensure_secret_file(data_dir))}
-        server = None
-        if not settings.redis_url:
-            server = closing.enter_context(EmbeddedServer.start(data_dir))
-            changes["redis_url"] = server.url
-        changes["metrics_dir"] = str(closing.enter_context(_metrics_folder(data_dir)))
-        settings = msgspec.structs.replace(settings, **changes)
-        async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
-            await client.ping()
-            if bundle is not None:
-                await bundle_store.publish(client, bundle)
-        if before_start is not None:
-            await before_start(settings)
-        async with Supervisor(settings, _say) as supervisor:
+        metrics_dir = str(closing.enter_context(_metrics_folder(data_dir)))
+        async with Supervisor(metrics_dir, settings.workers, _say) as supervisor:
+            secret_file = str(ensure_secret_file(data_dir))
+            settings = msgspec.structs.replace(settings, metrics_dir=metrics_dir, secret_file=secret_file)
+            server = None
+            if not settings.redis_url:
+                # Closed after the supervisor: the server ends last.
+                server = closing.enter_context(EmbeddedServer.start(data_dir))
+                settings = msgspec.structs.replace(settings, redis_url=server.url)
+            async with redis_client(settings.redis_url) as client:
+                await client.ping()
+                await publish_config(client, config, settings.price_keys_file)
+            if before_start is not None:
+                await before_start(settings)
+            await supervisor.serve(settings)
             keeper = asyncio.create_task(_keep_alive(server))
             try:
                 yield supervisor
             finally:
                 keeper.cancel()
+
+
+async def publish_config(
+    client: redis.asyncio.Redis, config: Path | Bundle | None, price_keys_file: str
+) -> None:
+    """Make a config the live one, unless it is already; None stands for the live one.
+
+    Raises SettingsError when the prices of its exchanges can't be read, ConfigFaults, and redis.RedisError.
+    """
+    try:
+        live = await live_bundle(client)
+    except SettingsError:
+        if config is None:
+            raise
+        # Another release wrote it, and it is about to be replaced.
+        live = None
+    if isinstance(config, Path):
+        is_live = live is not None and live.read_from != "" and live.read_from == folder_state(config)
+        config = live if is_live else load_folder(config)
+    wanted = live if config is None else config
+    require_price_keys(wanted.exchanges if wanted is not None else (), price_keys_file)
+    if wanted is not None and wanted is not live:
+        await bundle_store.publish(client, wanted)
 
 
 def _made(data_dir: Path) -> Path:
@@ -182,10 +216,15 @@ async def _keep_alive(server: EmbeddedServer | None) -> None:
                 _say(str(error))
 
 
-async def until_signalled() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+def end_on_signal() -> None:
+    """Let SIGTERM and SIGINT end the running task, at whatever it is, and further ones change nothing."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        # A second cancellation would cut the draining short.
+        if not task.cancelling():
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(number, end)

@@ -6,17 +6,27 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from aiohttp import web
 
-from benchmarks import load, matching, stages, throughput
+from benchmarks import latency, matching, overload, scaling, stages, startup, throughput
 from benchmarks.command import as_json
+from benchmarks.config_folder import write_folder
 from benchmarks.figures import spread
-from benchmarks.load import LoadClient
+from benchmarks.latency import CapacitySize
+from benchmarks.rig import RigSize
 from benchmarks.sample_config import sample_bundle
 from benchmarks.sample_traffic import sample_bodies
 from config.check import check
+from config.load import load_folder
 
 SPREAD_KEYS = {"median", "min", "max"}
+TINY = RigSize(bodies=128, people=256, line_items=100)
+QUICK = CapacitySize(looks=1, seconds=0.3)
+
+
+@pytest.fixture
+def own_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load with the client of our own, which can stop sooner than after wrk's whole second."""
+    monkeypatch.setattr("shutil.which", lambda program: None)
 
 
 def printed(report: object) -> dict[str, Any]:
@@ -70,8 +80,7 @@ async def test_the_stages_benchmark_times_every_stage_and_answers_the_same_each_
 
 
 async def test_the_throughput_benchmark_reports_both_servers_and_their_ratios(redis_url: str) -> None:
-    size = throughput.Size(bodies=128, people=256, rounds=1, seconds=1, line_items=100)
-    report = await throughput.measure(size, redis_url)
+    report = await throughput.measure(throughput.Size(TINY, rounds=1, seconds=1), redis_url)
     found = printed(report)
     for key in (
         *("floor_rps", "bid_rps", "rps_ratio"),
@@ -84,33 +93,75 @@ async def test_the_throughput_benchmark_reports_both_servers_and_their_ratios(re
     throughput.show(report)
 
 
-@pytest.mark.parametrize("wrk_installed", [True, False])
-async def test_both_load_clients_send_every_body_in_turn(
-    wrk_installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_the_scaling_benchmark_compares_line_items_and_workers(own_client: None) -> None:
+    few = msgspec.structs.replace(TINY, line_items=20)
+    report = await scaling.measure(scaling.Size(few, rounds=1, seconds=0.3))
+    found = printed(report)
+    assert (found["line_items"]["few"], found["line_items"]["many"]) == (20, 200)
+    assert found["workers"]["on"] in ("own cores", "one core")
+    for figure in (
+        *(found["line_items"][key] for key in ("rps_few", "rps_many", "rps_ratio", "cpu_ratio")),
+        *(found["workers"][key] for key in ("rps_one", "rps_two", "rps_ratio", "cpu_ratio")),
+    ):
+        assert set(figure) == SPREAD_KEYS
+        assert figure["min"] > 0
+    scaling.show(report)
+
+
+async def test_the_latency_benchmark_reports_each_level_and_writes_the_curves(
+    redis_url: str, tmp_path: Path, own_client: None
 ) -> None:
-    if not wrk_installed:
-        monkeypatch.setattr("shutil.which", lambda program: None)
-    bodies = [orjson.dumps({"id": str(number)}) for number in range(300)]
-    taken: dict[bytes, int] = {}
+    size = latency.Size(TINY, rounds=1, seconds=0.5, settle_seconds=0.1, capacity=QUICK)
+    curves = tmp_path / "curves.tsv"
+    report = await latency.measure(size, redis_url, curves)
+    found = printed(report)
+    assert [level["load"] for level in found["levels"]] == [0.25, 0.5, 0.75]
+    for level in found["levels"]:
+        assert 0 < level["p50_ms"] <= level["p90_ms"] <= level["p99_ms"] <= level["p999_ms"]
+        assert 0 <= level["late_share"] <= 1
+        assert level["failed"] == 0
+        assert 0 < level["bid_rate"] < 1
+    assert found["worker"]["loop_lag_p99_ms"] > 0
+    head, *lines = curves.read_text().splitlines()
+    assert head.split("\t") == ["load", "ms", "percent"]
+    last = {line.split("\t")[0]: float(line.split("\t")[2]) for line in lines}
+    assert last == {"0.25": 100, "0.5": 100, "0.75": 100}
+    latency.show(report)
 
-    async def take(request: web.Request) -> web.Response:
-        body = await request.read()
-        taken[body] = taken.get(body, 0) + 1
-        return web.Response(status=204)
 
-    application = web.Application()
-    application.router.add_post(load.PATH, take)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        sent = await LoadClient(bodies, tmp_path).press(runner.addresses[0][1], seconds=1)
-    finally:
-        await runner.cleanup()
-    assert set(taken) == set(bodies)
-    assert max(taken.values()) - min(taken.values()) <= 2
-    # What was under way when the client stopped counting was taken all the same.
-    assert 0 <= sum(taken.values()) - sent.requests <= load.CONNECTIONS
+async def test_the_overload_benchmark_tells_what_became_of_the_surplus(
+    redis_url: str, own_client: None
+) -> None:
+    rig = msgspec.structs.replace(TINY, tmax_ms=overload.TMAX_MS)
+    size = overload.Size(rig, surge_seconds=0.5, calm_seconds=0.5, capacity=QUICK)
+    report = await overload.measure(size, redis_url)
+    found = printed(report)
+    assert found["offered_rps"] > found["capacity_rps"]["median"]
+    for share in ("late_share", "shed_share", "unsent_share", "calm_bid_rate"):
+        assert 0 <= found[share] <= 1
+    assert found["resets"] == 0
+    assert found["rss_after_mb"] > 0
+    assert 0 <= found["recovery_seconds"] <= size.calm_seconds
+    overload.show(report)
+
+
+async def test_the_startup_benchmark_starts_the_engine_and_weighs_a_worker() -> None:
+    rig = msgspec.structs.replace(TINY, line_items=20)
+    report = await startup.measure(startup.Size(rig, more_line_items=100, rounds=1, workers=1, cold=False))
+    found = printed(report)
+    for kind in ("new", "warm"):
+        assert 0 < found[f"{kind}_first_answer_s"]["min"] <= found[f"{kind}_s"]["min"]
+    assert found["worker"]["rss_mb"] > 0
+    assert "growth_mb_per_10_000_line_items" in found
+    startup.show(report)
+
+
+def test_a_config_folder_says_what_the_config_says(tmp_path: Path) -> None:
+    config = sample_bundle(30, 64, seed=3)
+    write_folder(config, tmp_path / "campaigns")
+    read = load_folder(tmp_path / "campaigns")
+    assert (read.engine, read.exchanges, read.segments) == (config.engine, config.exchanges, config.segments)
+    assert read.advertisers == config.advertisers
 
 
 def test_the_sample_config_is_one_that_the_engine_accepts() -> None:
