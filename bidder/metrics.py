@@ -93,10 +93,22 @@ GC_PAUSE = BatchHistogram(
 )
 LOOKUP_FAILURES = Counter(
     "hustings_lookup_failures",
-    "User look-ups that gave nothing: timeout (too slow) or down (no connection).",
+    "Look-ups, or a node's part of one, without an answer for everybody: timeout, down, breaker or error.",
     ["kind"],
 )
-LOOKUP_USERS = Counter("hustings_lookup_users", "Users looked up: known or unknown.", ["found"])
+LOOKUP_USERS = Counter(
+    "hustings_lookup_users",
+    "Users looked up: known, unknown, or unanswered (no look-up told anything of them).",
+    ["found"],
+)
+LOOKUP_REDIRECTS = Counter(
+    "hustings_lookup_redirects", "Keys that a Cluster's node said are at another, asked for again there."
+)
+LOOKUP_NODES_OUT = Gauge(
+    "hustings_lookup_nodes_out",
+    "Redis nodes that a live worker does not ask now, because they are lost or too slow; of the worst worker.",
+    multiprocess_mode="livemax",
+)
 LEASE_AVAILABLE = Gauge(
     "hustings_lease_available",
     "Leased budget that live workers can still bid with, in currency units.",
@@ -132,9 +144,25 @@ SPEND = Counter(
 LOSS_REASONS = Counter(
     "hustings_losses", "Lost auctions by the exchange's loss reason code; other: not a known code.", ["code"]
 )
+INBOX_COOKIES = Counter(
+    "hustings_inbox_cookies",
+    "Changes of cookies that came through advertisers' inboxes, by outcome (applied, refused).",
+    ["outcome"],
+)
+SEGMENT_EVENTS = Counter(
+    "hustings_segment_events",
+    "Events for which a rule put a person into segments (filled), or did not, because the person asked to be "
+    "forgotten (forgotten).",
+    ["event", "outcome"],
+)
 SYNCS = Counter(
     "hustings_cookie_syncs",
-    "Cookie sync calls by outcome (redirected, pixel, no_consent, unknown_exchange).",
+    "Cookie sync calls by outcome (redirected, pixel, no_consent, unknown_exchange, foreign_redirect).",
+    ["outcome"],
+)
+LINKS = Counter(
+    "hustings_links",
+    "Partners' ids for a person that a sync brought, by outcome (linked, known, unavailable).",
     ["outcome"],
 )
 

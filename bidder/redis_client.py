@@ -1,19 +1,39 @@
-"""The Redis of an installation, as every process reaches it, and the config that is live there."""
+"""The Redis of an installation, as every process and command reaches it, and the config that is live there.
+
+One server or a Cluster, by the URL (`config.redis_address`). Both clients take the engine's commands alike,
+so the rest of the engine is written for the one type, `redis.asyncio.Redis`, and keeps to what holds for
+both: the keys of a script or a transaction share a hash tag, a pipeline carries no `publish` and calls
+scripts by `execute_command`, and a clock is read by a script beside the key it matters for.
+"""
+
+from typing import cast
 
 import redis.asyncio
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
+from redis.exceptions import MovedError
 
 from config import bundle_store
+from config.redis_address import RedisAddress
 from config.schema import Bundle
 from config.settings import SettingsError
 
 CONNECTIONS_MAX = 32
-"""Calls past this many at one time wait for a connection."""
+"""Calls of one server past this many at one time wait for a connection."""
+CLUSTER_CONNECTIONS_MAX = 1_024
+"""To each node; calls past this many at one time fail, for the client of a Cluster does not wait."""
 TIMEOUT_SECONDS = 2.0
 """A Redis slower than this counts as gone: exchanges call a slow notice again."""
 
 
 def redis_client(url: str) -> redis.asyncio.Redis:
-    """Return a client with bounded connections and waits; it connects when first used."""
+    """Return a client with bounded connections and waits; it connects when first used.
+
+    Raises config.redis_address.RedisAddressError.
+    """
+    address = RedisAddress.read(url)
+    if address.is_cluster:
+        return _cluster_client(address)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS_MAX,
@@ -22,6 +42,27 @@ def redis_client(url: str) -> redis.asyncio.Redis:
         socket_connect_timeout=TIMEOUT_SECONDS,
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def _cluster_client(address: RedisAddress) -> redis.asyncio.Redis:
+    others = [parse_url(url) for url in address.urls[1:]]
+    client = redis.asyncio.RedisCluster.from_url(
+        address.urls[0],
+        startup_nodes=[ClusterNode(node.get("host", "localhost"), node.get("port", 6379)) for node in others],
+        # What a dead node held is out of reach; the rest is not.
+        require_full_coverage=False,
+        max_connections=CLUSTER_CONNECTIONS_MAX,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+    )
+    return cast(redis.asyncio.Redis, client)
+
+
+def why_unusable(error: Exception) -> str:
+    """Say why Redis can't be used: the error's own words, or what they mean."""
+    if isinstance(error, MovedError):
+        return "it is a node of a Cluster: name it with redis+cluster:// (or rediss+cluster://)"
+    return str(error)
 
 
 async def live_bundle(client: redis.asyncio.Redis) -> Bundle | None:

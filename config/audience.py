@@ -175,6 +175,7 @@ def _reduced(clauses: Iterable[_Literals]) -> list[_Literals]:
     return kept
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TOKEN = re.compile(r"\s*(?:(?P<paren>[()])|(?P<word>[A-Za-z0-9][A-Za-z0-9._-]*)|(?P<odd>\S))")
 _SYMBOL_HINTS = {"&": "write `and`", "|": "write `or`", "!": "write `not`", ",": "write `and` or `or`"}
 
@@ -188,6 +189,9 @@ class _Parser:
     def value(self, value: object, depth: int, where: str) -> Node:
         self._check_depth(depth, where)
         if isinstance(value, str):
+            # Most texts are one name, and there are thousands of them.
+            if _NAME.fullmatch(value) and value.lower() not in RESERVED_WORDS:
+                return self.name(value, where)
             return _TextParser(self, value, where).parse(depth)
         if isinstance(value, dict):
             return self._mapping(value, depth, where)

@@ -4,14 +4,16 @@
     async for bundle in watch(client, seen_version):
         ...
 
-A publication sets the bundle and its version and announces the version, in one transaction. A
+A publication sets the bundle and its version in one transaction, then announces the version. A
 watcher listens for the announcement and, because a message can be lost with its connection, also
 looks at the version every few seconds.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import msgspec
 import redis.asyncio
@@ -36,8 +38,11 @@ async def publish(client: redis.asyncio.Redis, bundle: Bundle) -> None:
     async with client.pipeline(transaction=True) as pipe:
         pipe.set(BUNDLE, encode_bundle(bundle))
         pipe.set(BUNDLE_VERSION, bundle.version)
-        pipe.publish(BUNDLE_CHANNEL, bundle.version)
         await pipe.execute()
+    # By itself: in a Cluster a channel has no slot, and every node passes it on. A message that fails
+    # is one that is lost: the bundle is live, and watchers find it at their next look.
+    with contextlib.suppress(RedisError):
+        await client.publish(BUNDLE_CHANNEL, bundle.version)
 
 
 async def fetch(client: redis.asyncio.Redis) -> Bundle | None:
@@ -74,7 +79,9 @@ async def watch(
     unreadable_version = ""
     while True:
         try:
-            async with client.pubsub(ignore_subscribe_messages=True) as channel:
+            # The first command makes the client of a Cluster learn its nodes.
+            await published_version(client)
+            async with client.pubsub(ignore_subscribe_messages=True, **_any_node(client)) as channel:
                 await channel.subscribe(BUNDLE_CHANNEL)
                 while True:
                     version = await published_version(client)
@@ -95,6 +102,11 @@ async def watch(
             _log.warning("can't watch for a new bundle, trying again in %.1f s: %s", backoff_s, error)
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_SECONDS_MAX)
+
+
+def _any_node(client: Any) -> dict[str, Any]:
+    """Name the node of a Cluster to listen at: all pass a message on, also one that serves no slot now."""
+    return {"node": client.get_random_node()} if isinstance(client, redis.asyncio.RedisCluster) else {}
 
 
 def _text(value: bytes | str | None) -> str:

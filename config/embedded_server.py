@@ -20,7 +20,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -81,11 +81,14 @@ def running_url(data_dir: Path) -> str | None:
 class EmbeddedServer:
     """A started server. `url` is how to reach it; `stop` saves and ends it."""
 
-    def __init__(self, data_dir: Path, durable: bool, port: int, lock: int) -> None:
+    def __init__(
+        self, data_dir: Path, durable: bool, port: int, password: str, directives: Sequence[str], lock: int
+    ) -> None:
         self._data_dir = data_dir
         self._durable = durable
         self._port = port
-        self._password = secrets.token_urlsafe(24)
+        self._password = password
+        self._directives = directives
         self._lock: int | None = lock
         self._process = self._launch()
 
@@ -97,16 +100,30 @@ class EmbeddedServer:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def port(self) -> int:
+        return self._port
+
     @classmethod
-    def start(cls, data_dir: Path, *, durable: bool = True, port: int | None = None) -> "EmbeddedServer":
+    def start(
+        cls,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        port: int | None = None,
+        password: str | None = None,
+        directives: Sequence[str] = (),
+    ) -> "EmbeddedServer":
         """Start a server whose files live in `data_dir`; `durable` keeps an append-only file.
 
-        Raises EmbeddedServerError when another engine uses the folder or the start fails.
+        `directives` are further lines of its config; the nodes of a Cluster need theirs, and one
+        password. Raises EmbeddedServerError when another engine uses the folder or the start fails.
         """
         lock = _lock(data_dir)
         try:
             _end_left_behind(data_dir)
-            server = cls(data_dir, durable, port or _free_port(), lock)
+            password = password or secrets.token_urlsafe(24)
+            server = cls(data_dir, durable, port or free_port(), password, directives, lock)
         except BaseException:
             os.close(lock)
             raise
@@ -136,7 +153,7 @@ class EmbeddedServer:
             start_new_session=True,
         )
         assert process.stdin is not None
-        lines = _config_lines(self._data_dir, self._port, self._password, self._durable)
+        lines = [*_config_lines(self._data_dir, self._port, self._password, self._durable), *self._directives]
         with contextlib.suppress(BrokenPipeError), process.stdin as config:
             config.write("\n".join(lines).encode())
         self._wait_until_ready(process)
@@ -157,6 +174,11 @@ class EmbeddedServer:
             f"the private server in {self._data_dir} did not start; "
             f"its last words are in {self._data_dir / 'server.log'}"
         )
+
+    def kill(self) -> None:
+        """End the server as a crash would, at once and without a word; `revive` starts it again."""
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         """End the server cleanly (a durable one has everything on disk first); again does no harm."""
@@ -233,7 +255,8 @@ def _config_lines(data_dir: Path, port: int, password: str, durable: bool) -> It
     yield "appendfsync everysec"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

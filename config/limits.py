@@ -29,7 +29,42 @@ IDLE_SECONDS_MAX = 300
 BLOCKS_PER_REQUEST_MAX = 4_096
 """Entries of each of bcat, badv and the seat lists that are read."""
 MEDIA_SHAPES_CACHED_MAX = 4_096
-"""Distinct media objects whose fitting ads a worker remembers."""
+"""Distinct media objects a worker remembers, and so many rows of the ads that fit them."""
+MATCH_ROWS_BYTES_MAX = 64 * 1024 * 1024
+"""Memory of each kind of such rows; of 100,000 ads a row takes 12.5 kB."""
+CONTEXTS_CACHED_MAX = 16_384
+"""Combinations of exchange, device, system and site or app whose rows a worker remembers."""
+PLACES_CACHED_MAX = 16_384
+"""Combinations of exchange, country, region, metro and postal code likewise."""
+PART_BYTES_CACHED_MAX = 8 * 1024
+"""A larger media object, deal list or block list is read anew each time."""
+
+BIDS_PER_RESPONSE_MAX = 64
+"""Bids in one response, where a profile does not say less (`bids_max`)."""
+BIDS_PER_IMP_MAX = 16
+"""The most bids on one imp that a profile can allow (`bids_per_imp_max`)."""
+
+USER_AGENTS_CACHED_MAX = 16_384
+CHAINS_CACHED_MAX = 4_096
+"""Distinct user agents and supply chains of which a worker remembers what it thinks."""
+POLITICAL_PLACES_CACHED_MAX = 4_096
+"""Places whose political rules a worker remembers."""
+
+# Consent strings. A hostile one costs no more than these allow: some tenths of a millisecond.
+TC_STRING_CHARS_MAX = 4_096
+"""A TC string, of TCF Europe or Canada. One that lists 1,500 vendors three times takes under 1,000."""
+TC_STRING_SEGMENTS_MAX = 8
+TC_STRING_ENTRIES_MAX = 512
+"""Ranges of a TC string, in all its lists. A list of more than 90 is shorter as bits."""
+TC_STRING_RESTRICTIONS_MAX = 72
+"""A restriction of each type for each of the 24 purposes."""
+GPP_STRING_CHARS_MAX = 6_144
+GPP_HEADER_CHARS_MAX = 64
+"""The section ids of a GPP string; all that exist take 12 characters or fewer."""
+GPP_SECTIONS_MAX = 32
+"""Sections of a GPP string, and entries of `gpp_sid`, that are looked at."""
+CONSENT_ANSWERS_CACHED_MAX = 2_048
+"""Distinct privacy signals whose permissions a process remembers: at worst some 20 MB of strings."""
 
 # Campaigns.
 LINE_ITEMS_MAX = 100_000
@@ -40,8 +75,15 @@ AUDIENCE_CLAUSES_MAX = 64
 AUDIENCE_DEPTH_MAX = 32
 AUDIENCE_NAMES_MAX = 1_024
 """Segment names written in one line item's audience, repeats counted."""
+HTML_CHARS_MAX = 32 * 1024
+"""A creative's own HTML; it travels in every bid."""
 ID_CHARS_MAX = 64
 """Exchanges take crid and cid of at most 64 bytes."""
+DOMAIN_CHARS_MAX = 128
+"""Index Exchange takes an adomain of at most 128 characters (kb.indexexchange.com, DSP fields)."""
+DISCLAIMER_CHARS_MAX = 500
+DSA_NAME_CHARS_MAX = 100
+"""`behalf` and `paid` of a bid's DSA object (IAB OpenRTB extension, dsa_transparency)."""
 
 # Config files.
 CONFIG_FILES_MAX = 10_000
@@ -54,24 +96,74 @@ CONFIG_NODES_MAX = 500_000
 CAP_RECORDS_PER_USER_MAX = 64
 USER_ID_CHARS_MAX = 512
 """A longer user id is no id."""
-SEGMENT_BUCKET_BITS = 16
+SEGMENT_BUCKET_BITS = 17
 """How many leading bits of a user's hash name the Redis hash that holds the user's segments. Changing
 it orphans what is stored: load the audiences again. `segments.store` shows what it means for memory."""
 SEGMENT_TTL_DAYS_MAX = 730
 """How long a segment file may keep a cookie in its audiences."""
-LOAD_BATCH_ROWS_MAX = 16_384
-"""Rows of a segment file, and cookies of a sample, held in memory at once."""
+RULE_DAYS_PER_USER_MAX = 256
+"""Segments with a day of their own that one person can be in; those that end first make room."""
+RETIRED_SETTLE_SECONDS = 3_600
+"""A sweep frees a retired segment's bit when it begins this long after: a writer whose knowledge of the
+registry is older must not write."""
+LOAD_BATCH_ROWS_MAX = 262_144
+"""Rows of a segment file held in memory at once."""
+SEGMENTS_COMPARED_MAX = 40
+"""Segments whose overlaps are shown at once."""
+SEGMENT_COUNTS_MAX = 400
+"""Countings of all segments that are remembered, to see them grow: the latest SEGMENT_COUNTS_RECENT_MAX,
+and of the days before them the last of each. With 200 segments they take 2 MB of Redis."""
+SEGMENT_COUNTS_RECENT_MAX = 35
+ESTIMATE_COOKIES = 200_000
+"""Cookies that an estimate looks at, a quarter of a second's work; where there are fewer it is exact."""
+ESTIMATE_PILOT_BUCKETS = 512
+"""Buckets that every estimate looks at: enough to know how they differ."""
+INBOX_ENTRIES_MAX = 100_000
+"""Entries that may wait in one advertiser's inbox; the oldest of more are dropped."""
+INBOX_ENTRY_USERS_MAX = 1_000
+"""People that one entry of an inbox may change."""
+INBOX_FAULTS_MAX = 10_000
+"""Refusals that are kept for an advertiser to read."""
+INBOX_WAIT_SECONDS_MAX = 120
+"""How long a loader waits for its inbox to be emptied."""
+LOAD_LINE_BYTES_MAX = 1 << 20
+"""One line of a segment file."""
+LOAD_FILES_MAX = 10_000
+"""Files of one folder that is loaded."""
 STORE_PIPELINE_COMMANDS_MAX = 4_096
-"""Commands a segment load or count sends before it waits for their answers."""
+"""Commands a segment count or sweep sends before it waits for their answers."""
+BULK_CHUNK_BYTES_MAX = 4 * 1024 * 1024
+"""Commands of a segment load that are sent together; two such chunks a node are in memory."""
+BULK_SECONDS_MAX = 30
+"""A Redis that takes longer over one chunk counts as gone."""
 
-# The look-up connection.
+# The look-up connections.
 LOOKUP_OWED_REPLIES_MAX = 131_072
 """Replies Redis may owe one look-up connection (two a user); past it a look-up fails at once."""
+LOOKUP_BREAKER_TIMEOUTS = 4
+"""Look-ups in a row that a server did not answer in time. Then nothing is asked of it but whether it is
+well again: whoever it would know is a stranger at once, not after the time-out."""
+LOOKUP_PROBE_SECONDS = 0.1
+"""Between two such questions, and between two looks at a Cluster's slot map while a node is out."""
 LOOKUP_CONNECT_SECONDS_MAX = 5
-LOOKUP_STALLED_SECONDS_MAX = 5
+"""For the first connection, when the engine starts."""
+LOOKUP_RECONNECT_SECONDS_MAX = 0.75
+"""An attempt to reach a Redis that went away may take this long."""
+LOOKUP_RECONNECT_PAUSE_SECONDS_MAX = 0.2
+"""The longest pause before the next attempt."""
+LOOKUP_STALLED_SECONDS_MAX = 1
 """A connection that is owed late replies and stays silent for this long is dropped and made anew."""
-LOOKUP_RECONNECT_SECONDS_MAX = 2
-"""The longest pause between two attempts to reach a Redis that went away."""
+LOOKUP_RECOVERY_SECONDS_MAX = 1
+"""From a Redis being well again to look-ups using it."""
+CLUSTER_MAP_SECONDS_MAX = 10
+"""The slot map of a Cluster is looked at this often when nothing hints at a change."""
+CLUSTER_REDIRECTS_MAX = 3
+"""How often one look-up follows a slot that moved."""
+CLUSTER_NODES_MAX = 1_000
+"""Nodes of a Cluster that are kept connected; Redis advises no more."""
+
+assert LOOKUP_RECONNECT_SECONDS_MAX + LOOKUP_RECONNECT_PAUSE_SECONDS_MAX < LOOKUP_RECOVERY_SECONDS_MAX
+assert LOOKUP_PROBE_SECONDS < LOOKUP_RECOVERY_SECONDS_MAX
 IDENTITY_SOURCES_CACHED_MAX = 1_024
 """Distinct id sources whose prepared digest a process remembers."""
 
@@ -97,14 +189,28 @@ NOTICE_BODY_BYTES_MAX = 64 * 1024
 """A notice sent by POST says everything in its URL; a larger body is refused, a smaller one ignored."""
 SYNC_URL_CHARS_MAX = 8_000
 """Cookie-sync URLs carry consent strings, which run to kilobytes."""
+SYNC_REDIRECT_FIELDS_MAX = 64
+"""Query fields of the address a sync is asked to redirect to."""
+LINK_DAYS_MIN, LINK_DAYS_MAX = 14, 60
+"""How long a partner's id stays linked to ours: the life of a sync (OpenRTB 2.6, appendix C)."""
+LINKS_PER_PERSON_MAX = 64
+"""Partners' ids that are one person; a newer one takes the place of the oldest."""
+LINK_MEMORY_SECONDS = 30
+"""A worker asks again after at most twice this who a partner's id is."""
+LINK_MEMORY_IDS_MAX = 1 << 18
+"""Partners' ids a worker remembers, found or not; some 30 MB."""
 LOSS_MEMORY_SECONDS_MAX = 3_600
 """A loss notice repeated within this long is known for a repeat."""
 CONVERSION_MEMORY_SECONDS_MAX = 30 * 24 * 3_600
 """A conversion repeated within this long is known for a repeat."""
 NOTICE_TAKEN_SECONDS_MAX = 2 * 3_600
 """A notice that comes later than this after its bid is taken for a repeat, whatever it says."""
-SEEN_SECONDS = NOTICE_TAKEN_SECONDS_MAX + 600
-"""How long it is remembered which notices came; the excess allows for clocks that disagree."""
+NOTICE_CLOCK_SECONDS_MAX = 600
+"""How far the clocks of an exchange, of Redis and ours may disagree."""
+SEEN_SECONDS = NOTICE_TAKEN_SECONDS_MAX + NOTICE_CLOCK_SECONDS_MAX
+"""How long it is remembered which notices came."""
+MULTIPLIER_MAX = 1_000_000
+"""One play on a public screen counts for at most this many impressions."""
 BIDS_PER_MINUTE_MAX = 1 << 22
 """Sequence numbers of one worker's minute: half a byte each in a campaign's bits of that minute."""
 

@@ -5,6 +5,8 @@ A code is `config.schema.code_of` as eight hex digits. User hashes are the keyed
 `segments.identity`, as eight raw bytes: an id is never stored in clear.
 """
 
+from config.limits import SEGMENT_BUCKET_BITS
+
 BUNDLE = b"hustings:bundle"
 """String: the MessagePack of the live `config.schema.Bundle`."""
 BUNDLE_VERSION = b"{hustings:bundle}:version"
@@ -24,9 +26,31 @@ WORKERS = b"hustings:workers"
 SEGMENT_INDICES = b"{hustings:segments}:indices"
 """Hash: segment name -> bit index. SEGMENT_NEXT is the next free index."""
 SEGMENT_NEXT = b"{hustings:segments}:next"
-SEGMENT_DESCRIPTIONS = b"{hustings:segments}:descriptions"
+SEGMENT_DEFINITIONS = b"{hustings:segments}:definitions"
+"""Hash: bit index -> JSON of the segment's name, owner and so on, see `segments.registry`."""
+SEGMENT_RETIRED = b"{hustings:segments}:retired"
+"""Hash: bit index -> when it was retired, in epoch seconds; cookies may still hold the bit."""
+SEGMENT_FREE = b"{hustings:segments}:free"
+"""Set: bit indices that were retired and that no cookie holds any more."""
+SEGMENT_LOADS = b"{hustings:segments}:loads"
+"""Hash: bit index -> JSON of when and from what it was last loaded. The field `all` counts loads."""
+SEGMENT_COUNTS = b"{hustings:segments}:counts"
+"""Hash: epoch second -> JSON of the sizes of all segments then, see `segments.counts_history`."""
+AUDIENCE_SIZES = b"{hustings:segments}:audiences"
+"""Hash: digest of an audience -> how many people are in it, see `segments.sizes`."""
+AUDIENCE_SIZES_VERSION = b"{hustings:segments}:audiences:version"
+"""Integer: how often AUDIENCE_SIZES was replaced."""
+AUDIENCE_KEEPER = b"hustings:audience-keeper"
+"""String with a TTL: the owner of the elected keeper of audiences."""
+AUDIENCE_SWEPT = b"hustings:audience-keeper:swept"
+"""String: the last day whose sweep was finished, days since 1970-01-01."""
+INBOX = b"hustings:inbox:"
+"""The beginning of the name of every advertiser's inbox."""
 SEGMENT_BUCKET = b"s:%05x"
-"""The pattern of `segment_bucket`, for the look-up, which formats whole commands at once."""
+"""The pattern of `segment_bucket`, for whoever formats whole commands at once."""
+CAPS = b"f:{s:%05x}%b"
+"""The pattern of `caps`: the user's bucket, and the rest of the hash. The tag puts a user's caps in the
+cluster slot of the user's segments, so that one node knows all there is of a person."""
 
 STREAM_WINS = b"hustings:wins"
 STREAM_IMPRESSIONS = b"hustings:impressions"
@@ -85,6 +109,30 @@ def segment_bucket(bucket: int) -> bytes:
     return b"s:%05x" % bucket
 
 
+def segment_days(bucket: int) -> bytes:
+    """Hash: the rest of a user's hash -> the last days of bits that go before the others do. It is in
+    the cluster slot of `segment_bucket`, so that one script may change both."""
+    return b"{s:%05x}:d" % bucket
+
+
+def kin(bucket: int) -> bytes:
+    """Hash: the rest of a person's hash -> the hashes of the partners' ids linked to it. In the cluster
+    slot of `segment_bucket`."""
+    return b"{s:%05x}:k" % bucket
+
+
+def inbox(advertiser_id: str) -> bytes:
+    """Stream: changes of who is in the advertiser's segments, as `segments.inbox` reads them."""
+    return INBOX + advertiser_id.encode()
+
+
+def inbox_faults(advertiser_id: str) -> bytes:
+    """Stream: what of an advertiser's inbox was refused, and why."""
+    return inbox(advertiser_id) + b":faults"
+
+
 def caps(user_hash: bytes) -> bytes:
-    """String: the packed frequency-cap records of one user."""
-    return b"f:" + user_hash
+    """String: the packed frequency-cap records of one user; or, of a partner's id that is linked to a
+    person, the letter L and the eight bytes of the person's hash (`segments.links`)."""
+    bucket = int.from_bytes(user_hash, "big") >> (64 - SEGMENT_BUCKET_BITS)
+    return CAPS % (bucket, user_hash[SEGMENT_BUCKET_BITS // 8 :])

@@ -1,7 +1,8 @@
 """What an operator sets for one installation: addresses, processes, secrets.
 
 Campaign facts live in the config folder (`config.schema`); these come from the command line and
-the environment and are handed to each process once, at start, as JSON (`Settings.to_json`).
+the environment and are handed to each process once, at start, as JSON (`Settings.to_json`). Secrets
+stay in files that only the engine's user can read; the settings say where they are.
 """
 
 import hashlib
@@ -13,6 +14,9 @@ import msgspec
 
 SECRET_BYTES_MIN = 32
 SECRET_ENV = "HUSTINGS_SECRET_FILE"
+PRICE_KEYS_ENV = "HUSTINGS_PRICE_KEYS_FILE"
+SECRET_FILE_BYTES_MAX = 1024 * 1024
+"""More than any file of secrets holds; what lies beyond is not read."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Empty: the events host and port themselves."""
     admin_host: str = "127.0.0.1"
     admin_port: int = 8082
+    price_keys_file: str = ""
+    """The keys of exchanges that encrypt prices (`config.price_keys`). Empty: there are none."""
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)
@@ -59,23 +65,33 @@ def load_secrets(path: Path) -> Secrets:
 
     Raises SettingsError when the file is missing, too short or readable by others.
     """
-    try:
-        secret = path.read_bytes().strip()
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise SettingsError(f"can't read the secret file {path}: {error.strerror}") from None
+    secret = read_private(path, "the secret file").strip()
     if len(secret) < SECRET_BYTES_MIN:
         raise SettingsError(
             f"the secret file {path} holds {len(secret)} bytes; it needs at least {SECRET_BYTES_MIN}: "
             "write a fresh one with `head -c 48 /dev/urandom | base64`"
         )
-    if mode & 0o077:
-        raise SettingsError(f"the secret file {path} is open to other users; run `chmod 600 {path}`")
 
     def derive(purpose: bytes) -> bytes:
         return hashlib.blake2b(secret, digest_size=32, person=purpose).digest()
 
     return Secrets(notice_key=derive(b"hustings-notice"), identity_key=derive(b"hustings-ident"))
+
+
+def read_private(path: Path, what: str) -> bytes:
+    """Return the content of a file of secrets, called `what` in messages.
+
+    Raises SettingsError when it can't be read, or other users may read it.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_FILE_BYTES_MAX)
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise SettingsError(f"can't read {what} {path}: {error.strerror}") from None
+    if mode & 0o077:
+        raise SettingsError(f"{what} {path} is open to other users; run `chmod 600 {path}`")
+    return content
 
 
 def ensure_secret_file(data_dir: Path) -> Path:

@@ -56,6 +56,7 @@ REAP_GRACE_SECONDS = 1.5
 WORKERS_MAX = 100_000
 
 _ACCOUNT = Script("account")
+_BEATS = Script("beats")
 _FIRST_TIME = Script("first_time")
 _GRANT = Script("grant", "limbs", "day", "settled")
 _HEARTBEAT = Script("heartbeat")
@@ -221,6 +222,13 @@ class Ledger:
         owner = int(await self._client.incr(redis_keys.OWNER_COUNTER))
         await _HEARTBEAT.run(self._client, [redis_keys.WORKERS], (owner, "join"))
         return owner
+
+    async def beats(self) -> dict[int, int]:
+        """Return every listed worker's silence, in whole seconds by the server's clock, by owner."""
+        now_s, *beats = await _BEATS.run(self._client, [redis_keys.WORKERS], ())
+        return {
+            int(owner): now_s - int(beat_s) for owner, beat_s in zip(beats[::2], beats[1::2], strict=True)
+        }
 
     async def grant(self, code: int, owner: int, want: int, day: int, bid_max: int, workers: int) -> Lease:
         """Lease a worker up to `want`: see `grant.lua` for how much. No account grants nothing.

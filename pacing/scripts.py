@@ -71,5 +71,6 @@ async def _send(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]
         return []
     async with client.pipeline(transaction=False) as pipe:
         for script, keys, arguments in calls:
-            pipe.evalsha(script.sha, len(keys), *keys, *arguments)
+            # Not `pipe.evalsha`, which the client of a Cluster refuses in a pipeline.
+            pipe.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
         return await pipe.execute(raise_on_error=False)

@@ -44,6 +44,11 @@ def bits_from_flags(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return packed.view("<u8").astype(np.uint64, copy=False)
 
 
+def day_bytes(day: int) -> bytes:
+    """Return a day as a value begins with it."""
+    return day.to_bytes(DAY_BYTES, "big")
+
+
 def pack_value(bits: NDArray[np.uint64], expiry_day: int) -> bytes:
     """Return the stored form of one user, uint64[W], good to the end of `expiry_day`."""
     return pack_values(bits.reshape(1, -1), expiry_day)[0]
@@ -57,7 +62,7 @@ def pack_values(bits: NDArray[np.uint64], expiry_day: int) -> list[bytes]:
     used = (octets != 0)[:, ::-1]
     lengths = np.where(used.any(axis=1), width - used.argmax(axis=1), 0)
     starts = np.arange(n) * width
-    day = expiry_day.to_bytes(DAY_BYTES, "big")
+    day = day_bytes(expiry_day)
     data = octets.tobytes()
     ends = (starts + lengths).tolist()
     return [day + data[start:end] for start, end in zip(starts.tolist(), ends, strict=True)]
@@ -70,7 +75,7 @@ def unpack_value(value: bytes, words: int) -> tuple[NDArray[np.uint64], int]:
 
 def is_live(value: bytes, today: int) -> bool:
     """Say whether a stored value is still good on `today`."""
-    return value >= today.to_bytes(DAY_BYTES, "big")
+    return value >= day_bytes(today)
 
 
 def unpack_users(values: Sequence[bytes | None], words: int, today: int) -> NDArray[np.uint64]:
@@ -82,7 +87,7 @@ def unpack_users(values: Sequence[bytes | None], words: int, today: int) -> NDAr
     width = 8 * words
     end = DAY_BYTES + width
     nothing = bytes(width)
-    day = today.to_bytes(DAY_BYTES, "big")
+    day = day_bytes(today)
     rows = [
         nothing if value is None or value < day else value[DAY_BYTES:end].ljust(width, b"\0")
         for value in values

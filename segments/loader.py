@@ -1,163 +1,194 @@
-"""Segment files into Redis: `hustings segments load`.
+"""Segment files into an audience: `hustings segments load`.
 
-    report = await load_file(path, store, registry, identity, ttl_days=30, today=day, progress=show)
+    options = LoadOptions(mode="replace", ttl_days=30)
+    report = await load(path, StoreSink(client, options, today), identity, options, progress)
 
-Every good row replaces what the cookie was in before; of two rows for one cookie the last counts.
-Every other line goes into `<file>.rejects.csv` with its number and the reason, never an id. Memory
-stays flat however long the file is.
+One file or the files of a folder, one batch of columns after the other: while a batch is on its way
+to Redis, a thread reads the next and hashes its ids. Memory stays flat however long the files are.
+Every good row goes to the sink; every other line goes into `<file>.rejects.csv` with its number and the
+reason. Of two rows for one cookie the last counts. A load that was interrupted, by a signal or a fault,
+goes on where it was when it is run again (`segments.checkpoint`).
 """
 
-import csv
-import difflib
+import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import redis
 from numpy.typing import NDArray
 
-from config.limits import SEGMENT_TTL_DAYS_MAX
-from segments.expressions import words_for
+from segments.checkpoint import Checkpoint, SourceFile, read_checkpoint, write_checkpoint
 from segments.identity import COOKIE, Identity
-from segments.registry import SegmentRegistry, name_fault
-from segments.segment_file import Fault, LoadError, Rows, read_rows
-from segments.store import SegmentStore
+from segments.rejects import Rejects
+from segments.segment_file import (
+    AS_THEY_ARE,
+    REJECTS_SUFFIX,
+    Columns,
+    Fault,
+    LoadError,
+    Rows,
+    read_rows,
+    segment_files,
+    text_buffers,
+)
 
-_NEAREST_NAMES_MAX = 100
-"""For so many unknown names the nearest known one is looked for; it takes milliseconds each."""
+CHECKPOINT_SUFFIX = ".checkpoint.json"
+
+Mode = Literal["replace", "add", "remove"]
+Progress = Callable[[int, int], None]
+"""Called with (rows done, bytes done) of all files."""
+
+
+class LoadOptions(msgspec.Struct, frozen=True):
+    """How a file is to be understood."""
+
+    mode: Mode = "replace"
+    """What a row's names do to what the cookie was in before. In `add`, a name behind a minus is removed."""
+    owner: str | None = None
+    """The advertiser whose segments alone may be touched; None is the operator, who may touch all."""
+    ttl_days: int = 30
+    columns: Columns = AS_THEY_ARE
+    define: bool = False
+    """Define segments that are not yet, as the owner's."""
 
 
 class LoadReport(msgspec.Struct, frozen=True):
-    """What became of a file: `rows` is `cookies` and `rejected` together."""
+    """What became of the files: `rows` is `cookies` and `rejected` together."""
 
     rows: int
     cookies: int
-    """Rows written. A cookie that has two rows counts twice."""
+    """Rows that went to the sink. A cookie that has two rows counts twice."""
+    repeated: int
+    """Of those, rows whose cookie had come before in the same batch."""
     rejected: int
+    resumed_after: int
+    """Rows that an earlier, interrupted run had done; all counts include them."""
     seconds: float
     rejects_file: str | None
 
 
-async def load_file(
+class Sink(Protocol):
+    """Where rows go."""
+
+    async def take(self, rows: Rows, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Take the rows without a fault and return their numbers; what it refuses joins `rows.faults`.
+
+        hashes: uint64[n], one for each row. Raises LoadError and redis.RedisError.
+        """
+
+    async def finish(self, source: str) -> None:
+        """Called once, when all rows of all files were taken."""
+
+
+async def load(
     path: Path,
-    store: SegmentStore,
-    registry: SegmentRegistry,
+    sink: Sink,
     identity: Identity,
-    ttl_days: int,
-    progress: Callable[[int, int], None],
+    options: LoadOptions,
+    progress: Progress,
     *,
-    today: int,
-    define: bool = False,
+    scratch: Path | None = None,
+    resumable: bool = True,
+    restart: bool = False,
 ) -> LoadReport:
-    """Write the segments of every good row, good to the end of day `today + ttl_days`.
+    """Give the rows of a file, or of a folder's files, to a sink.
 
-    progress is called with (rows done, bytes done). `define` defines unknown segments as they
-    come up. Raises LoadError, registry.RegistryError when there is no room for another segment,
-    and redis.RedisError; the rows before the fault are loaded.
+    `scratch` is a folder for the rejects and the checkpoint, beside the file by default. Raises
+    LoadError, registry.RegistryError, and redis.RedisError before the first row is done.
     """
-    if not 1 <= ttl_days <= SEGMENT_TTL_DAYS_MAX:
-        raise LoadError(f"segments are kept for 1 to {SEGMENT_TTL_DAYS_MAX} days, not {ttl_days}")
     started_s = time.perf_counter()
-    known = _KnownNames(await registry.indices())
-    rows = cookies = 0
-    with _Rejects(path) as rejects:
-        for batch in read_rows(path):
-            if define:
-                fresh = [name for name in batch.names if name not in known.indices and not name_fault(name)]
-                if fresh:
-                    known = _KnownNames(await registry.define(dict.fromkeys(fresh, "")))
-            bits = _user_bits(batch, known)
-            good = [row for row in range(len(batch.lines)) if row not in batch.faults]
-            await store.write(_hashes(batch, good, identity), bits[good], today + ttl_days)
-            rejects.write(batch)
-            cookies += len(good)
-            rows += len(batch.lines) + len(batch.broken_lines)
-            progress(rows, batch.bytes_done)
-        return LoadReport(rows, cookies, rejects.count, time.perf_counter() - started_s, rejects.file_name)
+    files = segment_files(path)
+    beside = (scratch or path.parent) / path.name
+    rejects_path = beside.with_name(beside.name + REJECTS_SUFFIX)
+    checkpoint_path = beside.with_name(beside.name + CHECKPOINT_SUFFIX)
+    at = _start(files, options, checkpoint_path, resumable, restart)
+    resumed_after = at.rows
+    with Rejects(rejects_path, at.rejects_bytes) as rejects:
+        bytes_before = sum(source.size_bytes for source in at.sources[: at.file])
+        for index in range(at.file, len(files)):
+            at = msgspec.structs.replace(at, file=index, file_rows=at.file_rows if index == at.file else 0)
+            batches = _hashed(read_rows(files[index], options.columns, at.file_rows), identity)
+            pending = asyncio.ensure_future(asyncio.to_thread(next, batches, None))
+            try:
+                while (batch := await pending) is not None:
+                    pending = asyncio.ensure_future(asyncio.to_thread(next, batches, None))
+                    rows, hashes = batch
+                    taken = await _take(sink, rows, hashes, at.rows if resumable else None)
+                    faults = [Fault(int(rows.lines[row]), reason) for row, reason in rows.faults.items()]
+                    faults += rows.broken_lines
+                    at = msgspec.structs.replace(
+                        at,
+                        file_rows=rows.rows_done,
+                        rows=at.rows + rows.rows_done - at.file_rows,
+                        cookies=at.cookies + len(taken),
+                        repeated=at.repeated + len(taken) - len(np.unique(hashes[taken])),
+                        rejected=at.rejected + len(faults),
+                        rejects_bytes=rejects.write(files[index].name, faults),
+                    )
+                    if resumable:
+                        write_checkpoint(checkpoint_path, at)
+                    progress(at.rows, bytes_before + rows.bytes_done)
+            finally:
+                # A thread inside the reader must not outlive its file.
+                await asyncio.wait([pending])
+                pending.exception()
+            bytes_before += at.sources[index].size_bytes
+    await sink.finish(path.name)
+    checkpoint_path.unlink(missing_ok=True)
+    return LoadReport(
+        rows=at.rows,
+        cookies=at.cookies,
+        repeated=at.repeated,
+        rejected=at.rejected,
+        resumed_after=resumed_after,
+        seconds=time.perf_counter() - started_s,
+        rejects_file=str(rejects_path) if at.rejected else None,
+    )
 
 
-def _user_bits(batch: Rows, known: "_KnownNames") -> NDArray[np.uint64]:
-    """Return uint64[n, W]; a row with an unknown segment becomes one of the batch's faults."""
-    words = words_for(len(known.indices))
-    bits_of_name = np.array([known.indices.get(name, -1) for name in batch.names], np.int64)
-    bits = bits_of_name[batch.member_names]
-    for member in np.flatnonzero(bits < 0).tolist():
-        name = batch.names[batch.member_names[member]]
-        if name:  # an empty one is only a separator at the end
-            batch.faults.setdefault(int(batch.member_rows[member]), known.why_unknown(name))
-    users = np.zeros(len(batch.lines) * words, np.uint64)
-    inside = bits >= 0
-    bits = bits[inside]
-    positions = batch.member_rows[inside] * words + bits // 64
-    np.bitwise_or.at(users, positions, np.uint64(1) << (bits % 64).astype(np.uint64))
-    return users.reshape(-1, words)
+def _start(
+    files: list[Path], options: LoadOptions, checkpoint_path: Path, resumable: bool, restart: bool
+) -> Checkpoint:
+    try:
+        sources = tuple(SourceFile.of(file) for file in files)
+    except OSError as error:
+        raise LoadError(f"{error.filename} can't be read: {error.strerror}") from None
+    settings = msgspec.json.encode(options).decode()
+    if restart or not resumable:
+        return Checkpoint(sources, settings)
+    return read_checkpoint(checkpoint_path, sources, settings)
 
 
-def _hashes(batch: Rows, good: Iterable[int], identity: Identity) -> NDArray[np.uint64]:
-    ids, sources = batch.ids, batch.sources
-    if sources is None:
-        return np.array([identity.hash(COOKIE, ids[row] or "") for row in good], np.uint64)
-    return np.array([identity.hash(sources[row] or COOKIE, ids[row] or "") for row in good], np.uint64)
+async def _take(
+    sink: Sink, rows: Rows, hashes: NDArray[np.uint64], resumes_after: int | None
+) -> NDArray[np.int64]:
+    try:
+        return await sink.take(rows, hashes)
+    except redis.RedisError as error:
+        if not resumes_after:
+            raise
+        full = str(error).startswith("OOM")
+        what = "Redis has no memory left; make room there" if full else f"Redis failed ({error})"
+        raise LoadError(
+            f"{what}. The first {resumes_after:,} rows are loaded: the same command goes on after them"
+        ) from None
 
 
-class _KnownNames:
-    """The defined segments, and what to say about a name that is not one of them."""
-
-    def __init__(self, indices: dict[str, int]) -> None:
-        self.indices = indices
-        self._said: dict[str, str] = {}
-
-    def why_unknown(self, name: str) -> str:
-        if name in self._said:
-            return self._said[name]
-        reason = name_fault(name) or f"segment {name} is not defined"
-        if len(self._said) < _NEAREST_NAMES_MAX:
-            nearest = difflib.get_close_matches(name, self.indices, n=1)
-            if nearest:
-                reason += f"; the nearest is {nearest[0]}"
-            self._said[name] = reason
-        return reason
-
-
-class _Rejects:
-    """The file of rejected lines, made when there is a first one; one of an earlier load goes."""
-
-    def __init__(self, path: Path) -> None:
-        self.count = 0
-        self._path = path.with_name(path.name + ".rejects.csv")
-        self._file: TextIO | None = None
-
-    @property
-    def file_name(self) -> str | None:
-        return str(self._path) if self.count else None
-
-    def write(self, batch: Rows) -> None:
-        faults = [Fault(batch.lines[row], reason) for row, reason in batch.faults.items()]
-        faults += batch.broken_lines
-        if not faults:
-            return
-        try:
-            if self._file is None:
-                self._file = self._path.open("w", encoding="utf-8", newline="")
-                csv.writer(self._file).writerow(["line", "reason"])
-            for fault in sorted(faults, key=lambda fault: fault.line):
-                csv.writer(self._file).writerow([fault.line, fault.reason])
-        except OSError as error:
-            raise LoadError(f"can't write {self._path}: {error.strerror}") from None
-        self.count += len(faults)
-
-    def __enter__(self) -> "_Rejects":
-        try:
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            raise LoadError(f"can't replace {self._path}: {error.strerror}") from None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
+def _hashed(batches: Iterator[Rows], identity: Identity) -> Iterator[tuple[Rows, NDArray[np.uint64]]]:
+    """Add each row's hash; that of a row with a fault means nothing."""
+    for rows in batches:
+        if rows.sources is None:
+            yield rows, identity.hash_column(COOKIE, *text_buffers(rows.ids))
+            continue
+        hashes = np.zeros(len(rows.lines), np.uint64)
+        names, source_of_row = rows.sources
+        for code in np.unique(source_of_row).tolist():
+            own = np.flatnonzero(source_of_row == code)
+            ids = rows.ids.take(pa.array(own))
+            hashes[own] = identity.hash_column(names[code] or COOKIE, *text_buffers(ids))
+        yield rows, hashes

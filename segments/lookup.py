@@ -3,20 +3,28 @@
     lookup = await UserLookup.connect("redis://127.0.0.1:6379/0", timeout_ms=20)
     lookup.fetch(user_hashes, done)            # returns at once
 
-    def done(values):                          # once, when everything is in, or None
-        if values is not None:
-            users = unpack_users(values[::2], words, today)
-            caps = values[1::2]
+    def done(values, missing):                 # once, when everything is in
+        users = unpack_users(values[::2], words, today)
+        caps = values[1::2]
+        known[list(missing)] = False           # positions of users that nobody could answer for
 
 Problem: a general client spends 12 to 60 microseconds of Python on each command, for connection
 pools, futures and retries; a whole bid takes 24. Here a user costs two commands, whose every length is
 known beforehand, so both are one template filled by one `%`, and a batch is one write:
 
-    HGET s:<bucket> <rest of the hash>     the segments          (`segments.store`)
-    GET  f:<hash>                          the frequency caps    (`pacing`)
+    HGET s:<bucket> <rest of the hash>              the segments          (`segments.store`)
+    GET  f:{s:<bucket>}<rest of the hash>           the frequency caps    (`pacing.caps`)
 
-`segments.wire` keeps the replies in order, and says how. A lost connection answers None to whatever
-waits and is made anew by one owned task, with growing pauses.
+On a Cluster a user's two keys are in one slot, a batch is one write to each node that holds some of its
+users, and `segments.slot_map` says which. A slot that moved is followed (MOVED, ASK) within the
+batch's time. What a node can't answer, because it is gone, or too slow (`segments.node`), or in the
+middle of a failover, makes strangers of its users and of nobody else; the engine bids on context there.
+
+    people    a  b  c  d  e                       node 1 <- a c e      node 2 <- b d (time-out)
+    values    A  -  C  -  E     missing (1, 3)
+
+The slot map is looked at when a reply or a lost connection hints that it changed, every
+LOOKUP_PROBE_SECONDS while a node is out, and now and then anyway.
 
 Measured at batches of 64 users: 0.24 microseconds of Python a key (0.15 to ask, 0.09 to read), and about
 1 with what the sockets cost; a batch of one pays for its two system calls alone.
@@ -26,163 +34,103 @@ hashes); a Lua script or a transaction (one reply to parse, but it blocks the se
 live in different slots); a timer for each batch (they share a timeout, so one timer serves the oldest).
 """
 
-import asyncio
-import contextlib
-import logging
-import struct
 from collections.abc import Sequence
 
+import hiredis
 import redis
 
-from config import redis_keys
-from config.limits import (
-    LOOKUP_CONNECT_SECONDS_MAX,
-    LOOKUP_OWED_REPLIES_MAX,
-    LOOKUP_RECONNECT_SECONDS_MAX,
-)
+from config.redis_address import RedisAddress, RedisAddressError
 from segments.bitsets import unpack_users
-from segments.store import BUCKET_SHIFT, FIELD, caps_key, location
-from segments.wire import Counts, Done, Endpoint, Values, Wire
+from segments.cluster import ClusterNodes
+from segments.cluster_batch import ClusterBatch, Found, Tally, Values
+from segments.endpoint import Endpoint
+from segments.node import Node
+from segments.user_commands import REPLIES_A_USER, user_commands
+from segments.wire import Fault, Replies
 
-__all__ = ["UserLookup", "unpack_users"]
-
-_LOG = logging.getLogger(__name__)
-_RECONNECT_SECONDS_MIN = 0.05
-_REPLIES_A_USER = 2
-_REFUSALS = ("WRONGPASS", "NOAUTH", "NOPERM", "ERR AUTH", "ERR invalid password")
-
-
-def _command_template() -> bytes:
-    """HGET and GET of one user in RESP, for `% (bucket, field, whole hash)`."""
-    key, field = location(0)
-    parts = ((len(key), redis_keys.SEGMENT_BUCKET), (len(field), b"%b"))
-    hget = b"".join(b"$%d\r\n%b\r\n" % part for part in parts)
-    get = b"$%d\r\n%b\r\n" % (len(caps_key(0)), redis_keys.caps(b"%b"))
-    return b"*3\r\n$4\r\nHGET\r\n" + hget + b"*2\r\n$3\r\nGET\r\n" + get
-
-
-_COMMANDS = _command_template()
-_HASH = struct.Struct(">Q")
-
-assert redis_keys.segment_bucket(7) == redis_keys.SEGMENT_BUCKET % 7, "the pattern makes the key"
+__all__ = ["UserLookup", "Values", "unpack_users"]
 
 
 class UserLookup:
-    """One connection to Redis for look-ups, kept up."""
+    """The connections to Redis for look-ups, kept up. `tally` counts what did not go straight."""
 
-    def __init__(self, endpoint: Endpoint, timeout_ms: int) -> None:
-        self.reconnects = 0
-        """Times the connection was made anew."""
-        self._counts = Counts()
-        self._endpoint = endpoint
+    def __init__(self, servers: "Node | ClusterNodes", timeout_ms: int) -> None:
+        self.tally = Tally()
+        self._servers = servers
         self._timeout_s = timeout_ms / 1_000
-        self._wire: Wire | None = None
-        self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(cls, url: str, timeout_ms: int) -> "UserLookup":
-        """Connect to a `redis://`, `rediss://` or `unix://` URL, as redis-py reads it.
+        """Connect to the URL of `--redis` (`config.redis_address`).
 
         Raises redis.AuthenticationError when the password is refused or missing and
         redis.ConnectionError for anything else.
         """
-        lookup = cls(Endpoint(url), timeout_ms)
-        lookup._wire = wire = await lookup._open()
-        lookup._keeper = asyncio.get_running_loop().create_task(lookup._keep_connected(wire))
-        return lookup
+        try:
+            address = RedisAddress.read(url)
+        except RedisAddressError as error:
+            raise redis.ConnectionError(f"the Redis URL can't be used: {error}") from None
+        endpoints = [Endpoint.from_url(node_url) for node_url in address.urls]
+        servers: Node | ClusterNodes
+        if address.is_cluster:
+            servers = ClusterNodes(endpoints, timeout_ms / 1_000)
+        else:
+            servers = Node(endpoints[0], timeout_ms / 1_000, lambda: None)
+        await servers.open()
+        return cls(servers, timeout_ms)
 
     @property
-    def connected(self) -> bool:
-        return self._wire is not None and self._wire.open
+    def reconnects(self) -> int:
+        """Times a connection was made anew."""
+        return self._servers.reconnects
 
     @property
-    def timeouts(self) -> int:
-        """Fetches that were not answered in time."""
-        return self._counts.timeouts
+    def nodes_out(self) -> int:
+        """How many servers are not asked at the moment: lost, or too slow."""
+        nodes = (self._servers,) if isinstance(self._servers, Node) else self._servers.nodes
+        return sum(not node.well for node in nodes)
 
-    @property
-    def failures(self) -> int:
-        """Fetches answered None for any other reason."""
-        return self._counts.failures
-
-    def fetch(self, user_hashes: Sequence[int], done: Done) -> None:
+    def fetch(self, user_hashes: Sequence[int], done: Found) -> None:
         """Ask for the segments and caps of these users and return; `done` is called exactly once.
 
-        It gets [segments, caps, segments, caps, ...] in the order of the users, None for what is absent;
-        or None alone when the connection is down, Redis answers with an error, or not in time.
-        When that is known beforehand (no connection, too much in flight), or there is no user to ask
-        for, `done` is called before `fetch` returns; else later, from the event loop. It must not raise.
+        When all is known beforehand (no connection, a breaker open, too much in flight), or there is
+        no user to ask for, `done` is called before `fetch` returns; else later, from the event loop. It
+        must not raise.
         """
-        wire = self._wire
-        replies = _REPLIES_A_USER * len(user_hashes)
-        if wire is None or not wire.open or wire.owed + replies > LOOKUP_OWED_REPLIES_MAX:
-            self._counts.failures += 1
-            done(None)
+        servers = self._servers
+        if isinstance(servers, ClusterNodes):
+            ClusterBatch(servers, user_hashes, self._timeout_s, self.tally, done).send()
             return
-        if not replies:
-            done([])
+        if not user_hashes:
+            done([], ())
             return
-        commands = [
-            _COMMANDS % (user_hash >> BUCKET_SHIFT, (octets := _HASH.pack(user_hash))[FIELD], octets)
-            for user_hash in user_hashes
-        ]
-        wire.send(b"".join(commands), replies, done)
+
+        def answer(replies: Replies, fault: Fault | None) -> None:
+            if fault is None:
+                done(replies, ())  # type: ignore[arg-type] # a list of what HGET and GET reply
+            else:
+                self.tally.faults[fault] += 1
+                done(*_without_errors(replies, len(user_hashes)))
+
+        unsent = servers.send(user_commands(user_hashes), REPLIES_A_USER * len(user_hashes), answer)
+        if unsent is not None:
+            answer((), unsent)
 
     async def close(self) -> None:
-        """Close the connection for good; what waits is answered None."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        if self._wire is not None:
-            self._wire.abort()
-            await self._wire.lost.wait()
+        """Close the connections for good; what waits is answered for nobody."""
+        await self._servers.close()
 
-    async def _keep_connected(self, wire: Wire) -> None:
-        while True:
-            await wire.lost.wait()
-            _LOG.warning("lost the look-up connection to %s", self._endpoint)
-            pause_s = _RECONNECT_SECONDS_MIN
-            while not wire.open:
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LOOKUP_RECONNECT_SECONDS_MAX)
-                with contextlib.suppress(redis.ConnectionError):
-                    wire = await self._open()
-            self._wire = wire
-            self.reconnects += 1
-            _LOG.warning("the look-up connection to %s is back", self._endpoint)
 
-    async def _open(self) -> Wire:
-        endpoint = self._endpoint
-        wire = Wire(asyncio.get_running_loop(), LOOKUP_CONNECT_SECONDS_MAX)
-        with contextlib.ExitStack() as undo:
-            undo.callback(wire.abort)
-            try:
-                async with asyncio.timeout(LOOKUP_CONNECT_SECONDS_MAX):
-                    await endpoint.connect(wire)
-                    await self._greet(wire)
-            except TimeoutError:
-                raise redis.ConnectionError(
-                    f"{endpoint} did not answer within {LOOKUP_CONNECT_SECONDS_MAX} seconds"
-                ) from None
-            except OSError as error:
-                raise redis.ConnectionError(f"can't reach {endpoint}: {error.strerror or error}") from None
-            undo.pop_all()
-        wire.enter_service(self._timeout_s, self._counts)
-        return wire
-
-    async def _greet(self, wire: Wire) -> None:
-        """Authenticate, choose the database, and see that the server answers."""
-        answered: asyncio.Future[Values | None] = asyncio.get_running_loop().create_future()
-
-        def answer(values: Values | None) -> None:
-            if not answered.done():  # else the wait for it was cancelled
-                answered.set_result(values)
-
-        commands, replies = self._endpoint.greeting()
-        wire.send(commands, replies, answer)
-        if await answered is not None:
-            return
-        fault = wire.error or "it closed the connection"
-        if fault.startswith(_REFUSALS):
-            raise redis.AuthenticationError(f"{self._endpoint} refuses the user or password: {fault}")
-        raise redis.ConnectionError(f"{self._endpoint} can't be used: {fault}")
+def _without_errors(replies: Replies, users: int) -> tuple[Values, Sequence[int]]:
+    """Return the values, and the positions of users who lack one: their two are None."""
+    values: Values = list(replies) or [None] * (REPLIES_A_USER * users)
+    missing = [
+        position
+        for position in range(users)
+        if not replies
+        or isinstance(values[REPLIES_A_USER * position], hiredis.ReplyError)
+        or isinstance(values[REPLIES_A_USER * position + 1], hiredis.ReplyError)
+    ]
+    for position in missing:
+        values[REPLIES_A_USER * position] = values[REPLIES_A_USER * position + 1] = None
+    return values, missing

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from config.limits import LOAD_BATCH_ROWS_MAX
 from segments.bitsets import bits_from_flags
 from segments.expressions import words_for
 from segments.identity import COOKIE, Identity
@@ -19,6 +18,7 @@ from segments.registry import SegmentRegistry
 from segments.store import SegmentStore
 
 SEGMENTS_PER_COOKIE = 12
+_BATCH_COOKIES = 16_384
 _WALKS_OF_LIFE = 12
 _SHARE_MAX = 0.9
 
@@ -31,15 +31,15 @@ def cookie_id(number: int) -> str:
 def sample_audience(
     rng: np.random.Generator, cookies: int, indices: Mapping[str, int]
 ) -> Iterator[tuple[list[str], NDArray[np.uint64]]]:
-    """Yield (ids, uint64[n, W]) of cookies 0, 1, 2 ..., at most LOAD_BATCH_ROWS_MAX at once.
+    """Yield (ids, uint64[n, W]) of cookies 0, 1, 2 ..., a batch at once.
 
     `indices` maps segment names to bits; the sizes of the segments follow its order.
     """
     bits = np.fromiter(indices.values(), np.int64)
     words = words_for(int(bits.max(initial=0)) + 1)
     shares = _shares(rng, len(bits))
-    for start in range(0, cookies, LOAD_BATCH_ROWS_MAX):
-        n = min(LOAD_BATCH_ROWS_MAX, cookies - start)
+    for start in range(0, cookies, _BATCH_COOKIES):
+        n = min(_BATCH_COOKIES, cookies - start)
         lives = rng.integers(0, _WALKS_OF_LIFE, n)
         flags = np.zeros((n, 64 * words), np.bool_)
         flags[:, bits] = rng.random((n, len(bits)), np.float32) < shares[lives]

@@ -1,17 +1,22 @@
-"""A file of cookies and their segments, CSV or Parquet, read in bounded batches.
+"""A file of cookies and their segments, read in bounded batches of columns.
 
     id,segments                      columns: id, segments, and source where ids are not our cookies
-    7f3a9c,gardeners|polk-county     CSV: names apart by | ; or spaces, the file plain or .gz
-    b1e044,                          Parquet: a list of strings, or text as in CSV
+    7f3a9c,gardeners|polk-county     CSV, TSV: names apart by | ; or spaces
+    b1e044,                          JSON lines, Parquet: a list of names, or text as in CSV
 
-A fault of the whole file raises LoadError. A fault of one row is told with its line (Parquet: its
-row, from 1), and the other rows go on. Text is read as bytes and checked here, because Arrow would
-give up the whole file for one byte that is not UTF-8.
+CSV, TSV and JSON lines may be compressed (.gz, .zst); Parquet compresses itself. A fault of the whole
+file raises LoadError. A fault of one row is told with its line (Parquet: its row, from 1), and the
+other rows go on. Text is read as bytes and checked here, because Arrow would give up the whole
+file for one byte that is not UTF-8.
+
+Nothing below is a Python loop over rows, save for JSON lines, and for rows with a fault: a batch is Arrow
+buffers and numpy arrays from the file to the store.
 """
 
 import csv
-import gzip
+import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,10 +30,14 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from config.limits import LOAD_BATCH_ROWS_MAX, USER_ID_CHARS_MAX
+from config.limits import LOAD_BATCH_ROWS_MAX, LOAD_FILES_MAX, LOAD_LINE_BYTES_MAX, USER_ID_CHARS_MAX
+from segments.name_split import split_names
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-_CSV_BLOCK_BYTES = 1 << 20
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
+CODECS = {".gz": "gzip", ".zst": "zstd"}
+SUFFIXES = (*FORMATS, *(form + codec for form in FORMATS for codec in CODECS), ".parquet")
+REJECTS_SUFFIX = ".rejects.csv"
+_BLOCK_BYTES = 1 << 23
 _SEPARATORS = r"[|;\s]+"
 
 
@@ -43,48 +52,103 @@ class Fault(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Columns(msgspec.Struct, frozen=True):
+    """What the file calls its columns, or a JSON line its keys."""
+
+    id: str = "id"
+    segments: str = "segments"
+    source: str = "source"
+
+
+AS_THEY_ARE = Columns()
+
+
 class Rows(msgspec.Struct, frozen=True):
     """At most LOAD_BATCH_ROWS_MAX rows of the file."""
 
-    lines: list[int]
-    ids: list[str | None]
-    sources: list[str | None] | None
-    """None when the file has no such column."""
+    lines: NDArray[np.int64]
+    ids: Any
+    """A pyarrow array of strings without nulls."""
+    sources: tuple[list[str], NDArray[np.int64]] | None
+    """Distinct sources and the one of each row; None when the file has no such column."""
     names: list[str]
     """The distinct segment names of these rows."""
-    member_rows: NDArray[np.int64]
-    """int64[m]: the row of each membership."""
-    member_names: NDArray[np.int64]
-    """int64[m]: its name, an index into `names`."""
+    member_offsets: NDArray[np.int64]
+    """int64[n + 1]: row i has memberships [i] to [i + 1]."""
+    member_names: NDArray[np.int32]
+    """int32[m]: the name of each, an index into `names`."""
     faults: dict[int, str]
     """Rows that must not be loaded, and why."""
     broken_lines: list[Fault]
     """Lines before the last of these rows that are no rows at all."""
+    rows_done: int
+    """Rows of the file up to the last of these, broken lines included."""
     bytes_done: int
 
 
-def read_rows(path: Path) -> Iterator[Rows]:
-    """Read a segment file batch by batch. Raises LoadError, half way too when the file is damaged."""
-    if not path.name.endswith(SUFFIXES):
-        raise LoadError(f"{path} is no segment file: its name must end in {', '.join(SUFFIXES)}")
+def segment_files(path: Path) -> list[Path]:
+    """Return the file, or the segment files of a folder in the order of their names. Raises LoadError."""
+    if not path.is_dir():
+        _check_suffix(path)
+        return [path]
+    files = []
+    for file in sorted(path.iterdir()):
+        # A dot or an underscore in front marks what other programs leave beside their data.
+        if file.name.startswith((".", "_")) or file.name.endswith(REJECTS_SUFFIX) or file.is_dir():
+            continue
+        _check_suffix(file)
+        files.append(file)
+    if not files:
+        raise LoadError(f"the folder {path} holds no segment file: no name ends in {', '.join(SUFFIXES)}")
+    if len(files) > LOAD_FILES_MAX:
+        raise LoadError(f"the folder {path} holds more than {LOAD_FILES_MAX:,} files; load it in parts")
+    return files
+
+
+def read_rows(path: Path, columns: Columns = AS_THEY_ARE, skip_rows: int = 0) -> Iterator[Rows]:
+    """Read a segment file batch by batch, without the batches that lie in its first `skip_rows` rows.
+
+    Raises LoadError, half way too when the file is damaged.
+    """
+    _check_suffix(path)
     rows = 0
+    read = _read_parquet if path.suffix == ".parquet" else _read_json if _is_json(path) else _read_csv
     try:
-        for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
-            rows += len(batch.lines) + len(batch.broken_lines)
-            yield batch
+        for batch in read(path, columns, skip_rows):
+            rows = batch.rows_done
+            if rows > skip_rows:
+                yield batch
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         after = f" after {rows:,} rows, which are loaded" if rows else ""
-        raise LoadError(f"{path} can't be read{after}: {reason}") from None
+        raise LoadError(f"{path} can't be read{after}: {' '.join(reason.split())}") from None
     if not rows:
         raise LoadError(f"{path} holds no rows")
 
 
-def _read_csv(path: Path) -> Iterator[Rows]:
-    columns = _wanted(path, _csv_header(path))
+def _check_suffix(path: Path) -> None:
+    if not path.name.endswith(SUFFIXES):
+        raise LoadError(f"{path} is no segment file: its name must end in {', '.join(SUFFIXES)}")
+
+
+def _is_json(path: Path) -> bool:
+    return path.name.removesuffix(path.suffix if path.suffix in CODECS else "").endswith(
+        (".jsonl", ".ndjson")
+    )
+
+
+def _text_stream(file: Any, path: Path) -> Any:
+    stream: Any = pa.PythonFile(file, mode="r")
+    codec = CODECS.get(path.suffix)
+    return stream if codec is None else pa.CompressedInputStream(stream, codec)
+
+
+def _read_csv(path: Path, columns: Columns, skip_rows: int) -> Iterator[Rows]:
+    delimiter = "\t" if ".tsv" in path.suffixes else ","
+    wanted = _wanted(path, _csv_header(path, delimiter), columns)
     with path.open("rb", buffering=0) as file:
         broken: list[Fault] = []
-        reader = _open_csv(file, path, broken, columns)
+        reader = _open_csv(_text_stream(file, path), delimiter, broken, list(wanted))
         line = 2
         next_broken = 0
         for block in reader:
@@ -92,74 +156,206 @@ def _read_csv(path: Path) -> Iterator[Rows]:
                 batch = block.slice(start, LOAD_BATCH_ROWS_MAX)
                 first_broken = next_broken
                 lines = []
-                for _ in range(batch.num_rows):
-                    while next_broken < len(broken) and broken[next_broken].line == line:
+                left = batch.num_rows
+                # Runs of good lines between the broken ones.
+                while left:
+                    run = left
+                    if next_broken < len(broken):
+                        run = min(left, broken[next_broken].line - line)
+                    lines.append(np.arange(line, line + run))
+                    line += run
+                    left -= run
+                    if left:
                         next_broken += 1
                         line += 1
-                    lines.append(line)
-                    line += 1
-                yield _rows(batch, lines, broken[first_broken:next_broken], file.tell())
+                yield _rows(
+                    batch.rename_columns(list(wanted.values())),
+                    np.concatenate([*lines, np.zeros(0, np.int64)]),
+                    broken[first_broken:next_broken],
+                    line - 2,
+                    file.tell(),
+                )
         if next_broken < len(broken):
-            nothing = pa.RecordBatch.from_pylist([], reader.schema)
-            yield _rows(nothing, [], broken[next_broken:], file.tell())
+            nothing = pa.RecordBatch.from_pylist(
+                [], pa.schema([(name, pa.binary()) for name in wanted.values()])
+            )
+            yield _rows(
+                nothing,
+                np.zeros(0, np.int64),
+                broken[next_broken:],
+                line - 2 + len(broken) - next_broken,
+                file.tell(),
+            )
 
 
-def _csv_header(path: Path) -> list[str]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        line = file.readline(_CSV_BLOCK_BYTES)
-    if not line:
+def _csv_header(path: Path, delimiter: str) -> list[str]:
+    with path.open("rb", buffering=0) as file:
+        block = _text_stream(file, path).read(LOAD_LINE_BYTES_MAX)
+    if not block:
         raise LoadError(f"{path} is empty")
-    return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    line = re.split(rb"[\r\n]", block, maxsplit=1)[0]
+    return next(csv.reader([line.decode("utf-8-sig", "replace")], delimiter=delimiter), [])
 
 
-def _open_csv(file: Any, path: Path, broken: list[Fault], columns: list[str]) -> Any:
+def _open_csv(stream: Any, delimiter: str, broken: list[Fault], columns: list[str]) -> Any:
     def note_broken(row: Any) -> str:
         reason = f"expected {row.expected_columns} columns and found {row.actual_columns}"
         broken.append(Fault(row.number, reason))
         return "skip"
 
-    stream: Any = pa.PythonFile(file, mode="r")
-    if path.suffix == ".gz":
-        stream = pa.CompressedInputStream(stream, "gzip")
     return pyarrow.csv.open_csv(
         stream,
         # One thread: only then does Arrow know the number of a broken line.
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
+        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
         # An ignored empty line would shift the number of all that follow.
-        parse_options=pyarrow.csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=note_broken),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=delimiter, ignore_empty_lines=False, invalid_row_handler=note_broken
+        ),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=columns, column_types={column: pa.binary() for column in columns}
         ),
     )
 
 
-def _read_parquet(path: Path) -> Iterator[Rows]:
+def _read_json(path: Path, columns: Columns, skip_rows: int) -> Iterator[Rows]:
+    decoder = _json_decoder(columns)
+    with path.open("rb", buffering=0) as file:
+        stream = _text_stream(file, path)
+        line, rest = 1, b""
+        while block := stream.read(_BLOCK_BYTES):
+            whole, newline, tail = block.rpartition(b"\n")
+            if newline:
+                yield from _json_rows((rest + whole).split(b"\n"), line, decoder, file.tell())
+                line += (rest + whole).count(b"\n") + 1
+                rest = tail
+            else:
+                rest += block
+            if len(rest) > LOAD_LINE_BYTES_MAX:
+                raise LoadError(f"{path}: line {line} is longer than {LOAD_LINE_BYTES_MAX:,} bytes")
+        if rest:
+            yield from _json_rows([rest], line, decoder, file.tell())
+        elif line == 1:
+            raise LoadError(f"{path} is empty")
+
+
+def _json_decoder(columns: Columns) -> Any:
+    row = msgspec.defstruct(
+        "Row",
+        [
+            ("id", str | None, None),
+            ("segments", list[str] | str | None, None),
+            ("source", str | None, None),
+        ],
+        rename=msgspec.structs.asdict(columns),
+    )
+    return msgspec.json.Decoder(row)
+
+
+def _json_rows(lines: Sequence[bytes], first_line: int, decoder: Any, bytes_done: int) -> Iterator[Rows]:
+    for start in range(0, len(lines), LOAD_BATCH_ROWS_MAX):
+        rows, numbers, broken = [], [], []
+        for number, text in enumerate(lines[start : start + LOAD_BATCH_ROWS_MAX], first_line + start):
+            try:
+                rows.append(decoder.decode(text))
+                numbers.append(number)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                broken.append(Fault(number, _json_fault(text, error)))
+        members = [
+            row.segments if isinstance(row.segments, list) else re.split(_SEPARATORS, row.segments or "")
+            for row in rows
+        ]
+        batch = pa.RecordBatch.from_pydict(
+            {
+                "id": pa.array([row.id for row in rows], pa.string()),
+                "segments": pa.array(members, pa.list_(pa.string())),
+                "source": pa.array([row.source for row in rows], pa.string()),
+            }
+        )
+        rows_done = first_line + start + len(rows) + len(broken) - 1
+        yield _rows(batch, np.array(numbers, np.int64), broken, rows_done, bytes_done)
+
+
+def _json_fault(text: bytes, error: Exception) -> str:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return "the line is not valid UTF-8"
+    if not text.strip():
+        return "the line is empty"
+    try:
+        json.loads(text)
+    except ValueError:
+        return "the line is no JSON object"
+    # What the decoder says of valid JSON names a type and a key, never a value.
+    return f"the line is not of the expected form: {error}"
+
+
+def _read_parquet(path: Path, columns: Columns, skip_rows: int) -> Iterator[Rows]:
     with path.open("rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
         parquet = pyarrow.parquet.ParquetFile(file)
         schema = parquet.schema_arrow
-        columns = _wanted(path, schema.names)
-        for column in columns:
-            kind = schema.field(column).type
+        wanted = _wanted(path, schema.names, columns)
+        for name, column in wanted.items():
+            kind = schema.field(name).type
             if not (_is_text(kind) or (column == "segments" and _is_texts(kind))):
                 expected = "a list of strings, or text" if column == "segments" else "text"
-                raise LoadError(f"{path}: column {column} must be {expected}, and is {kind}")
-        done = 0
-        for batch in parquet.iter_batches(batch_size=LOAD_BATCH_ROWS_MAX, columns=columns):
-            lines = list(range(done + 1, done + 1 + batch.num_rows))
+                raise LoadError(f"{path}: column {name} must be {expected}, and is {kind}")
+        # Names repeat endlessly: as numbers of a dictionary they take a tenth of the time.
+        leaves = [parquet.schema.column(i).path for i in range(len(parquet.schema))]
+        texts = [leaf for leaf in leaves if leaf.partition(".")[0] in wanted and leaf != columns.id]
+        encoded = pyarrow.parquet.ParquetFile(file, read_dictionary=texts)
+        groups, done = _groups_after(parquet.metadata, skip_rows)
+        for batch in _group_batches(encoded, parquet, groups, list(wanted)):
             done += batch.num_rows
-            yield _rows(batch, lines, [], size_bytes * done // parquet.metadata.num_rows)
+            if done <= skip_rows:
+                continue
+            batch = batch.slice(max(0, skip_rows - (done - batch.num_rows)))
+            batch = batch.select(list(wanted)).rename_columns(list(wanted.values()))
+            lines = np.arange(done - batch.num_rows + 1, done + 1)
+            yield _rows(batch, lines, [], done, size_bytes * done // parquet.metadata.num_rows)
 
 
-def _wanted(path: Path, header: Sequence[str]) -> list[str]:
-    for column in ("id", "segments"):
-        if column not in header:
+def _group_batches(encoded: Any, plain: Any, groups: Sequence[int], columns: list[str]) -> Iterator[Any]:
+    """Read row groups one by one: Arrow gives up where the dictionary changes inside a batch."""
+    for group in groups:
+        done = 0
+        try:
+            for batch in encoded.iter_batches(LOAD_BATCH_ROWS_MAX, row_groups=[group], columns=columns):
+                done += batch.num_rows
+                yield batch
+        except pa.ArrowNotImplementedError:
+            # A group that a writer began with a dictionary and ended without one.
+            for batch in plain.iter_batches(LOAD_BATCH_ROWS_MAX, row_groups=[group], columns=columns):
+                yield batch.slice(min(done, batch.num_rows))
+                done = max(0, done - batch.num_rows)
+
+
+def _groups_after(metadata: Any, skip_rows: int) -> tuple[list[int], int]:
+    """Return the row groups that reach beyond the first `skip_rows` rows, and the rows before them."""
+    before = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if before + rows > skip_rows:
+            return list(range(group, metadata.num_row_groups)), before
+        before += rows
+    return [], before
+
+
+def _wanted(path: Path, header: Sequence[str], columns: Columns) -> dict[str, str]:
+    """Return the names of the columns to read, each with what it is to us."""
+    for name, option in ((columns.id, "id"), (columns.segments, "segments")):
+        if name not in header:
             found = ", ".join(header[:20]) or "none"
-            raise LoadError(f"{path} has no column named {column}; its columns are {found}")
-    wanted = [column for column in ("id", "segments", "source") if column in header]
-    for column in wanted:
-        if header.count(column) > 1:
-            raise LoadError(f"{path} has more than one column named {column}")
+            raise LoadError(
+                f"{path} has no column named {name}; its columns are {found}. "
+                f"If one of them is the {option}, say `--column {option}=NAME`"
+            )
+    named = {columns.id: "id", columns.segments: "segments", columns.source: "source"}
+    wanted = {name: column for name, column in named.items() if name in header}
+    for name in wanted:
+        if list(header).count(name) > 1:
+            raise LoadError(f"{path} has more than one column named {name}")
     return wanted
 
 
@@ -183,60 +379,101 @@ def _is_texts(kind: Any) -> bool:
     return any(test(kind) for test in lists) and _is_text(kind.value_type)
 
 
-def _rows(batch: Any, lines: list[int], broken: list[Fault], bytes_done: int) -> Rows:
+def _rows(batch: Any, lines: NDArray[np.int64], broken: list[Fault], rows_done: int, bytes_done: int) -> Rows:
     faults: dict[int, str] = {}
-    own = np.arange(batch.num_rows)
-    ids = _texts(batch.column("id"), own, "id", faults).to_pylist()
+    ids = _checked(batch.column("id"), "id", faults)
     sources = None
     if "source" in batch.schema.names:
-        sources = _texts(batch.column("source"), own, "source", faults).to_pylist()
-    for what, texts in (("id", ids), ("source", sources or ())):
-        for row, text in enumerate(texts):
-            if text is not None and len(text) > USER_ID_CHARS_MAX:
-                faults.setdefault(row, f"the {what} is longer than {USER_ID_CHARS_MAX} characters")
-    for row, text in enumerate(ids):
-        if not text:
-            faults.setdefault(row, "the id is empty")
+        encoded = _checked(batch.column("source"), "source", faults).dictionary_encode()
+        sources = (encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64))
+    for row in np.flatnonzero(pc.equal(ids, "").to_numpy(zero_copy_only=False)).tolist():
+        faults.setdefault(row, "the id is empty")
 
-    lists = batch.column("segments")
-    if _is_text(lists.type):
-        lists = pc.split_pattern_regex(_texts(lists, own, "segments", faults), _SEPARATORS)
-    member_rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-    members = pc.fill_null(_texts(lists.flatten(), member_rows, "segments", faults), "")
-    encoded = members.dictionary_encode()
+    segments = batch.column("segments")
+    split = _split_text if _is_text(segments.type) else _split_lists
+    member_offsets, member_names, texts = split(segments)
+    names, unreadable = _decoded(texts)
+    if unreadable.any():
+        rows = np.searchsorted(member_offsets, np.flatnonzero(unreadable[member_names]), "right") - 1
+        for row in np.unique(rows).tolist():
+            faults.setdefault(row, "the segments column is not valid UTF-8")
     return Rows(
         lines=lines,
         ids=ids,
         sources=sources,
-        names=encoded.dictionary.to_pylist(),
-        member_rows=member_rows,
-        member_names=encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+        names=names,
+        member_offsets=member_offsets,
+        member_names=member_names,
         faults=faults,
         broken_lines=broken,
+        rows_done=rows_done,
         bytes_done=bytes_done,
     )
 
 
-def _texts(column: Any, rows: NDArray[np.int64], what: str, faults: dict[int, str]) -> Any:
-    """Return the column as checked strings; value i belongs to row rows[i]. What is not UTF-8 is null."""
+def text_buffers(texts: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the bytes of a pyarrow array of strings or bytes without nulls, and where each begins."""
+    _, offsets, octets = texts.buffers()
+    begins = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    # An array of nothing but empty texts may have no bytes at all.
+    return np.frombuffer(octets or bytes(1), np.uint8), begins
+
+
+_Split = tuple[NDArray[np.int64], NDArray[np.int32], list[bytes]]
+"""Where each row's names begin, the number of each name, and the distinct names."""
+
+
+def _split_text(column: Any) -> _Split:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    octets = column.cast(pa.binary())
+    octets, offsets = text_buffers(pc.fill_null(column.cast(pa.binary()), b""))
+    members, codes, starts, ends = split_names(octets, offsets)
+    return members, codes, [octets[a:b].tobytes() for a, b in zip(starts, ends, strict=True)]
+
+
+def _split_lists(column: Any) -> _Split:
+    members = np.zeros(len(column) + 1, np.int64)
+    np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(), out=members[1:])
+    names = column.flatten()
+    if not pa.types.is_dictionary(names.type):
+        names = names.cast(pa.binary()).dictionary_encode()
+    texts: list[bytes | None] = names.dictionary.cast(pa.binary()).to_pylist()
+    # A null in a list is no name, and neither is an empty text.
+    codes = pc.fill_null(names.indices.cast(pa.int32()), len(texts)).to_numpy()
+    return members, codes, [text or b"" for text in (*texts, b"")]
+
+
+def _decoded(texts: list[bytes]) -> tuple[list[str], NDArray[np.bool_]]:
+    names, unreadable = [], np.zeros(len(texts), np.bool_)
+    for code, text in enumerate(texts):
+        try:
+            names.append(text.decode())
+        except UnicodeDecodeError:
+            unreadable[code] = True
+            names.append("")
+    return names, unreadable
+
+
+def _checked(column: Any, what: str, faults: dict[int, str]) -> Any:
+    """Return a column of text as strings without nulls; what is not UTF-8, or too long, is a fault."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    octets = pc.fill_null(column.cast(pa.binary()), b"")
     try:
-        return octets.cast(pa.string())
+        texts = octets.cast(pa.string())
     except pa.ArrowInvalid:
-        return pa.array(
-            [
-                _text(value, int(row), what, faults)
-                for value, row in zip(octets.to_pylist(), rows, strict=True)
-            ],
-            pa.string(),
+        texts = pa.array(
+            [_text(value, row, what, faults) for row, value in enumerate(octets.to_pylist())], pa.string()
         )
+    lengths = pc.utf8_length(texts).to_numpy()
+    for row in np.flatnonzero(lengths > USER_ID_CHARS_MAX).tolist():
+        faults.setdefault(row, f"the {what} is longer than {USER_ID_CHARS_MAX} characters")
+    return texts
 
 
-def _text(value: bytes | None, row: int, what: str, faults: dict[int, str]) -> str | None:
+def _text(value: bytes, row: int, what: str, faults: dict[int, str]) -> str:
     try:
-        return None if value is None else value.decode()
+        return value.decode()
     except UnicodeDecodeError:
         faults.setdefault(row, f"the {what} column is not valid UTF-8")
-        return None
+        return ""

@@ -6,35 +6,51 @@ to the oldest batch come first. hiredis parses them; when the oldest batch has i
     written        [ batch 1: 4 ][ batch 2: 2 ][ batch 3: 6 ]
     read so far      v v v v       v .           . . . . . .      batch 1 done; batch 2 has one of 2
 
-A batch that runs out of time is answered None and leaves the queue, but its replies still come. All
+A batch that runs out of time is told so and leaves the queue, but its replies still come. All
 batches wait equally long, so those that ran out are the oldest: it is enough to count the replies
 they are still owed and to drop that many before the next batch gets any. Nothing is matched by guess:
 a broken reply, or one that nobody is owed, ends the connection.
+
+What to do about a connection that is lost or slow is `segments.node`'s affair.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Any, cast
 
 import hiredis
 import redis
-import redis.asyncio
 
-from config.limits import LOOKUP_STALLED_SECONDS_MAX
-
-Values = list[bytes | None]
-Done = Callable[[Values | None], None]
+from config.limits import (
+    LOOKUP_BREAKER_TIMEOUTS,
+    LOOKUP_CONNECT_SECONDS_MAX,
+    LOOKUP_STALLED_SECONDS_MAX,
+)
+from segments.endpoint import Endpoint
 
 _POLL_SECONDS = 0.001
+_REFUSALS = ("WRONGPASS", "NOAUTH", "NOPERM", "ERR AUTH", "ERR invalid password")
 
 
-class Counts:
-    """What became of the batches that were not answered."""
+class Fault(StrEnum):
+    """What went wrong with a batch: the values of a metric's label."""
 
-    def __init__(self) -> None:
-        self.timeouts = 0
-        self.failures = 0
+    TIMEOUT = "timeout"
+    """The replies did not come in time."""
+    DOWN = "down"
+    """There is no connection, or it was lost meanwhile."""
+    BREAKER = "breaker"
+    """Not sent: the node has been too slow of late, or owes too much already."""
+    ERROR = "error"
+    """Answered, but at least one of the replies is an error."""
+
+
+Replies = Sequence[Any]
+"""bytes, int, None or a list each, or a hiredis.ReplyError; none at all after TIMEOUT and DOWN."""
+Done = Callable[[Replies, Fault | None], None]
 
 
 class _Batch:
@@ -44,14 +60,15 @@ class _Batch:
         self.replies = replies
         self.deadline_s = deadline_s
         self.done = done
-        self.values: Values = []
+        self.values: list[Any] = []
 
 
 class Wire(asyncio.Protocol):
     """One connection, from its making to its loss; a lost one is replaced, not mended.
 
     open: whether `send` may be called. owed: replies still to come, late ones included. error: the
-    last error reply. lost: set when the connection is gone and every batch is answered.
+    last error reply. lost: set when the connection is gone and every batch is told. trouble: set
+    then, and when LOOKUP_BREAKER_TIMEOUTS batches have run out of time with none answered between.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
@@ -59,7 +76,8 @@ class Wire(asyncio.Protocol):
         self.owed = 0
         self.error = ""
         self.lost = asyncio.Event()
-        self.counts = Counts()
+        self.trouble = asyncio.Event()
+        self.timeouts_in_a_row = 0
         self._loop = loop
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader(replyError=self._note_error)
@@ -70,8 +88,34 @@ class Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
-    def send(self, commands: bytes, replies: int, done: Done) -> None:
-        """Write packed commands; `done` gets their replies, or None, later and exactly once.
+    @classmethod
+    async def connected(
+        cls, endpoint: Endpoint, timeout_s: float, connect_s: float = LOOKUP_CONNECT_SECONDS_MAX
+    ) -> "Wire":
+        """Return a wire to a server that has let us in and answers; its batches may wait `timeout_s`.
+
+        Raises redis.AuthenticationError when the password is refused or missing and
+        redis.ConnectionError for anything else, also when it takes longer than `connect_s`.
+        """
+        wire = cls(asyncio.get_running_loop(), connect_s)
+        with contextlib.ExitStack() as undo:
+            undo.callback(wire.abort)
+            try:
+                async with asyncio.timeout(connect_s):
+                    await endpoint.connect(wire)
+                    await wire._greet(endpoint)
+            except TimeoutError:
+                raise redis.ConnectionError(
+                    f"{endpoint} did not answer within {connect_s:g} seconds"
+                ) from None
+            except OSError as error:
+                raise redis.ConnectionError(f"can't reach {endpoint}: {error.strerror or error}") from None
+            undo.pop_all()
+        wire._wait_no_longer_than(timeout_s)
+        return wire
+
+    def send(self, commands: bytes | memoryview, replies: int, done: Done) -> None:
+        """Write packed commands; `done` is called later, exactly once, with their replies or a Fault.
 
         The wire must be open. `done` must not raise.
         """
@@ -83,17 +127,19 @@ class Wire(asyncio.Protocol):
             self._timer = self._loop.call_at(deadline_s, self._look_at_clock)
         self._transport.write(commands)
 
-    def enter_service(self, timeout_s: float, counts: Counts) -> None:
-        """From here on a batch may wait this long, and is counted here. None may be waiting."""
-        assert not self._waiting
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timeout_s = timeout_s
-        self.counts = counts
+    async def ask(self, commands: bytes | memoryview, replies: int) -> tuple[Replies, Fault | None]:
+        """Send and wait: for what is not on the path of a bid. The wire must be open."""
+        answered: asyncio.Future[tuple[Replies, Fault | None]] = self._loop.create_future()
+
+        def answer(values: Replies, fault: Fault | None) -> None:
+            if not answered.done():  # else the wait for it was cancelled
+                answered.set_result((values, fault))
+
+        self.send(commands, replies, answer)
+        return await answered
 
     def abort(self) -> None:
-        """Drop the connection; what waits is answered None a moment later."""
+        """Drop the connection; what waits is told a moment later."""
         if self.open:
             assert self._transport is not None
             self.open = False
@@ -119,9 +165,25 @@ class Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         while self._waiting:
-            self.counts.failures += 1
-            self._waiting.popleft().done(None)
+            self._waiting.popleft().done((), Fault.DOWN)
         self.lost.set()
+        self.trouble.set()
+
+    async def _greet(self, endpoint: Endpoint) -> None:
+        _, fault = await self.ask(*endpoint.greeting())
+        if fault is None:
+            return
+        said = self.error or "it closed the connection"
+        if said.startswith(_REFUSALS):
+            raise redis.AuthenticationError(f"{endpoint} refuses the user or password: {said}")
+        raise redis.ConnectionError(f"{endpoint} can't be used: {said}")
+
+    def _wait_no_longer_than(self, timeout_s: float) -> None:
+        assert not self._waiting
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timeout_s = timeout_s
 
     def _hand_out(self) -> None:
         gets = self._reader.gets
@@ -143,12 +205,12 @@ class Wire(asyncio.Protocol):
                 values.append(value)
             self._waiting.popleft()
             self.owed -= batch.replies
+            self.timeouts_in_a_row = 0
             if self._erred:
                 self._erred = False
-                self.counts.failures += 1
-                batch.done(None)
+                batch.done(values, Fault.ERROR)
             else:
-                batch.done(values)
+                batch.done(values, None)
         if gets() is not False:
             raise hiredis.ProtocolError("a reply came that nobody asked for")
 
@@ -186,46 +248,8 @@ class Wire(asyncio.Protocol):
             self.owed -= len(batch.values)
             overdue.append(batch)
         self._look_at_clock()
-        self.counts.timeouts += len(overdue)
+        self.timeouts_in_a_row += len(overdue)
+        if self.timeouts_in_a_row >= LOOKUP_BREAKER_TIMEOUTS:
+            self.trouble.set()
         for batch in overdue:
-            batch.done(None)
-
-
-class Endpoint:
-    """Where a Redis is and how to enter, from a URL as redis-py reads it. Shown without its password."""
-
-    def __init__(self, url: str) -> None:
-        """Raises redis.ConnectionError when the URL can't be read."""
-        try:
-            pool = redis.asyncio.ConnectionPool.from_url(url)
-            self._entry: Any = pool.connection_class(**pool.connection_kwargs)
-        except (ValueError, TypeError) as error:
-            raise redis.ConnectionError(f"the Redis URL can't be used: {error}") from None
-
-    def __str__(self) -> str:
-        entry = self._entry
-        return f"Redis at {entry.path if self._is_socket_file else f'{entry.host}:{entry.port}'}"
-
-    @property
-    def _is_socket_file(self) -> bool:
-        return isinstance(self._entry, redis.asyncio.UnixDomainSocketConnection)
-
-    async def connect(self, wire: Wire) -> None:
-        """Connect `wire`. Raises OSError."""
-        loop, entry = asyncio.get_running_loop(), self._entry
-        if self._is_socket_file:
-            await loop.create_unix_connection(lambda: wire, entry.path)
-            return
-        secure = entry.ssl_context.get() if isinstance(entry, redis.asyncio.SSLConnection) else None
-        await loop.create_connection(lambda: wire, entry.host, entry.port, ssl=secure)
-
-    def greeting(self) -> tuple[bytes, int]:
-        """Return packed commands and their number: log in, choose the database, see that it answers."""
-        entry = self._entry
-        commands: list[Any] = []
-        if entry.password:
-            commands.append(("AUTH", *([entry.username] if entry.username else []), entry.password))
-        if entry.db:
-            commands.append(("SELECT", entry.db))
-        commands.append(("PING",))
-        return b"".join(hiredis.pack_command(command) for command in commands), len(commands)
+            batch.done((), Fault.TIMEOUT)

@@ -1,7 +1,7 @@
 """Fixtures that start real servers.
 
 `redis_url` is a running Redis-protocol server: the embedded Valkey, one for the whole run, or the
-server given by `pytest --redis redis://...`, which must be empty because each test empties it.
+server or Cluster given by `pytest --redis redis://...`, which must be empty because each test empties it.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +13,9 @@ import redis
 import redis.asyncio
 from hypothesis import settings
 
+from bidder.redis_client import redis_client as client_of
 from config.embedded_server import EmbeddedServer
+from config.redis_address import RedisAddress
 
 # The first example of a test may compile a kernel, and the machine may be busy: no test is timed.
 settings.register_profile("hustings", deadline=None, print_blob=True)
@@ -30,7 +32,7 @@ def redis_server_url(
 ) -> Iterator[str]:
     given = request.config.getoption("--redis")
     if given:
-        with redis.Redis.from_url(given) as client:
+        with _client(given) as client:
             if client.dbsize():
                 pytest.exit(f"--redis {given}: the tests empty this database, and it is not empty")
         yield given
@@ -49,14 +51,19 @@ def redis_url(redis_server_url: str) -> Iterator[str]:
 
 
 def _empty(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
+    with _client(url) as client:
         # A test that failed in a pause must not take the next ones with it.
         client.client_unpause()
         client.flushdb()
 
 
+def _client(url: str) -> redis.Redis | redis.RedisCluster:
+    address = RedisAddress.read(url)
+    return (redis.RedisCluster if address.is_cluster else redis.Redis).from_url(address.urls[0])
+
+
 @pytest_asyncio.fixture
 async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    client = redis.asyncio.Redis.from_url(redis_url)
+    client = client_of(redis_url)
     yield client
     await client.aclose()

@@ -89,7 +89,7 @@ def bundle(
 ) -> Bundle:
     return Bundle(
         version=version,
-        engine=Engine(),
+        engine=Engine(audience_size_min=0),
         exchanges=tuple(exchanges),
         segments=tuple(Segment(name=name) for name in segments),
         advertisers=advertisers or (advertiser(),),

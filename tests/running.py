@@ -13,6 +13,7 @@ import numpy as np
 import redis.asyncio
 
 from bidder.port.main import serve
+from bidder.redis_client import redis_client
 from config import bundle_store
 from config.schema import Bundle, code_of
 from config.settings import Settings, ensure_secret_file, load_secrets
@@ -34,7 +35,7 @@ class RunningWorker:
         self.redis = client
         self.ledger = Ledger(client)
         self.port = 0
-        self._http = http
+        self.http = http
 
     @property
     def url(self) -> str:
@@ -43,7 +44,7 @@ class RunningWorker:
     async def ask(self, request: Mapping[str, Any] | bytes, **options: Any) -> tuple[int, bytes]:
         """POST a request; return status and body."""
         body = request if isinstance(request, bytes) else msgspec.json.encode(request)
-        async with self._http.post(options.pop("url", self.url), data=body, **options) as response:
+        async with self.http.post(options.pop("url", self.url), data=body, **options) as response:
             return response.status, await response.read()
 
     async def bids(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -106,7 +107,7 @@ async def running_worker(redis_url: str, bundle: Bundle, data_dir: Path) -> Asyn
         events_url=EVENTS_URL,
     )
     stop = asyncio.Event()
-    async with redis.asyncio.Redis.from_url(redis_url) as client, aiohttp.ClientSession() as http:
+    async with redis_client(redis_url) as client, aiohttp.ClientSession() as http:
         worker = RunningWorker(settings, client, http)
         await bundle_store.publish(client, bundle)
         await worker.register(bundle)

@@ -67,19 +67,25 @@ async def run_hustings(*arguments: str, env: dict[str, str] | None = None) -> tu
 
 
 @contextlib.asynccontextmanager
-async def started_engine(data: Path) -> AsyncIterator[Engine]:
+async def started_process(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bidder.cli.main", "serve", "--config", str(EXAMPLES)),
         *("--data", str(data), "--workers", "2"),
         *("--bid-port", "0", "--events-port", "0", "--admin-port", "0"),
         stdout=asyncio.subprocess.PIPE,
     )
-    running = Engine(process, data)
     try:
+        yield process
+    finally:
+        await Engine(process, data).stop()
+
+
+@contextlib.asynccontextmanager
+async def started_engine(data: Path) -> AsyncIterator[Engine]:
+    async with started_process(data) as process:
+        running = Engine(process, data)
         await running.read_addresses()
         yield running
-    finally:
-        await running.stop()
 
 
 @pytest_asyncio.fixture
@@ -157,6 +163,19 @@ async def test_sigterm_drains_and_leaves_no_process(engine: Engine) -> None:
     assert len(children) == 5  # two workers, events, admin, the server
     assert await engine.stop() == 0
     assert not [pid for pid in children if alive(pid)]
+
+
+async def test_sigterm_while_it_starts_leaves_no_process_either(tmp_path: Path) -> None:
+    async with started_process(tmp_path / "data") as process:
+        children: list[tuple[int, str]] = []
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not any(not module for _, module in children):
+                await asyncio.sleep(0.01)
+                children = children_of(process.pid)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0
+    await until_ended([pid for pid, _ in children])
 
 
 async def test_an_engine_that_was_killed_leaves_nothing_in_the_way_of_the_next(engine: Engine) -> None:

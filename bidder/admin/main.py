@@ -1,7 +1,9 @@
-"""The admin process: the admin port, and this host's candidate for pacing controller.
+"""The admin process: the admin port, and this host's candidate for pacing controller and for keeper
+of audiences.
 
 Started by the supervisor as `python -m bidder.admin.main` (`bidder.child` says how). Every host may
-run one; the controllers elect a leader among themselves (`pacing.controller`).
+run one; the controllers elect a leader among themselves (`pacing.controller`), and so do the keepers
+(`bidder.admin.audience_keeper`).
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from aiohttp import web
 
 from bidder import child
 from bidder.admin.app import admin_app
+from bidder.admin.audience_keeper import AudienceKeeper
 from bidder.admin.snapshot import Watcher
 from bidder.background import end_task, stopped_or_failed
 from bidder.metrics import CONFIG_VERSION, config_number
@@ -50,12 +53,15 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         changed = asyncio.Event()
         follower = asyncio.create_task(_follow(watcher, client, changed))
         closing.push_async_callback(end_task, follower)
+        keeper = AudienceKeeper(client, f"{socket.gethostname()}-{os.getpid()}")
+        keeping = asyncio.create_task(keeper.run(stop, lambda: watcher.bundle))
+        closing.push_async_callback(end_task, keeping)
         pacing = asyncio.create_task(_pace(watcher, controller, changed, stop))
         closing.push_async_callback(end_task, pacing)
         reaping = asyncio.create_task(reap_until(stop, ledger, lambda: watcher.bundle))
         closing.push_async_callback(end_task, reaping)
         announce_ready(runner.addresses[0][1])
-        await stopped_or_failed(stop, follower, pacing, reaping)
+        await stopped_or_failed(stop, follower, pacing, keeping, reaping)
         # The controller gives up its lease, so that another host takes over at once.
         stop.set()
         changed.set()

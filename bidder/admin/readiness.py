@@ -4,6 +4,7 @@ Exchanges ask before they send: some look for a character 1 in the answer (Xandr
 READY_TEXT has one and no reason for a refusal does; reasons are fixed sentences, without figures.
 """
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ import redis.asyncio
 
 from config import redis_keys
 from config.limits import WORKER_HEARTBEAT_SECONDS_MAX
+from pacing.ledger import Ledger
 
 READY_TEXT: Final = "1 ready"
 REDIS_SILENT: Final = "Redis does not answer"
@@ -21,10 +23,10 @@ assert not any("1" in reason for reason in (REDIS_SILENT, NO_CONFIG, NO_WORKER))
 
 
 class WorkerBeat(msgspec.Struct, frozen=True):
-    """A live worker: its owner number, and the seconds since its last sync with the ledger."""
+    """A live worker: its owner number, and the whole seconds since its last sync with the ledger."""
 
     owner: int
-    silent_s: float
+    silent_s: int
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -39,21 +41,15 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 async def ask(client: redis.asyncio.Redis) -> Readiness:
-    """Ask Redis, in one round trip, for the config and the workers' heartbeats. Never raises RedisError."""
+    """Ask Redis, both at once, for the config and the workers' heartbeats. Never raises RedisError."""
     try:
-        async with client.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.exists(redis_keys.BUNDLE)
-            pipe.zrange(redis_keys.WORKERS, 0, -1, withscores=True)
-            (seconds, micros), published, beats = await pipe.execute()
+        published, beats = await asyncio.gather(client.exists(redis_keys.BUNDLE), Ledger(client).beats())
     except redis.RedisError:
         return Readiness(REDIS_SILENT)
-    now_s = seconds + micros / 1_000_000
     workers = tuple(
-        # A heartbeat in whole seconds may be ahead of the clock by rounding.
-        WorkerBeat(int(owner), max(now_s - beat_s, 0.0))
-        for owner, beat_s in beats
-        if now_s - beat_s <= WORKER_HEARTBEAT_SECONDS_MAX
+        WorkerBeat(owner, silent_s)
+        for owner, silent_s in beats.items()
+        if silent_s <= WORKER_HEARTBEAT_SECONDS_MAX
     )
     if not published:
         return Readiness(NO_CONFIG, workers)

@@ -66,6 +66,8 @@ _OUTCOMES_OF_TROUBLE = (
     Outcome.FORGED,
     Outcome.OVERPRICED,
     Outcome.UNPRICED,
+    Outcome.BAD_SIGNATURE,
+    Outcome.STALE_PRICE,
     Outcome.LATE,
     Outcome.EXPIRED,
     Outcome.UNKNOWN_CAMPAIGN,

@@ -30,6 +30,7 @@ from bidder.cli.redis_option import (
     redis_url,
     say_and_exit,
 )
+from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, fetch
 from config.calendar import local_day
 from config.money import format_money, money_text
@@ -260,7 +261,7 @@ async def _open_account(ledger: Ledger, campaign: Campaign) -> None:
 
 def _run(url: str, work: Callable[[AsyncRedis], Awaitable[_Result]]) -> _Result:
     async def connected() -> _Result:
-        async with AsyncRedis.from_url(url) as client:
+        async with redis_client(url) as client:
             return await work(client)
 
     with redis_or_exit(url):

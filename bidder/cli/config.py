@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import redis.asyncio
 import typer
 
 from bidder.cli.redis_option import (
@@ -16,6 +15,7 @@ from bidder.cli.redis_option import (
     redis_url,
     say_and_exit,
 )
+from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, fetch, publish
 from config.diff import diff
 from config.faults import ConfigFaults
@@ -120,7 +120,7 @@ def _report(before: Bundle | None, after: Bundle, nothing: str, as_json: bool) -
 
 
 async def _fetch(url: str) -> Bundle | BundleUnreadableError | None:
-    async with redis.asyncio.Redis.from_url(url) as client:
+    async with redis_client(url) as client:
         try:
             return await fetch(client)
         except BundleUnreadableError as error:
@@ -128,7 +128,7 @@ async def _fetch(url: str) -> Bundle | BundleUnreadableError | None:
 
 
 async def _publish(url: str, bundle: Bundle) -> None:
-    async with redis.asyncio.Redis.from_url(url) as client:
+    async with redis_client(url) as client:
         await publish(client, bundle)
 
 

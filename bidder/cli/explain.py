@@ -23,10 +23,16 @@ from bidder.cli.serve import run_or_exit
 from bidder.decision.explain import Market, Person, Verdict, choose, judge
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import compile_snapshot
+from bidder.openrtb.consent.permissions import sentences
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
+from bidder.openrtb.person import linked_sources
+from bidder.openrtb.privacy import vendor_of
+from bidder.openrtb.suspicion import suspicion_of
 from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
+from bidder.port.bidder import refused_unseen, time_to_answer_ms
+from bidder.redis_client import redis_client
 from config import bundle_store
 from config.calendar import SECONDS_PER_DAY
 from config.limits import BODY_BYTES_MAX
@@ -40,9 +46,10 @@ from pacing.ledger import Ledger
 from pacing.plan import MULTIPLIER_ONE_Q16, cell_name
 from pacing.shading import shade, shade_table
 from segments.bitsets import indices_from_bits
-from segments.expressions import words_for
 from segments.identity import Identity
-from segments.registry import SegmentRegistry
+from segments.links import LinkStore
+from segments.registry import SegmentRegistry, words_of
+from segments.sizes import AudienceSizes, too_small
 from segments.store import SegmentStore, caps_key
 
 
@@ -54,7 +61,8 @@ def explain(
         typer.Option(metavar="DIR", help="Explain with this folder, full budgets and no server."),
     ] = None,
     segment: Annotated[
-        list[str] | None, typer.Option(help="With --config: a segment the person is in; repeatable.")
+        list[str] | None,
+        typer.Option(help="With --config: a segment the person asked about is in; repeatable."),
     ] = None,
     redis_option: RedisOption = None,
     data: DataOption = DATA_DIR_DEFAULT,
@@ -67,7 +75,7 @@ def explain(
         if config is not None:
             bundle = load_folder(config)
             opportunity = _opportunity(wire, bundle, exchange, None)
-            person = Person(frozenset(segment or ()), known=True)
+            person = _permitted(Person(frozenset(segment or ()), known=True), opportunity)
             codes = list(bundle.campaigns_by_code())
             market = Market(
                 dict.fromkeys(codes, MULTIPLIER_ONE_Q16), dict.fromkeys(codes, MONEY_MAX), _unshaded
@@ -75,13 +83,13 @@ def explain(
         else:
             url = redis_url(redis_option, data)
             with redis_or_exit(url):
-                async with redis.asyncio.Redis.from_url(url) as client:
+                async with redis_client(url) as client:
                     bundle = await bundle_store.fetch(client) or say_and_exit(
                         "no config is live there; publish one with `hustings config apply`"
                     )
                     identity = Identity(load_secrets(ensure_secret_file(data)).identity_key)
                     opportunity = _opportunity(wire, bundle, exchange, identity)
-                    person = await _person(client, opportunity.user_hash)
+                    person = _permitted(await _person(client, opportunity.user_hash), opportunity)
                     market = await _market(client, bundle)
         _print(bundle, opportunity, person, market, as_json)
 
@@ -105,8 +113,29 @@ def _opportunity(wire: BidRequest, bundle: Bundle, exchange: str, identity: Iden
     profiles = {profile.id: profile for profile in bundle.exchanges}
     if exchange not in profiles:
         say_and_exit(f"no exchange {exchange!r} in the config; it has {', '.join(profiles) or 'none'}")
-    hash_user = identity.hash if identity else lambda source, id_: 0
-    return translate(wire, profiles[exchange], bundle.engine.currency, hash_user)
+    profile = profiles[exchange]
+    time_left_ms = time_to_answer_ms(wire, profile)
+    refused = refused_unseen(wire, profile, suspicion_of(bundle.traffic), time_left_ms)
+    if refused is not None:
+        say_and_exit(f"no bid: {_SENTENCES[refused]}")
+    # Without a server anybody with an id stands for the one person asked about.
+    hash_user = identity.hash if identity else lambda source, id_: 1
+    return translate(
+        wire,
+        profile,
+        bundle.engine.currencies(),
+        hash_user,
+        vendor_of(bundle.engine),
+        linked_sources(bundle.exchanges),
+    )
+
+
+def _permitted(person: Person, opportunity: Opportunity) -> Person:
+    """What of a person may be looked at: nothing of one whom the request does not name."""
+    permissions = opportunity.permissions
+    if not permissions.identify or not opportunity.user_hash:
+        return Person()
+    return person if permissions.profile else msgspec.structs.replace(person, segments=frozenset())
 
 
 def _unshaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
@@ -116,13 +145,15 @@ def _unshaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
 async def _person(client: redis.asyncio.Redis, user_hash: int) -> Person:
     if not user_hash:
         return Person()
+    (user_hash,) = await LinkStore(client).resolve([user_hash])
     indices = await SegmentRegistry(client).indices()
-    names = {index: name for name, index in indices.items()}
     now_s = int(time.time())
     today = now_s // SECONDS_PER_DAY
-    words = words_for(max(names, default=0) + 1)
+    words = words_of(indices)
     stored = await SegmentStore(client).read(user_hash, words, today)
-    members = {names[index] for index in indices_from_bits(stored[0]) if index in names} if stored else set()
+    held = set(indices_from_bits(stored[0])) if stored else set()
+    # A segment may have several names, and the config may use any of them.
+    members = {name for name, index in indices.items() if index in held}
     packed = cast(bytes | None, await client.get(caps_key(user_hash)))
     records, _ = unpack_caps([packed])
     seen = {
@@ -153,30 +184,39 @@ async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
     available = {
         code: 0 if account.paused else account.free + account.leased for code, account in accounts.items()
     }
-    return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded)
+    sizes = AudienceSizes()
+    await sizes.read(client)
+    few = frozenset(too_small(bundle, sizes.counts))
+    return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded, few)
 
 
 def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Market, as_json: bool) -> None:
     ads = compile_snapshot(bundle, {segment.name: i for i, segment in enumerate(bundle.segments)}).ads
     line_items = {ad.line_item.id: index for index, ad in enumerate(ads)}
+    profile = next(profile for profile in bundle.exchanges if profile.id == opportunity.exchange_id)
     now_s = int(time.time())
     answers = []
     console = Console()
-    if not opportunity.currency_accepted:
-        say_and_exit(f"no bid: the request takes no {bundle.engine.currency}")
+    if not opportunity.currency:
+        say_and_exit(f"no bid: the request takes neither {bundle.engine.currency} nor a currency with a rate")
+    refused = sentences(opportunity.permissions, bundle.engine.gvl_vendor_id)
+    if not as_json:
+        for sentence in refused:
+            console.print(f"Privacy: {sentence}.", soft_wrap=True)
     for slot in opportunity.slots:
         offers: list[DealOffer | None] = [deal for deal in slot.deals if deal.floor_cpm_micros is not None]
         if not slot.deals_only and slot.floor_cpm_micros is not None:
             offers.append(None)
         for deal in offers:
-            verdicts = [judge(ad, opportunity, slot, deal, person, market, now_s) for ad in ads]
+            verdicts = [judge(ad, profile, opportunity, slot, deal, person, market, now_s) for ad in ads]
             winner = choose(verdicts, line_items, 0, 0)
             if as_json:
                 answers.append(_as_data(slot, deal, verdicts, winner))
             else:
                 _show(console, slot, deal, verdicts, winner)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode({"imps": answers}), indent=2).decode())
+        report = {"privacy": refused, "imps": answers}
+        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -191,6 +231,17 @@ _SENTENCES = {
     Reason.OUT_OF_AUDIENCE: "the person is not in its audience",
     Reason.CAPPED: "frequency cap reached, or the person can't be recognised",
     Reason.NO_BUDGET: "its campaign has no budget left for this price",
+    Reason.EXCHANGE_PAUSED: "the exchange is paused in the config",
+    Reason.TOO_LATE: "the deadline (tmax) leaves no time to answer",
+    Reason.TEST: "a test request (test is 1): nothing may be spent",
+    Reason.TWO_CHANNELS: "the request has more than one of site, app and dooh",
+    Reason.CRAWLER: "the user agent is a crawler's (traffic.yaml, crawlers)",
+    Reason.NOT_HUMAN: "the request names no user agent (traffic.yaml, user_agent_required)",
+    Reason.DATA_CENTRE: "the device's address is in a data centre (traffic.yaml, data_centres)",
+    Reason.SELLERS_UNKNOWN: "nothing says who may sell the site or app (traffic.yaml, listed_only)",
+    Reason.SELLER_UNLISTED: "the seller is not among those of the site or app (traffic.yaml, sellers)",
+    Reason.CHAIN_INCOMPLETE: "the supply chain is incomplete (traffic.yaml, complete_chain_required)",
+    Reason.CHAIN_BLOCKED: "the supply chain has a blocked node (traffic.yaml, blocked_nodes)",
 }
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
-from urllib.parse import urlsplit
 
 import typer
 from redis import ConnectionPool
 from redis.exceptions import RedisError
 
+from bidder.redis_client import why_unusable
 from config.embedded_server import running_url
+from config.redis_address import RedisAddress, RedisAddressError, without_password
 
 DATA_DIR_DEFAULT = Path("hustings-data")
 REDIS_ENV = "HUSTINGS_REDIS"
@@ -25,7 +26,8 @@ RedisOption = Annotated[
         metavar="URL",
         envvar=REDIS_ENV,
         show_envvar=False,
-        help=f"Redis or Valkey, like redis://host:6379/0; or in {REDIS_ENV}, where no other user reads it.",
+        help="Redis or Valkey, like redis://host:6379/0, or a Cluster, like redis+cluster://host-a,host-b; "
+        f"or in {REDIS_ENV}, where no other user reads it.",
     ),
 ]
 DataOption = Annotated[
@@ -48,12 +50,13 @@ def redis_url(redis: str | None, data: Path) -> str:
 
 def checked_url(url: str) -> str:
     """Return the URL of `--redis` as it is; exits with status 2 when it is none."""
-    if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
-        say_and_exit("--redis takes a URL that starts with redis://, rediss:// or unix://")
     try:
-        ConnectionPool.from_url(url)
+        for node_url in RedisAddress.read(url).urls:
+            ConnectionPool.from_url(node_url)
+    except RedisAddressError as error:
+        say_and_exit(f"--redis can't be used: {error}")
     except ValueError as error:
-        say_and_exit(f"--redis {_without_password(url)} can't be read: {error}")
+        say_and_exit(f"--redis {without_password(url)} can't be read: {error}")
     return url
 
 
@@ -63,15 +66,10 @@ def redis_or_exit(url: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, ValueError) as error:
-        say_and_exit(f"can't use the Redis at {_without_password(url)}: {error}")
+        say_and_exit(f"can't use the Redis at {without_password(url)}: {why_unusable(error)}")
 
 
 def say_and_exit(sentence: str) -> NoReturn:
     """Print one sentence to stderr and exit with status 2."""
     typer.echo(sentence, err=True)
     raise typer.Exit(2)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,7 +1,9 @@
 """From calls to answers: every tick of the event loop is a batch.
 
     submit          a complete call joins the tick's batch; the first one schedules a flush
-    _flush          decode and translate each body, send one look-up for all of the batch's people
+    _flush          decode and translate each body
+    _look_up        send one look-up for all of the batch's people; who turns out to be known under another
+                    hash is looked up once more, and decided apart (`segments.links`)
     _decide         when the people are here: one kernel call, then render and answer
 
 The flush runs at the end of the tick (`call_soon`), so batching adds no waiting, and under load it
@@ -13,7 +15,7 @@ reserving budget nothing is awaited, so a config change never splits a decision.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -24,18 +26,25 @@ from bidder.decision.columns import CandidateColumns
 from bidder.decision.decide import Users, decide
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import Snapshot
+from bidder.openrtb.no_bid import no_bid_body
 from bidder.openrtb.opportunity import Opportunity
+from bidder.openrtb.person import HashUser
+from bidder.openrtb.privacy import NO_VENDOR, Vendor
 from bidder.openrtb.render import Bid, ResponseRenderer
-from bidder.openrtb.translate import HashUser, translate
+from bidder.openrtb.suspicion import Suspicion
+from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
 from bidder.port.admission import Admission
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.tally import Tally
 from config.calendar import SECONDS_PER_DAY
 from config.limits import TIME_LEFT_MS_MIN
+from config.schema import ExchangeProfile
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
-from segments.lookup import UserLookup, unpack_users
+from segments.link_memory import LinkMemory
+from segments.links import linked_person
+from segments.lookup import UserLookup, Values, unpack_users
 
 _LOG = logging.getLogger(__name__)
 UNKNOWN_EXCHANGE = "unknown"
@@ -50,6 +59,10 @@ class BidState(msgspec.Struct, frozen=True):
     active: BitRow
     shading: npt.NDArray[np.int64]
     book: LeaseBook
+    vendor: Vendor = NO_VENDOR
+    """Whose consent is asked for."""
+    linked_sources: frozenset[str] = frozenset()
+    """The spaces of partners' ids that syncs link to people."""
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -81,6 +94,7 @@ class Bidder:
         self._admission = admission
         self._epoch_s = epoch_s
         self._draw = draw
+        self.links = LinkMemory()
         self._waiting: list[BidCall] = []
         self._unanswered = 0
         self._all_answered = asyncio.Event()
@@ -115,11 +129,45 @@ class Bidder:
         self._answered(len(calls) - len(batch))
         if not batch:
             return
+        if self.links:
+            batch = [self._as_person(request) for request in batch]
+        self._look_up(batch, follow_links=bool(self.state.linked_sources))
+
+    def _look_up(self, batch: list[_Request], *, follow_links: bool) -> None:
         people = list({request.opportunity.user_hash for request in batch} - {0})
-        if people:
-            self._lookup.fetch(people, lambda values: self._decide_or_decline(batch, people, values))
-        else:
-            self._decide_or_decline(batch, people, [])
+        if not people:
+            self._decide_or_decline(batch, people, [], ())
+            return
+
+        def found(values: Values, missing: Sequence[int]) -> None:
+            rest = self._without_linked(batch, people, values) if follow_links else batch
+            if rest:
+                self._decide_or_decline(rest, people, values, missing)
+
+        self._lookup.fetch(people, found)
+
+    def _without_linked(self, batch: list[_Request], people: list[int], values: Values) -> list[_Request]:
+        """Look up again, as the person, whoever was asked for by a linked id; return the other requests."""
+        linked = set()
+        for id_hash, caps in zip(people, values[1::2], strict=True):
+            person = linked_person(caps)
+            if person is not None:
+                linked.add(id_hash)
+                self.links.learn(id_hash, person)
+        if not linked:
+            return batch
+        again = [request for request in batch if request.opportunity.user_hash in linked]
+        self._look_up([self._as_person(request) for request in again], follow_links=False)
+        return [request for request in batch if request.opportunity.user_hash not in linked]
+
+    def _as_person(self, request: _Request) -> _Request:
+        """Return a request under the hash of its person, where the id it came with is known to be linked."""
+        opportunity = request.opportunity
+        person = self.links.person(opportunity.user_hash)
+        if person == opportunity.user_hash:
+            return request
+        opportunity = msgspec.structs.replace(opportunity, user_hash=person)
+        return _Request(request.call, opportunity, request.deadline_ns)
 
     # An exchange takes silence for a slow bidder and sends less. So a fault of ours, which the two
     # methods below exist for, costs the bids it touches, is logged, and still answers everyone.
@@ -133,15 +181,16 @@ class Bidder:
             return None
 
     def _decide_or_decline(
-        self, batch: list[_Request], people: list[int], values: list[bytes | None] | None
+        self, batch: list[_Request], people: list[int], values: Values, missing: Sequence[int]
     ) -> None:
         try:
-            self._decide(batch, people, values)
+            self._decide(batch, people, values, missing)
         except Exception:  # noqa: BLE001 - see above
             _LOG.exception("a batch could not be decided")
             for request in batch:
                 if not request.call.answered:
-                    self._no_bid(request.call, request.opportunity.exchange_id, Reason.FAULT)
+                    asked = request.opportunity
+                    self._no_bid(request.call, asked.exchange_id, Reason.FAULT, asked.request_id)
         self._answered(len(batch))
 
     def _read(self, call: BidCall) -> _Request | None:
@@ -156,33 +205,45 @@ class Bidder:
         except MalformedRequest:
             self._refuse(call, exchange.id, "invalid", BAD_REQUEST)
             return None
-        time_left_ms = (wire.tmax or exchange.tmax_default_ms) - exchange.network_allowance_ms
-        reason = _refused_unseen(wire, time_left_ms)
+        time_left_ms = time_to_answer_ms(wire, exchange)
+        reason = refused_unseen(wire, exchange, state.snapshot.suspicion, time_left_ms)
         if reason is not None:
-            self._no_bid(call, exchange.id, reason)
+            self._no_bid(call, exchange.id, reason, wire.id)
             return None
-        currency = state.snapshot.bundle.engine.currency
-        opportunity = translate(wire, exchange, currency, self._hash_user)
-        if not opportunity.currency_accepted:
-            self._no_bid(call, exchange.id, Reason.CURRENCY)
+        opportunity = translate(
+            wire,
+            exchange,
+            state.snapshot.currencies,
+            self._hash_user,
+            state.vendor,
+            state.linked_sources,
+        )
+        if not opportunity.currency:
+            self._no_bid(call, exchange.id, Reason.CURRENCY, wire.id)
             return None
         return _Request(call, opportunity, call.arrived_ns + time_left_ms * NS_PER_MS)
 
-    def _decide(self, batch: list[_Request], people: list[int], values: list[bytes | None] | None) -> None:
+    def _decide(
+        self, batch: list[_Request], people: list[int], values: Values, missing: Sequence[int]
+    ) -> None:
         state = self.state
         epoch_s = self._epoch_s()
         if state.book.stale(epoch_s):
             # The ledger is about to take a silent worker's money back.
             state.book.close_all()
         now_s = int(epoch_s)
-        users = self._users(state.snapshot, people, values, now_s // SECONDS_PER_DAY)
+        users = self._users(state.snapshot, people, values, missing, now_s // SECONDS_PER_DAY)
         rows = {user_hash: row for row, user_hash in enumerate(people, start=1)}
         columns = CandidateColumns(state.snapshot)
         monotonic_ns = time.monotonic_ns()
         for position, request in enumerate(batch):
             exchange_known = request.opportunity.exchange_id in state.snapshot.exchanges
             if exchange_known and monotonic_ns < request.deadline_ns:
-                columns.add(position, request.opportunity, rows.get(request.opportunity.user_hash, 0))
+                row = rows.get(request.opportunity.user_hash, 0)
+                if row and not request.opportunity.permissions.profile:
+                    # Capped, but in no segment. Of two requests of one tick the stricter holds.
+                    users.bits[row] = 0
+                columns.add(position, request.opportunity, row)
         decisions = decide(
             state.snapshot, state.active, columns, users, state.shading, state.book, now_s, self._draw()
         )
@@ -200,7 +261,8 @@ class Bidder:
                 self._bid(state, request, bids[position], now_s)
             else:
                 reason = furthest.get(position) or _unseen_reason(request, monotonic_ns)
-                self._no_bid(request.call, request.opportunity.exchange_id, reason)
+                asked = request.opportunity
+                self._no_bid(request.call, asked.exchange_id, reason, asked.request_id)
         answered_ns = time.monotonic_ns()
         self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
         self._tally.batches.append(len(batch))
@@ -219,18 +281,18 @@ class Bidder:
             self._all_answered.set()
 
     def _users(
-        self, snapshot: Snapshot, people: list[int], values: list[bytes | None] | None, today: int
+        self, snapshot: Snapshot, people: list[int], values: Values, missing: Sequence[int], today: int
     ) -> Users:
-        """Arrange what the look-up brought; without an answer everybody is a stranger."""
-        looked_up = values is not None
-        values = values or [None] * (2 * len(people))
-        if looked_up:
-            found = len(people) - values[::2].count(None)
-            self._tally.users_known += found
-            self._tally.users_unknown += len(people) - found
-        known = np.full(len(people) + 1, looked_up)
-        known[0] = False
+        """Arrange what the look-up brought; whoever is missing is a stranger."""
+        found = len(people) - values[::2].count(None)
+        self._tally.users_known += found
+        self._tally.users_unknown += len(people) - found - len(missing)
+        self._tally.users_unanswered += len(missing)
+        known = np.ones(len(people) + 1, np.bool_)
         # Row 0 is nobody.
+        known[0] = False
+        if missing:
+            known[1 + np.asarray(missing)] = False
         records, offsets = unpack_caps([None, *values[1::2]])
         bits = unpack_users([None, *values[::2]], snapshot.segment_words, today)
         return Users(bits, known, records, offsets)
@@ -242,22 +304,41 @@ class Bidder:
         for bid in bids:
             self._tally.bids[exchange_id, state.snapshot.ads[bid.ad].creative.format] += 1
 
-    def _no_bid(self, call: BidCall, exchange_id: str, reason: int) -> None:
+    def _no_bid(self, call: BidCall, exchange_id: str, reason: int, request_id: str = "") -> None:
+        """Answer that there is no bid, in the exchange's form; without its id, when nothing was read."""
         self._tally.outcomes[exchange_id, "no_bid"] += 1
         self._tally.no_bids[reason] += 1
-        call.answer(NO_CONTENT)
+        exchange = self.state.snapshot.exchanges.get(exchange_id)
+        if exchange is None or exchange.no_bid == "empty":
+            call.answer(NO_CONTENT)
+            return
+        processing_ms = (time.monotonic_ns() - call.arrived_ns) // NS_PER_MS
+        body = no_bid_body(exchange.no_bid, request_id, reason, processing_ms)
+        call.answer(NO_CONTENT if body is None else ok(body))
 
     def _refuse(self, call: BidCall, exchange_id: str, outcome: str, response: bytes) -> None:
         self._tally.outcomes[exchange_id, outcome] += 1
         call.answer(response)
 
 
-def _refused_unseen(wire: BidRequest, time_left_ms: int) -> Reason | None:
+def time_to_answer_ms(wire: BidRequest, exchange: ExchangeProfile) -> int:
+    """Return how long an answer may take to be in time at the exchange."""
+    return (wire.tmax or exchange.tmax_default_ms) - exchange.network_allowance_ms
+
+
+def refused_unseen(
+    wire: BidRequest, exchange: ExchangeProfile, suspicion: Suspicion | None, time_left_ms: int
+) -> Reason | None:
+    """Return why a request is not bid on, whatever ads there are; None when it may be."""
+    if time_left_ms < TIME_LEFT_MS_MIN:
+        return Reason.TOO_LATE
+    if exchange.paused:
+        return Reason.EXCHANGE_PAUSED
     if wire.test == 1:
         return Reason.TEST
     if (wire.site is not None) + (wire.app is not None) + (wire.dooh is not None) > 1:
         return Reason.TWO_CHANNELS
-    return Reason.TOO_LATE if time_left_ms < TIME_LEFT_MS_MIN else None
+    return suspicion.reason(wire, exchange) if suspicion is not None else None
 
 
 def _unseen_reason(request: _Request, monotonic_ns: int) -> Reason:

@@ -25,12 +25,16 @@ import redis.asyncio
 from bidder import metrics
 from bidder.background import end_task, stopped_or_failed
 from bidder.child import run
+from bidder.decision.bitrows import BitRow
 from bidder.decision.columns import CandidateColumns
+from bidder.decision.crowds import large_enough
 from bidder.decision.decide import Users, decide
 from bidder.decision.schedule import active_ads
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS, TokenSigner
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
+from bidder.openrtb.person import linked_sources
+from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.admission import Admission
 from bidder.port.bidder import Bidder, BidState
@@ -59,9 +63,14 @@ from segments.bitsets import unpack_users
 from segments.identity import Identity
 from segments.lookup import UserLookup
 from segments.registry import RegistryError, SegmentRegistry
+from segments.sizes import AudienceSizes
 
 _LOG = logging.getLogger(__name__)
 SYNC_SECONDS = 0.5
+HURRIED_SYNC_SECONDS = 0.1
+HURRIED_SECONDS_MAX = 10.0
+"""A worker that starts without money, because the controller is only opening the accounts, asks more often
+than every SYNC_SECONDS, for as long as this."""
 SECONDS_MAX_TO_DRAIN = 10.0
 BACKLOG = 1_024
 THREAD_SWITCH_SECONDS = 0.001
@@ -90,7 +99,8 @@ class BidWorker:
         self._sequence = BidSequence()
         self._plan: Plan | None = None
         self._plan_read_s = time.monotonic()
-        self._lookup_counts = (0, 0)
+        self._audience_sizes = AudienceSizes()
+        self._enough: tuple[Snapshot, BitRow] | None = None
         # A book must not be replaced while a sync is under way in it.
         self._book_in_use = asyncio.Lock()
         self._set_owner(owner)
@@ -120,6 +130,8 @@ class BidWorker:
         """Do what is due twice a second. Redis failing is counted; the worker goes on with what it holds."""
         try:
             await self._read_plan()
+            if await self._audience_sizes.read(self._client):
+                self._enough = None
             async with self._book_in_use:
                 await self._sync_with_ledger()
         except redis.RedisError as error:
@@ -129,9 +141,14 @@ class BidWorker:
         if time.monotonic() - self._plan_read_s > PLAN_STALE_SECONDS_MAX:
             # Without a controller nobody holds campaigns to their plans.
             state.book.close_all()
-        active = active_ads(state.snapshot.schedule, int(time.time()))
-        self.bidder.state = msgspec.structs.replace(state, active=active)
+        self.bidder.links.age(time.monotonic())
+        self.bidder.state = msgspec.structs.replace(state, active=self._active(state.snapshot))
         self._export()
+
+    @property
+    def has_money(self) -> bool:
+        """Whether any campaign can be bid for."""
+        return bool((self.bidder.state.book.available > 0).any())
 
     async def _sync_with_ledger(self) -> None:
         started_s = time.monotonic()
@@ -168,10 +185,18 @@ class BidWorker:
             renderer=ResponseRenderer(
                 snapshot, self._settings.events_url, self._signer, self._owner, self._sequence
             ),
-            active=active_ads(snapshot.schedule, int(time.time())),
+            active=self._active(snapshot),
             shading=shade_table(plan.shading if plan else {}, cells or [cell_name("", FORMATS[0])]),
             book=book,
+            vendor=vendor_of(snapshot.bundle.engine),
+            linked_sources=linked_sources(snapshot.bundle.exchanges),
         )
+
+    def _active(self, snapshot: Snapshot) -> BitRow:
+        """The ads that may run now: on schedule, and with enough people in their audience."""
+        if self._enough is None or self._enough[0] is not snapshot:
+            self._enough = (snapshot, large_enough(snapshot.crowds, self._audience_sizes.counts))
+        return active_ads(snapshot.schedule, int(time.time())) & self._enough[1]
 
     async def _read_plan(self) -> None:
         plan = await pacing_plan.fetch(self._client)
@@ -189,10 +214,11 @@ class BidWorker:
 
     def _export(self) -> None:
         self.tally.export()
-        timeouts, failures = self._lookup.timeouts, self._lookup.failures
-        metrics.LOOKUP_FAILURES.labels("timeout").inc(timeouts - self._lookup_counts[0])
-        metrics.LOOKUP_FAILURES.labels("down").inc(failures - self._lookup_counts[1])
-        self._lookup_counts = (timeouts, failures)
+        faults, redirects = self._lookup.tally.take()
+        for kind, count in faults.items():
+            metrics.LOOKUP_FAILURES.labels(kind).inc(count)
+        metrics.LOOKUP_REDIRECTS.inc(redirects)
+        metrics.LOOKUP_NODES_OUT.set(self._lookup.nodes_out)
         state = self.bidder.state
         campaigns = state.snapshot.bundle.campaigns_by_code()
         for code, available in zip(state.book.codes, state.book.available.tolist(), strict=True):
@@ -254,10 +280,15 @@ def warm_up() -> None:
 
 
 async def _tick_forever(worker: BidWorker, connections: Connections) -> None:
+    hurried_until_s = time.monotonic() + HURRIED_SECONDS_MAX
     while True:
         await worker.tick()
         connections.close_idle(time.monotonic_ns() - IDLE_SECONDS_MAX * 1_000_000_000)
-        await asyncio.sleep(SYNC_SECONDS)
+        if not worker.has_money and time.monotonic() < hurried_until_s:
+            await asyncio.sleep(HURRIED_SYNC_SECONDS)
+        else:
+            hurried_until_s = 0.0
+            await asyncio.sleep(SYNC_SECONDS)
 
 
 async def _follow_config(worker: BidWorker, client: redis.asyncio.Redis, version: str) -> None:
@@ -272,8 +303,7 @@ async def _follow_config(worker: BidWorker, client: redis.asyncio.Redis, version
 
 
 async def _compile(client: redis.asyncio.Redis, bundle: Bundle) -> Snapshot:
-    descriptions = {segment.name: segment.description for segment in bundle.segments}
-    indices = await SegmentRegistry(client).define(descriptions)
+    indices = await SegmentRegistry(client).declare(bundle.segments)
     # Beside the loop: a large config takes longer to compile than a request may wait. Without the
     # collector, which would walk what is being built again and again; then out of its sight for good.
     gc.disable()
@@ -303,4 +333,4 @@ def _days(snapshot: Snapshot, now_s: float) -> dict[int, int]:
 
 
 if __name__ == "__main__":
-    run(serve)
+    run(serve, prepare=warm_up)

@@ -30,6 +30,7 @@ class Tally:
         self.gc_pauses_ns: list[int] = []
         self.users_known = 0
         self.users_unknown = 0
+        self.users_unanswered = 0
 
     def export(self) -> None:
         """Add everything to the metrics and start again from nothing."""
@@ -49,6 +50,8 @@ class Tally:
             metrics.LOOKUP_USERS.labels("known").inc(self.users_known)
         if self.users_unknown:
             metrics.LOOKUP_USERS.labels("unknown").inc(self.users_unknown)
+        if self.users_unanswered:
+            metrics.LOOKUP_USERS.labels("unanswered").inc(self.users_unanswered)
         Tally.__init__(self)
 
 

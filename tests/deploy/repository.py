@@ -8,7 +8,7 @@ from typing import Any
 import typer.main
 from ruamel.yaml import YAML
 
-from bidder.cli.main import app
+from bidder.cli.main import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -24,7 +24,7 @@ def parse_command(words: Sequence[str]) -> dict[str, Any]:
 
     A command named without a word after it may lack what it needs to run.
     """
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(command_line())
     name, *words = words
     assert name == "hustings"
     while hasattr(command, "commands") and words:
@@ -42,7 +42,7 @@ def parse_command_line(line: str) -> dict[str, Any]:
 def known_options() -> set[str]:
     """Every long option of every command."""
     options: set[str] = set()
-    waiting: list[Any] = [typer.main.get_command(app)]
+    waiting: list[Any] = [typer.main.get_command(command_line())]
     while waiting:
         command = waiting.pop()
         waiting += getattr(command, "commands", {}).values()

@@ -76,6 +76,12 @@ class NaiveLedger:
         self.returned.pop(owner, None)
         return self.leases.pop(owner, 0)
 
+    def check(self) -> None:
+        """Raise AssertionError, with the numbers, when a side of the account can't be."""
+        agrees = 0 <= self.late <= self.spent and 0 <= self.spent_day <= self.spent
+        if not agrees or any(amount <= 0 for amount in self.leases.values()):
+            raise AssertionError(f"an account that can't be: {self}")
+
     def _take(self, owner: int, amount: int) -> int:
         taken = min(amount, self.leases.get(owner, 0))
         if taken:

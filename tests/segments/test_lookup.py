@@ -1,9 +1,11 @@
 """The look-up connection against plain reads, and against everything that can happen to a connection."""
 
 import asyncio
+import os
 import random
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +19,10 @@ import uvloop
 
 import segments.wire
 from config.embedded_server import EmbeddedServer
-from config.limits import LOOKUP_OWED_REPLIES_MAX
+from config.limits import LOOKUP_BREAKER_TIMEOUTS, LOOKUP_OWED_REPLIES_MAX
 from segments.bitsets import bits_from_flags, bits_from_indices
-from segments.lookup import UserLookup, unpack_users
+from segments.lookup import UserLookup, Values, unpack_users
 from segments.store import SegmentStore, caps_key, location
-from segments.wire import Values
 from tests.segments.doors import socket_file_door, tls_door
 
 PATIENT_MS = 20_000
@@ -30,11 +31,24 @@ PAUSE_MS = 150
 USERS = [number * 0x0123_4567_89AB_CDEF % 2**64 for number in range(1, 301)]
 
 
-async def ask(lookup: UserLookup, users: list[int]) -> Values | None:
-    answered: asyncio.Future[Values | None] = asyncio.get_running_loop().create_future()
-    lookup.fetch(users, answered.set_result)
+Answer = tuple[Values, list[int]]
+"""The values, and the positions of the users who are missing."""
+
+
+async def ask(lookup: UserLookup, users: list[int]) -> Answer:
+    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    lookup.fetch(users, lambda values, missing: answered.set_result((values, list(missing))))
     async with asyncio.timeout(30):
         return await answered
+
+
+def strangers(users: list[int]) -> Answer:
+    """The answer when nothing is learnt of anybody."""
+    return [None] * (2 * len(users)), list(range(len(users)))
+
+
+def faults(lookup: UserLookup) -> dict[str, int]:
+    return {fault.value: count for fault, count in lookup.tally.faults.items()}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -58,8 +72,8 @@ async def fill(client: redis.asyncio.Redis) -> dict[int, tuple[bytes | None, byt
     return dict(zip(USERS, zip(replies[::2], replies[1::2], strict=True), strict=True))
 
 
-def flat(users: list[int], expected: dict[int, tuple[bytes | None, bytes | None]]) -> Values:
-    return [value for user in users for value in expected[user]]
+def flat(users: list[int], expected: dict[int, tuple[bytes | None, bytes | None]]) -> Answer:
+    return [value for user in users for value in expected[user]], []
 
 
 @pytest_asyncio.fixture
@@ -91,7 +105,7 @@ async def test_batches_in_flight_together_get_what_plain_reads_get(
     batches = [rng.choices(USERS, k=rng.randint(1, 90)) for _ in range(200)]
     answers = await asyncio.gather(*(ask(lookup, batch) for batch in batches))
     assert answers == [flat(batch, expected) for batch in batches]
-    assert (lookup.timeouts, lookup.failures, lookup.reconnects) == (0, 0, 0)
+    assert (faults(lookup), lookup.reconnects) == ({}, 0)
 
 
 async def test_users_unpack_to_their_bits_until_they_expire(
@@ -101,8 +115,8 @@ async def test_users_unpack_to_their_bits_until_they_expire(
     kept, gone, never = USERS[:3]
     await store.write(np.array([kept], np.uint64), bits_from_indices([1, 70], 2).reshape(1, -1), 20_010)
     await store.write(np.array([gone], np.uint64), bits_from_indices([2], 2).reshape(1, -1), 20_009)
-    values = await ask(lookup, [kept, gone, never])
-    assert values is not None
+    values, missing = await ask(lookup, [kept, gone, never])
+    assert not missing
     assert unpack_users(values[::2], 2, 20_010).tolist() == [[1 << 1, 1 << 6], [0, 0], [0, 0]]
 
 
@@ -112,7 +126,7 @@ async def test_a_huge_batch_and_a_batch_of_nobody(
     expected = await fill(redis_client)
     users = (USERS * (20_000 // len(USERS) + 1))[:20_000]
     assert await ask(lookup, users) == flat(users, expected)
-    assert await ask(lookup, []) == []
+    assert await ask(lookup, []) == ([], [])
 
 
 async def test_too_much_in_flight_fails_at_once_and_leaves_the_rest_alone(
@@ -121,22 +135,21 @@ async def test_too_much_in_flight_fails_at_once_and_leaves_the_rest_alone(
     expected = await fill(redis_client)
     first = asyncio.ensure_future(ask(lookup, USERS))
     await asyncio.sleep(0)  # lets the first one be written
-    answers: list[Values | None] = []
-    lookup.fetch([1] * (LOOKUP_OWED_REPLIES_MAX // 2), answers.append)
-    assert answers == [None]
+    too_many = [1] * (LOOKUP_OWED_REPLIES_MAX // 2)
+    assert await ask(lookup, too_many) == strangers(too_many)
     assert await first == flat(USERS, expected)
     assert await ask(lookup, USERS) == flat(USERS, expected)
-    assert (lookup.timeouts, lookup.failures) == (0, 1)
+    assert faults(lookup) == {"breaker": 1}
 
 
 async def test_a_fetch_from_inside_done_is_answered(
     lookup: UserLookup, redis_client: redis.asyncio.Redis
 ) -> None:
     expected = await fill(redis_client)
-    answers: list[Values | None] = []
+    answers: list[Answer] = []
 
-    def again(values: Values | None) -> None:
-        answers.append(values)
+    def again(values: Values, missing: Sequence[int]) -> None:
+        answers.append((values, list(missing)))
         if len(answers) < 20:
             lookup.fetch([USERS[len(answers)]], again)
 
@@ -152,19 +165,21 @@ async def test_late_replies_are_dropped_and_never_given_to_another_batch(
     rng = random.Random(4)
     for _ in range(3):
         await redis_client.client_pause(PAUSE_MS)
-        timeouts = hasty.timeouts
+        hasty.tally.take()
         while True:
             batches = [rng.choices(USERS, k=rng.randint(1, 40)) for _ in range(5)]
             answers = await asyncio.gather(*(ask(hasty, batch) for batch in batches))
             for batch, answer in zip(batches, answers, strict=True):
-                assert answer is None or answer == flat(batch, expected)
-            if None not in answers:
+                assert answer in (flat(batch, expected), strangers(batch))
+            if not any(missing for _, missing in answers):
                 break
-        assert hasty.timeouts > timeouts
-    assert (hasty.failures, hasty.reconnects) == (0, 0)
+            await asyncio.sleep(0.001)  # lets the clock go on while the breaker answers at once
+        assert faults(hasty)["timeout"] > 0
+        assert faults(hasty).keys() <= {"timeout", "breaker"}
+    assert hasty.reconnects == 0
 
 
-async def test_an_error_reply_answers_none_to_its_batch_only(
+async def test_an_error_reply_makes_a_stranger_of_its_user_only(
     lookup: UserLookup, redis_client: redis.asyncio.Redis
 ) -> None:
     expected = await fill(redis_client)
@@ -172,8 +187,9 @@ async def test_an_error_reply_answers_none_to_its_batch_only(
     await redis_client.rpush(caps_key(spoilt), b"not a string")
     batches = [USERS[:3], [USERS[4], spoilt, USERS[5]], USERS[6:9]]
     answers = await asyncio.gather(*(ask(lookup, batch) for batch in batches))
-    assert answers == [flat(batches[0], expected), None, flat(batches[2], expected)]
-    assert (lookup.timeouts, lookup.failures, lookup.reconnects) == (0, 1, 0)
+    spoilt_batch = ([*flat([USERS[4]], expected)[0], None, None, *flat([USERS[5]], expected)[0]], [1])
+    assert answers == [flat(batches[0], expected), spoilt_batch, flat(batches[2], expected)]
+    assert (faults(lookup), lookup.reconnects) == ({"error": 1}, 0)
 
 
 async def test_a_late_error_reply_does_not_spoil_the_next_batch(
@@ -183,14 +199,20 @@ async def test_a_late_error_reply_does_not_spoil_the_next_batch(
     spoilt = 999
     await redis_client.rpush(caps_key(spoilt), b"not a string")
     await redis_client.client_pause(PAUSE_MS)
-    assert await ask(hasty, [spoilt]) is None
-    while (answer := await ask(hasty, USERS[:2])) is None:
-        pass
-    assert answer == flat(USERS[:2], expected)
-    assert hasty.failures == 0
+    assert await ask(hasty, [spoilt]) == strangers([spoilt])
+    assert await first_answer(hasty, USERS[:2]) == flat(USERS[:2], expected)
+    assert "error" not in faults(hasty)
 
 
-async def kill_in_flight(lookup: UserLookup, client: redis.asyncio.Redis) -> list[Values | None]:
+async def first_answer(lookup: UserLookup, users: list[int]) -> Answer:
+    """Ask until there is an answer for somebody."""
+    async with asyncio.timeout(30):
+        while (answer := await ask(lookup, users)) == strangers(users):  # noqa: ASYNC110 as above
+            await asyncio.sleep(0.002)
+    return answer
+
+
+async def kill_in_flight(lookup: UserLookup, client: redis.asyncio.Redis) -> list[Answer]:
     """Have the server drop every other connection while it owes this one two answers."""
     pool: Any = client.connection_pool
     connection = await pool.get_connection()
@@ -198,32 +220,31 @@ async def kill_in_flight(lookup: UserLookup, client: redis.asyncio.Redis) -> lis
     busy = ("EVAL", "for _ = 1, 10000000 do end", "0")
     kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await connection.send_packed_command(connection.pack_commands([busy, kill]))
-    answers: list[Values | None] = []
-    lookup.fetch(USERS[:5], answers.append)
-    lookup.fetch(USERS[5:9], answers.append)
+    asked = [asyncio.ensure_future(ask(lookup, users)) for users in (USERS[:5], USERS[5:9])]
+    await asyncio.sleep(0)  # lets them be written
     for _ in (busy, kill):
         await connection.read_response()
     await pool.release(connection)
-    await until(lambda: len(answers) == 2)
-    return answers
+    return list(await asyncio.gather(*asked))
 
 
-async def test_a_killed_connection_answers_none_and_comes_back(
+async def test_a_killed_connection_makes_strangers_and_comes_back(
     lookup: UserLookup, redis_client: redis.asyncio.Redis
 ) -> None:
     expected = await fill(redis_client)
     kills = 0
-    answers: list[Values | None] = []
-    while answers != [None, None]:  # once in a while the server reads the look-up first
+    answers: list[Answer] = []
+    # Once in a while the server reads the look-up first.
+    while answers != [strangers(USERS[:5]), strangers(USERS[5:9])]:
         answers = await kill_in_flight(lookup, redis_client)
-        assert answers[0] in (None, flat(USERS[:5], expected))
-        assert answers[1] in (None, flat(USERS[5:9], expected))
+        assert answers[0] in (strangers(USERS[:5]), flat(USERS[:5], expected))
+        assert answers[1] in (strangers(USERS[5:9]), flat(USERS[5:9], expected))
         kills += 1
         await until(lambda kills=kills: lookup.reconnects == kills)  # type: ignore[misc] # mypy infers no default
-        assert lookup.connected
-        assert await ask(lookup, USERS) == flat(USERS, expected)
-    assert lookup.timeouts == 0
-    assert lookup.failures >= 2
+        assert await first_answer(lookup, USERS) == flat(USERS, expected)
+        assert lookup.nodes_out == 0
+    assert faults(lookup)["down"] >= 2
+    assert "timeout" not in faults(lookup)
 
 
 async def test_reconnecting_goes_on_while_the_server_refuses(own_server: EmbeddedServer) -> None:
@@ -235,21 +256,44 @@ async def test_reconnecting_goes_on_while_the_server_refuses(own_server: Embedde
         async with asyncio.timeout(30):
             while not (await client.info("stats"))["acl_access_denied_auth"]:  # noqa: ASYNC110 as above
                 await asyncio.sleep(0.005)
-        assert not lookup.connected
+        assert lookup.nodes_out == 1
         await client.config_set("requirepass", password)
-        await until(lambda: lookup.connected)
-        assert await ask(lookup, USERS[:2]) == [None] * 4
+        await until(lambda: lookup.nodes_out == 0)
+        assert await ask(lookup, USERS[:2]) == ([None] * 4, [])
         await lookup.close()
 
 
-async def test_a_stopped_server_answers_none_at_once(own_server: EmbeddedServer) -> None:
+async def test_a_stopped_server_makes_strangers_at_once(own_server: EmbeddedServer) -> None:
     lookup = await UserLookup.connect(own_server.url, PATIENT_MS)
     await asyncio.to_thread(own_server.stop)
-    await until(lambda: not lookup.connected)
-    answers: list[Values | None] = []
-    lookup.fetch(USERS[:3], answers.append)
-    assert answers == [None]
-    assert lookup.failures == 1
+    await until(lambda: lookup.nodes_out == 1)
+    answers: list[Answer] = []
+    lookup.fetch(USERS[:3], lambda values, missing: answers.append((values, list(missing))))
+    assert answers == [strangers(USERS[:3])]
+    assert faults(lookup) == {"down": 1}
+    await asyncio.to_thread(own_server.revive)
+    await until(lambda: lookup.nodes_out == 0)
+    assert await ask(lookup, USERS[:3]) == ([None] * 6, [])
+    await lookup.close()
+
+
+async def test_a_server_that_is_too_slow_is_left_alone_until_it_is_well(own_server: EmbeddedServer) -> None:
+    async with redis.asyncio.Redis.from_url(own_server.url) as client:
+        expected = await fill(client)
+    lookup = await UserLookup.connect(own_server.url, HASTY_MS)
+    os.kill(own_server.pid, signal.SIGSTOP)
+    for _ in range(LOOKUP_BREAKER_TIMEOUTS):
+        assert await ask(lookup, USERS[:9]) == strangers(USERS[:9])
+    await until(lambda: lookup.nodes_out == 1)
+    assert faults(lookup) == {"timeout": LOOKUP_BREAKER_TIMEOUTS}
+    answers: list[Answer] = []
+    for _ in range(1_000):  # nobody waits any more
+        lookup.fetch(USERS[:9], lambda values, missing: answers.append((values, list(missing))))
+    assert answers == [strangers(USERS[:9])] * 1_000
+    assert faults(lookup)["breaker"] == 1_000
+    os.kill(own_server.pid, signal.SIGCONT)
+    await until(lambda: lookup.nodes_out == 0)
+    assert await first_answer(lookup, USERS) == flat(USERS, expected)
     await lookup.close()
 
 
@@ -259,25 +303,23 @@ async def test_a_connection_that_stays_silent_is_made_anew(
     expected = await fill(redis_client)
     monkeypatch.setattr(segments.wire, "LOOKUP_STALLED_SECONDS_MAX", 0.05)
     await redis_client.client_pause(4 * PAUSE_MS)
-    while hasty.connected:
-        assert await ask(hasty, USERS[:3]) is None
-    await until(lambda: hasty.connected)
-    assert hasty.reconnects == 1
-    while (answer := await ask(hasty, USERS)) is None:
-        pass
-    assert answer == flat(USERS, expected)
+    assert await ask(hasty, USERS[:3]) == strangers(USERS[:3])
+    async with asyncio.timeout(30):
+        while not hasty.reconnects:
+            hasty.fetch(USERS[:3], lambda values, missing: None)
+            await asyncio.sleep(0.002)
+    assert await first_answer(hasty, USERS) == flat(USERS, expected)
 
 
 async def test_closing_answers_what_waits(redis_url: str, redis_client: redis.asyncio.Redis) -> None:
     lookup = await UserLookup.connect(redis_url, PATIENT_MS)
     await redis_client.client_pause(PAUSE_MS)
-    answers: list[Values | None] = []
-    lookup.fetch(USERS[:3], answers.append)
+    waits = asyncio.ensure_future(ask(lookup, USERS[:3]))
+    await asyncio.sleep(0)  # lets it be written
     await lookup.close()
-    assert answers == [None]
-    assert not lookup.connected
-    lookup.fetch(USERS[:3], answers.append)
-    assert answers == [None, None]
+    assert await waits == strangers(USERS[:3])
+    assert await ask(lookup, USERS[:3]) == strangers(USERS[:3])
+    assert faults(lookup) == {"down": 2}
 
 
 def test_it_works_on_uvloop_too(redis_url: str) -> None:
@@ -287,15 +329,10 @@ def test_it_works_on_uvloop_too(redis_url: str) -> None:
             lookup = await UserLookup.connect(redis_url, 2 * HASTY_MS)
             assert await ask(lookup, USERS) == flat(USERS, expected)
             await client.client_pause(PAUSE_MS)
-            assert await ask(lookup, USERS) is None
-            while (answer := await ask(lookup, USERS)) is None:
-                pass
-            assert answer == flat(USERS, expected)
+            assert await ask(lookup, USERS) == strangers(USERS)
+            assert await first_answer(lookup, USERS) == flat(USERS, expected)
             await kill_in_flight(lookup, client)
-            await until(lambda: lookup.connected)
-            while (answer := await ask(lookup, USERS)) is None:
-                pass
-            assert answer == flat(USERS, expected)
+            assert await first_answer(lookup, USERS) == flat(USERS, expected)
             await lookup.close()
 
     uvloop.run(scenario())
@@ -327,7 +364,8 @@ async def test_another_database_is_another_store(own_server: EmbeddedServer) -> 
     async with redis.asyncio.Redis.from_url(own_server.url) as client:
         await client.set(caps_key(5), b"in database 0")
     lookups = [await UserLookup.connect(own_server.url[:-1] + db, PATIENT_MS) for db in "03"]
-    assert [await ask(lookup, [5]) for lookup in lookups] == [[None, b"in database 0"], [None, None]]
+    found = [await ask(lookup, [5]) for lookup in lookups]
+    assert found == [([None, b"in database 0"], []), ([None, None], [])]
     for lookup in lookups:
         await lookup.close()
 
@@ -347,7 +385,7 @@ async def test_a_user_of_an_access_list_enters(own_server: EmbeddedServer) -> No
         )
     port = urlsplit(own_server.url).port
     lookup = await UserLookup.connect(f"redis://bidder:pass@127.0.0.1:{port}", PATIENT_MS)
-    assert await ask(lookup, [5]) == [None, None]
+    assert await ask(lookup, [5]) == ([None, None], [])
     await lookup.close()
 
 

@@ -1,0 +1,188 @@
+"""The keeper of audiences: what has to be done for them all the time, by one process of the installation.
+
+    inboxes       twice a second: what advertisers' loaders sent is applied       `segments.inbox`
+    audiences     after a config, a load, a day: which have too few people        `segments.sizes`
+    sizes         after a load, a day: how many are in each segment
+    retention     every day: what is over is deleted                              `segments.retention`
+
+Every host's admin process is a candidate; who holds the lease in Redis works, the others try again.
+Counting and sweeping run beside the inboxes. Counting takes a tenth of the time at most: the longer it
+takes, the longer the pause before the next. Two keepers at once, where one was frozen and came back, do
+everything twice, which does no harm.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockError
+
+from bidder.background import end_task
+from bidder.metrics import INBOX_COOKIES
+from config import redis_keys
+from config.calendar import SECONDS_PER_DAY
+from config.schema import Bundle
+from segments.counts_history import remember_counts
+from segments.expressions import UnknownSegmentError
+from segments.inbox import InboxReader
+from segments.registry import SegmentRegistry
+from segments.retention import sweep
+from segments.sizes import audiences_of, count_audiences, count_segments, publish_audience_sizes
+from segments.store import SegmentStore
+
+LEASE_SECONDS = 30.0
+INBOX_SECONDS = 0.5
+UPKEEP_SECONDS = 1.0
+PAUSE_SECONDS_MIN = 5.0
+"""Between two countings that only a load asks for."""
+PAUSE_TIMES = 10
+"""The pause after a counting, in times that it took."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Pace:
+    """When the next counting of a kind may begin."""
+
+    def __init__(self) -> None:
+        self.done_for: tuple[object, ...] = ()
+        self._next_s = 0.0
+
+    def is_due(self, state: tuple[object, ...], at_once: bool) -> bool:
+        return state != self.done_for and (at_once or time.monotonic() >= self._next_s)
+
+    def done(self, state: tuple[object, ...], began_s: float) -> None:
+        self.done_for = state
+        now_s = time.monotonic()
+        self._next_s = now_s + max(PAUSE_SECONDS_MIN, PAUSE_TIMES * (now_s - began_s))
+
+
+class AudienceKeeper:
+    """One candidate: `run` it, or call its steps with a time of your own. All raise redis.RedisError."""
+
+    def __init__(self, client: redis.asyncio.Redis, owner: str) -> None:
+        """`owner` names this process for people who look at the lease in Redis."""
+        self._client = client
+        self._registry, self._store = SegmentRegistry(client), SegmentStore(client)
+        self._inboxes = InboxReader(client)
+        self._token = f"{owner} {secrets.token_hex(8)}"
+        self._lease = Lock(
+            client, redis_keys.AUDIENCE_KEEPER, timeout=LEASE_SECONDS, blocking=False, thread_local=False
+        )
+        self._leads = False
+        self._audiences, self._sizes = _Pace(), _Pace()
+        self._counts: Mapping[str, int] = {}
+
+    async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle | None]) -> None:
+        """Keep audiences until `stop`. `bundles` returns the live config; Redis failing is waited out."""
+        inboxes = asyncio.create_task(_repeat(INBOX_SECONDS, lambda: self._tend_inboxes(bundles())))
+        upkeep = asyncio.create_task(_repeat(UPKEEP_SECONDS, lambda: self._tend_cookies(bundles())))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopping, inboxes, upkeep], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await end_task(inboxes)
+            await end_task(upkeep)
+            if self._leads:
+                with contextlib.suppress(redis.RedisError, LockError):
+                    await self._lease.release()
+
+    async def drain(self, bundle: Bundle, now_s: int) -> int:
+        """Apply what waits in the inboxes; return how many changes of cookies that were."""
+        cookies = 0
+        for advertiser in await self._inboxes.waiting(advertiser.id for advertiser in bundle.advertisers):
+            drained = await self._inboxes.drain(advertiser, now_s // SECONDS_PER_DAY, now_s)
+            cookies += drained.cookies
+            INBOX_COOKIES.labels("applied").inc(drained.cookies)
+            INBOX_COOKIES.labels("refused").inc(drained.refused)
+        return cookies
+
+    async def count_audiences(self, bundle: Bundle, now_s: int) -> bool:
+        """Count the audiences that may be too small, where that is due; say whether it was."""
+        today, enough = now_s // SECONDS_PER_DAY, bundle.engine.audience_size_min
+        state = (bundle.version, today, await self._registry.loads())
+        if not self._audiences.is_due(state, at_once=state[:2] != self._audiences.done_for[:2]):
+            return False
+        began_s = time.monotonic()
+        # On the same day an audience that had enough people is not counted again.
+        kept = self._counts if self._audiences.done_for[1:2] == (today,) else {}
+        audiences = audiences_of(bundle)
+        missing = {digest: clauses for digest, clauses in audiences.items() if kept.get(digest, -1) < enough}
+        try:
+            counted = await count_audiences(
+                self._store, missing, await self._registry.indices(), enough, today
+            )
+        except UnknownSegmentError:
+            # The config was published a moment ago, and nobody has defined its segments yet.
+            return False
+        counts = {digest: kept.get(digest, 0) for digest in audiences} | counted
+        await publish_audience_sizes(self._client, counts)
+        self._counts = counts
+        self._audiences.done(state, began_s)
+        return True
+
+    async def count_segments(self, now_s: int) -> bool:
+        """Count everybody in every segment, where that is due; say whether it was."""
+        today = now_s // SECONDS_PER_DAY
+        state = (today, await self._registry.loads())
+        if not self._sizes.is_due(state, at_once=state[:1] != self._sizes.done_for[:1]):
+            return False
+        began_s = time.monotonic()
+        definitions = await self._registry.describe()
+        await remember_counts(self._client, await count_segments(self._store, definitions, today, now_s))
+        self._sizes.done(state, began_s)
+        return True
+
+    async def sweep(self, now_s: int) -> bool:
+        """Do the sweep of the day, unless it is done; say whether it was due."""
+        swept: Any = await self._client.get(redis_keys.AUDIENCE_SWEPT)
+        if swept is not None and int(swept) >= now_s // SECONDS_PER_DAY:
+            return False
+        done = await sweep(self._client, now_s)
+        _LOG.info("swept: %d cookies deleted, %d lost a segment", done.deleted, done.changed)
+        return True
+
+    async def _tend_inboxes(self, bundle: Bundle | None) -> None:
+        if await self._elected() and bundle is not None:
+            await self.drain(bundle, int(time.time()))
+
+    async def _tend_cookies(self, bundle: Bundle | None) -> None:
+        if not self._leads:
+            return
+        now_s = int(time.time())
+        if bundle is not None:
+            await self.count_audiences(bundle, now_s)
+        await self.sweep(now_s)
+        await self.count_segments(now_s)
+
+    async def _elected(self) -> bool:
+        """Hold or take the lease; the inboxes do it for both."""
+        try:
+            if self._leads:
+                await self._lease.reacquire()
+            else:
+                self._leads = await self._lease.acquire(token=self._token)
+        except LockError:
+            self._leads = False
+        return self._leads
+
+
+async def _repeat(pause_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    failing = False
+    while True:
+        try:
+            await step()
+            failing = False
+        except redis.RedisError as error:
+            if not failing:
+                _LOG.warning("the keeper of audiences can't use Redis and keeps trying: %s", error)
+            failing = True
+        await asyncio.sleep(pause_s)
