@@ -6,11 +6,18 @@ both: the keys of a script or a transaction share a hash tag, a pipeline carries
 scripts by `execute_command`, and a clock is read by a script beside the key it matters for.
 """
 
+from collections.abc import Iterable
 from typing import cast
 
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.exceptions import MovedError
 
 from config import bundle_store
@@ -41,7 +48,42 @@ def redis_client(url: str) -> redis.asyncio.Redis:
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
     )
+    pool.connection_class = _WITH_UVLOOP[pool.connection_class]
     return redis.asyncio.Redis.from_pool(pool)
+
+
+class _ClosedTransport(AbstractConnection):
+    """Says ConnectionError for what uvloop calls a RuntimeError: writing where the server has just hung up.
+
+    Redis errors are expected everywhere, and retried; a RuntimeError would end the process.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise redis.ConnectionError(f"the connection was closed: {error}") from None
+
+
+class _TcpConnection(_ClosedTransport, Connection):
+    pass
+
+
+class _TlsConnection(_ClosedTransport, SSLConnection):
+    pass
+
+
+class _UnixConnection(_ClosedTransport, UnixDomainSocketConnection):
+    pass
+
+
+_WITH_UVLOOP: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _TcpConnection,
+    SSLConnection: _TlsConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
 
 
 def _cluster_client(address: RedisAddress) -> redis.asyncio.Redis:
