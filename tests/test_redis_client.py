@@ -20,6 +20,6 @@ def test_a_server_that_hangs_up_is_a_redis_error_on_uvloop(redis_url: str) -> No
             await asyncio.sleep(0)
             with pytest.raises(redis.ConnectionError):
                 await connection.send_packed_command(b"*1\r\n$4\r\nPING\r\n", check_health=False)
-            await pubsub.aclose()
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     uvloop.run(write_to_a_closed_transport())
