@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check fmt bench fuzz lock clean
+.PHONY: setup demo test check fmt bench fuzz sim kill-drill lock clean
 
 demo: setup
 	$(BIN)/hustings demo $(ARGS)
@@ -30,6 +30,13 @@ bench: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# make sim TRIALS=1000, or make sim SEED=7 for one trial again.
+sim: setup
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(TRIALS),--trials $(TRIALS)) $(ARGS)
+
+kill-drill: setup
+	$(BIN)/python -m tests.drill $(ARGS)
 
 setup: $(READY)
 

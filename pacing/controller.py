@@ -2,7 +2,8 @@
 
 Every INTERVAL_S the controller reads all accounts, moves each campaign's bid multiplier a little,
 raises each campaign's spending ceiling to where the plan will be by the next tick, and publishes
-the multipliers and the shaded prices as one `pacing.plan.Plan`.
+the multipliers and the shaded prices as one `pacing.plan.Plan`. It opens the accounts of a new config, and
+says how much the ledger keeps back for late bills (`pacing.hold_back`).
 
     controller = Controller(client, ledger, "worker-host-1")
     await controller.run(stop, lambda: current_bundle)
@@ -53,7 +54,8 @@ from redis.exceptions import LockError
 from config.bundle_store import published_version
 from config.calendar import day_bounds_s, local_day
 from config.redis_keys import CONTROLLER_LEASE
-from config.schema import Bundle, Campaign
+from config.schema import Bundle, Campaign, code_of
+from pacing.hold_back import LateBills, first_look, held_back, look_again
 from pacing.ledger import Account, Ledger, LedgerError
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish, window
 from pacing.shading import OutcomeReader, shade_rows
@@ -109,7 +111,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     spent_today: int
     """The part of `spent` that was spent today: ceilings are in today's money."""
     spent_ever: int
-    """Never falls; the difference of two ticks is the spend between them."""
+    """Billed, so that it never falls; the difference of two ticks is the spend between them."""
     leased: int
     """In the hands of workers."""
     paused: bool = False
@@ -133,6 +135,10 @@ def observe(campaign: Campaign, account: Account, outcomes: int, now_s: float) -
         budget, spent = budget - (account.spent - spent_today), spent_today
         if campaign.budget.daily is not None:
             budget = min(budget, campaign.budget.daily)
+    if campaign.budget.hourly is not None:
+        # What past hours left unspent can't be made up.
+        hours_left = max(end_s - max(now_s, start_s), 0) / 3_600
+        budget = min(budget, spent + math.ceil(campaign.budget.hourly * hours_left))
     bids = [line_item.bid_cpm for line_item in campaign.line_items]
     return Observation(
         pacing=campaign.pacing,
@@ -141,7 +147,7 @@ def observe(campaign: Campaign, account: Account, outcomes: int, now_s: float) -
         budget=max(budget, 0),
         spent=spent,
         spent_today=spent_today,
-        spent_ever=account.spent,
+        spent_ever=account.billed,
         leased=account.leased,
         paused=account.paused or campaign.paused,
         price=sum(bids) // max(len(bids), 1),
@@ -219,16 +225,24 @@ class Controller:
         self._published: str | None = None
         self._states: dict[int, CampaignState] = {}
         self._ceilings: dict[int, tuple[int, int | None]] = {}
+        self._late: dict[int, LateBills] = {}
+        self._held: dict[int, int] = {}
         self._before = Plan(made_at_s=0.0, version=0)
         self._outcomes = OutcomeReader(client)
         self._inherited: dict[str, tuple[int, ...]] = {}
         self._shading: dict[str, tuple[int, ...]] = {}
         self._shaded_at_s = -math.inf
 
-    async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle]) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        bundles: Callable[[], Bundle],
+        changed: asyncio.Event | None = None,
+    ) -> None:
         """Tick at once and then every interval until `stop`; give up the lease at the end.
 
-        `bundles` returns the config this process works with. While Redis fails, the controller keeps
+        `bundles` returns the config this process works with; `changed` is set when that is another, which
+        is not kept waiting for the next interval. While Redis fails, the controller keeps
         trying. While the config in Redis is another, or gone, it does nothing: a server that was emptied
         has lost what was spent, and accounts opened anew would spend it again. Workers stop when no
         plan comes; publishing a config is a person's decision to go on.
@@ -246,8 +260,7 @@ class Controller:
                 if not failing:
                     logger.warning("the pacing controller can't use Redis and keeps trying: %s", error)
                 failing = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._interval_s)
+            await _first_set(stop, changed, self._interval_s)
         with contextlib.suppress(redis.RedisError):
             await self.resign()
 
@@ -302,6 +315,8 @@ class Controller:
         self._registered = None
         self._states.clear()
         self._ceilings.clear()
+        self._late.clear()
+        self._held.clear()
         before = await fetch(self._client)
         if before is not None:
             self._before = before
@@ -318,11 +333,21 @@ class Controller:
 
     async def _register(self, bundle: Bundle) -> None:
         for code, campaign in bundle.campaigns_by_code().items():
-            budget = campaign.budget
+            budget, zone = campaign.budget, campaign.time_zone
             try:
-                await self._ledger.register(code, campaign.id, budget.total, budget.daily, campaign.time_zone)
+                await self._ledger.register(
+                    code, campaign.id, budget.total, budget.daily, zone, hourly=budget.hourly
+                )
             except LedgerError as error:
                 logger.error("campaign %s has no account and does not spend: %s", campaign.id, error)
+        for code, (campaign, line_item) in bundle.line_items_by_account().items():
+            own = line_item.budget
+            try:
+                await self._ledger.register_line_item(
+                    code, line_item.id, own.total, own.daily, campaign.time_zone
+                )
+            except LedgerError as error:
+                logger.error("line item %s has no account and does not spend: %s", line_item.id, error)
         self._registered = bundle.version
 
     async def _resolve_all(self, bundle: Bundle, outcomes: int, now_s: float) -> dict[int, CampaignPlan]:
@@ -348,7 +373,28 @@ class Controller:
             if self._ceilings.get(code) != dated:
                 await self._ledger.set_ceiling(code, *dated)
                 self._ceilings[code] = dated
+            late = self._late.get(code)
+            self._late[code] = (
+                look_again(late, accounts[code], now_s) if late else first_look(accounts[code], now_s)
+            )
+            await self._hold_back(code, code, observed.budget, observed, now_s)
+        for own_code, (campaign, line_item) in bundle.line_items_by_account().items():
+            code = code_of(campaign.id)
+            if code in self._states:
+                amounts = [amount for amount in (line_item.budget.total, line_item.budget.daily) if amount]
+                observed = observe(campaign, accounts[code], outcomes, now_s)
+                await self._hold_back(own_code, code, min(amounts, default=0), observed, now_s)
         return multipliers
+
+    async def _hold_back(
+        self, account_code: int, campaign_code: int, budget: int, observed: Observation, now_s: float
+    ) -> None:
+        """Keep back of `budget` what the late bills of the campaign say."""
+        late = self._late[campaign_code]
+        held = held_back(late, budget, observed.start_s, observed.end_s, now_s)
+        if held != self._held.get(account_code):
+            await self._ledger.hold_back(account_code, held)
+            self._held[account_code] = held
 
     def _first_state(self, code: int, account: Account, now_s: float) -> CampaignState:
         known = self._before.campaigns.get(code)
@@ -364,3 +410,15 @@ class Controller:
         rows = await asyncio.to_thread(shade_rows, cells)
         # A new leader has counted little: the last one's row serves until a cell has its own.
         self._shading = self._inherited | rows
+
+
+async def _first_set(stop: asyncio.Event, changed: asyncio.Event | None, seconds_max: float) -> None:
+    """Wait until one of the events is set, at most this long; `changed` is cleared."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, changed) if event is not None]
+    try:
+        await asyncio.wait(waits, timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if changed is not None:
+        changed.clear()

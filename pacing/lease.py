@@ -52,6 +52,11 @@ reservation of a loss notice: an exchange that reports a loss, and then bills, w
 money promised elsewhere. One object for each bid: at 10,000 bids a second and a timeout of 10 seconds
 that is 100,000 live objects; the ring is 8 kB a campaign whatever the rate.
 
+A line item with a budget of its own has a row too, with the code of its account, after the rows of the
+campaigns: its bids are taken from both rows, or not made. Each row is safe by itself, so both budgets
+hold. A bid made before the line item had its budget is in no ring of that row, and must free nothing
+there: its token says so, and the ledger charges it without telling of it here.
+
 The ring has room because a row's live seconds span less than a turn: a bid expires at most
 NOTICE_TIMEOUT_SECONDS_MAX ahead, and none is made LEASE_STALE_SECONDS_MAX after the last sync began.
 """
@@ -104,9 +109,10 @@ class LeaseBook:
     returned             int64[C]         all this worker has ever given back: a total, so that sending
                                           it twice, or late, changes nothing
     confirmed            int64[C]         the part of `returned` the ledger is known to have taken
-    paused, retired      bool[C]          paused in the ledger; no longer in the config
+    paused, retired      bool[C]          recalled by the ledger (paused, or over a budget); no longer in
+                                          the config
 
-    Retired campaigns follow the ones of the config, so row numbers of the config stay right. They
+    Retired rows follow the ones of the config, so row numbers of the config stay right. They
     live until their last reservation has expired and their lease is back.
     """
 
@@ -239,6 +245,11 @@ class LeaseBook:
                 dropped += newly
         return dropped
 
+    def ask_again(self) -> None:
+        """Forget all refusals: there may be money by now."""
+        self._refusals[:] = 0
+        self._ask_from_s[:] = float("-inf")
+
     def promised(self) -> Int64s:
         """Return how much is reserved in all (int64[C])."""
         return self.outstanding - self._withheld - self.available
@@ -269,6 +280,8 @@ class LeaseBook:
         new_codes = set(campaign_codes)
         in_use = (self.outstanding != 0) | (self.available + self._withheld != 0)
         in_use |= self.returned != self.confirmed
+        # What was settled is told until its second has passed: a row that comes back must know it.
+        in_use[[row for row, _ in self._settled]] = True
         gone = [row for row, code in enumerate(self.codes) if code not in new_codes and in_use[row]]
         codes = (*campaign_codes, *(self.codes[row] for row in gone))
         bid_max = [*(int(price) for price in bid_max_cpm_micros), *(0 for _ in gone)]
@@ -298,7 +311,7 @@ class LeaseBook:
         overdrawn = (self.reserved < 0).any(axis=1)
         for row in np.flatnonzero((held != self.outstanding) | (self._withheld < 0) | overdrawn):
             raise AssertionError(
-                f"campaign {self.codes[row]:08x}: lease {self.outstanding[row]}, but "
+                f"account {self.codes[row]:08x}: lease {self.outstanding[row]}, but "
                 f"available {self.available[row]} + withheld {self._withheld[row]} "
                 f"+ reserved {self.reserved[row].sum()}"
             )

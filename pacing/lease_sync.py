@@ -13,10 +13,13 @@ One round trip carries the worker's heartbeat and one message for each campaign 
     none of these, but money is leased                   read it every IDLE_READ_ROUNDS rounds
 
 Every reply tells the lease, so each message is also a reading. The last line finds what happens
-without the worker's doing: a late bill, or a pause. Other campaigns cost nothing.
+without the worker's doing: a late bill. Other campaigns cost nothing. After a budget was changed, paused or
+resumed anywhere (`Ledger.changes`), the next exchange reads every lease and forgets every refusal, so that
+the change is known in one round, and what it takes back is back in two.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,6 +27,7 @@ from config.limits import LEASE_EXCHANGE_SECONDS_MAX
 from pacing.lease import LeaseBook
 from pacing.ledger import Ask, Ledger, Return
 
+_NO_HOURS: Mapping[int, int] = MappingProxyType({})
 IDLE_READ_ROUNDS = 4
 ASKS_PER_ROUND_MAX = 2_000
 """A worker that opens thousands of campaigns takes some rounds, and does not stall its bids meanwhile."""
@@ -41,9 +45,20 @@ class LeaseSync:
         self._ledger = ledger
         self._workers = 1
         self._round = 0
+        self._changes = -1
 
-    async def sync(self, book: LeaseBook, now_s: float, days: Mapping[int, int]) -> None:
-        """Settle the book with the ledger; `days` is each campaign's local day, by code.
+    async def sync(
+        self,
+        book: LeaseBook,
+        now_s: float,
+        days: Mapping[int, int],
+        hours: Mapping[int, int] = _NO_HOURS,
+        changes: int = 0,
+    ) -> None:
+        """Settle the book with the ledger; `days` is each account's local day, by code.
+
+        `hours` is the local hour of each account with an hourly budget; `changes` is what
+        `Ledger.changes` said before.
 
         Raises redis.RedisError, and the worker spends what it holds until `book.stale`; what it was
         giving back stays out of its hands. Raises LeaseLost, with the book closed.
@@ -51,6 +66,9 @@ class LeaseSync:
         if book.stale(now_s + LEASE_EXCHANGE_SECONDS_MAX):
             # It would become so while this exchange waits for its answer.
             book.close_all()
+        changed = changes != self._changes
+        if changed:
+            book.ask_again()
         start = book.begin_sync(now_s)
         book.give_back(book.surplus())
         returning = book.returned != book.confirmed
@@ -61,11 +79,17 @@ class LeaseSync:
         asking = np.flatnonzero(wanted)
         wanted[np.roll(asking, -self._round * ASKS_PER_ROUND_MAX)[ASKS_PER_ROUND_MAX:]] = 0
         idle_turn = (np.arange(len(book.codes)) + self._round) % IDLE_READ_ROUNDS == 0
-        reading = (start.expired > 0) | (idle_turn & (book.outstanding > 0))
+        reading = (start.expired > 0) | ((idle_turn | changed) & (book.outstanding > 0))
         reading |= (book.promised() > 0) & (book.unreserved() < book.bid_max_cpm_micros)
         rows = np.flatnonzero(returning | (wanted > 0) | reading).tolist()
         messages = [
-            Ask(book.codes[row], int(wanted[row]), days[book.codes[row]], int(book.bid_max_cpm_micros[row]))
+            Ask(
+                book.codes[row],
+                int(wanted[row]),
+                days[book.codes[row]],
+                int(book.bid_max_cpm_micros[row]),
+                hours.get(book.codes[row], 0),
+            )
             if wanted[row] > 0
             else Return(book.codes[row], int(returned[row]))
             for row in rows
@@ -83,6 +107,7 @@ class LeaseSync:
         for row, lease in zip(rows, leases, strict=True):
             outstanding[row], paused[row], granted[row] = lease.outstanding, lease.paused, lease.granted
         book.confirmed = returned
+        self._changes = changes
         book.finish_sync(start, outstanding, paused, wanted, granted, settled)
 
     async def close(self, book: LeaseBook) -> None:

@@ -1,6 +1,9 @@
 """The ledger: what each campaign may spend, has spent, and has leased to workers. It lives in Redis.
 
-Money is counted in billionths of the currency (`config.money`). For every campaign, always:
+A campaign has an account; so has each of its line items with a budget of its own, beside it: a bid of such
+a line item is leased, reserved and charged in both. An account's code is its campaign's, or
+`config.schema.account_code`. Money is counted in billionths of the currency (`config.money`). For every
+account, always:
 
     spent + the sum of its leases + free == total
 
@@ -8,17 +11,23 @@ Money is counted in billionths of the currency (`config.money`). For every campa
 (`pacing/lua/`), so it happens whole or not at all:
 
     register     opens an account, or changes its budgets        free changes
-    grant        free -> a worker's lease                        within daily and ceiling too
+    grant        free -> a worker's lease                        within daily, hourly, ceiling; less `held`
     settle       a worker's lease -> spent, once for each bid    beyond the lease: from free, and `late`
+    adjust       free -> spent, or back, once for each id        a correction by hand
     release      a worker's lease -> free
     reap         the leases of vanished workers -> free
 
-`spent` comes from bills only, and free may become negative by late bills and by cutting a budget
-below what is spent; nothing is granted then. A day is a number, local days since 1970
-(`config.calendar.local_day`): callers know the campaign's time zone. `leased` money counts against
-the day it is granted and every day until it is settled or released.
+`spent` comes from bills and adjustments only, and free may become negative by late bills, adjustments and
+by cutting a budget below what is spent; nothing is granted then, and workers are told to give back what
+they have not promised. A day is a number, local days since 1970 (`config.calendar.local_day`), an hour the
+second it began in (`local_hour`): callers know the campaign's time zone. `leased` money counts against the
+day and hour it is granted in and every one until it is settled or released. Daily and hourly figures count
+bills alone, no adjustments.
 
-A worker is an owner: a number never used twice. A worker that the ledger struck off, because it
+Every change that may let workers bid more or less raises one counter (`changes`), which they read twice a
+second: none of them waits out a refusal, or its turn to read an idle lease, while money has come or gone.
+
+A worker is an owner: a number drawn for it. A worker that the ledger struck off, because it
 was silent for too long, must take a new one; its old leases have gone back to free.
 
 Every method raises redis.RedisError when Redis does not answer. Repeating `settle` after that is
@@ -27,6 +36,7 @@ learns so from its next reply.
 """
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Literal, cast
@@ -36,9 +46,13 @@ import redis.asyncio
 
 from config import redis_keys
 from config.limits import (
+    ADJUSTMENT_REASON_CHARS_MAX,
+    ADJUSTMENTS_PER_CAMPAIGN_MAX,
     BIDS_PER_MINUTE_MAX,
+    ID_CHARS_MAX,
     LEASE_EXCHANGE_SECONDS_MAX,
     LEASE_STALE_SECONDS_MAX,
+    NOTICE_CLOCK_SECONDS_MAX,
     NOTICE_TAKEN_SECONDS_MAX,
     RESERVATION_SLOTS,
     SEEN_SECONDS,
@@ -54,14 +68,25 @@ _BIT_OF = {"shown": 1, "won": 2, "clicked": 3}
 REAP_GRACE_SECONDS = 1.5
 """Of a worker's last reservations: the second they expire in, and some time to handle a notice."""
 WORKERS_MAX = 100_000
+OWNERS_MAX = 2**32 - 1
+"""A token has four bytes for the owner. Of a thousand within the hours that a token is taken, two are
+the same with a chance of one in ten thousand."""
+
+_CAMPAIGN_BITS = 0xFFFF_FFFF
+_UNADJUSTED = {
+    2: "there is no such account; `hustings budget status` lists the campaigns",
+    3: "less than nothing would be spent; check its sign and its amount",
+    4: f"{ADJUSTMENTS_PER_CAMPAIGN_MAX} were made before, which is all that are remembered",
+}
 
 _ACCOUNT = Script("account")
+_ADJUST = Script("adjust", "limbs")
 _BEATS = Script("beats")
 _FIRST_TIME = Script("first_time")
-_GRANT = Script("grant", "limbs", "day", "settled")
+_GRANT = Script("grant", "limbs", "day", "room", "settled")
 _HEARTBEAT = Script("heartbeat")
 _REGISTER = Script("register")
-_RELEASE = Script("release", "limbs", "settled")
+_RELEASE = Script("release", "limbs", "room", "settled")
 _SET_FIELDS = Script("set_fields")
 _SETTLE = Script("settle", "limbs", "day")
 _STRIKE_OFF = Script("strike_off")
@@ -77,6 +102,7 @@ class Lease(msgspec.Struct, frozen=True):
     outstanding: int
     granted: int
     paused: bool
+    """Nothing may be bid, and what is not promised goes back: paused, or over a budget."""
     settled: Mapping[int, int] = {}
     """Second of expiry -> the sum of the highest prices of this worker's bids, expiring in that second,
     that are settled. Each sum only grows; a second that has passed by the server's clock is gone."""
@@ -97,26 +123,29 @@ class Settlement(Enum):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A worker's wish for money of one campaign."""
+    """A worker's wish for money of one account."""
 
     code: int
     want: int
     day: int
     bid_max: int
+    hour: int = 0
+    """Any hour that has passed is the one under way; an account without an hourly budget needs none."""
 
 
 class Return(msgspec.Struct, frozen=True):
-    """All that a worker has ever given back of one campaign. Unchanged, it only reads the lease."""
+    """All that a worker has ever given back of one account. Unchanged, it only reads the lease."""
 
     code: int
     returned: int
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One campaign's account at one moment; amounts in billionths."""
+    """One account at one moment; amounts in billionths."""
 
     code: int
     campaign_id: str
+    """Of a line item's account: the line item's id."""
     time_zone: str
     total: int
     daily: int | None
@@ -127,6 +156,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     leased: int
     late: int
     """The part of `spent` that was in no lease when it was billed."""
+    overdue: int = 0
+    """The part of `spent` that was billed after its reservation had expired, in a lease or not."""
+    adjusted: int = 0
+    """The part of `spent` that came by hand; it may be negative."""
+    held: int = 0
+    """Kept back from grants, for bills that come late."""
+    hourly: int | None = None
+    hour: int = 0
+    """The hour that `spent_hour` counts."""
+    spent_hour: int = 0
     paused: bool
     ceiling: int | None
     ceiling_day: int | None
@@ -137,6 +176,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def free(self) -> int:
         return self.total - self.spent - self.leased
 
+    @property
+    def billed(self) -> int:
+        """What came by bills; it never falls."""
+        return self.spent - self.adjusted
+
     def spent_on(self, day: int) -> int:
         """Return what was spent on the day under way; nothing yet on a later one."""
         return self.spent_day if day <= self.day else 0
@@ -146,14 +190,18 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         agrees = (
             self.leased == sum(self.leases.values())
             and all(amount > 0 for amount in self.leases.values())
-            and 0 <= self.spent_day <= self.spent
-            and 0 <= self.late <= self.spent
+            and self.spent >= 0
+            and all(
+                0 <= part <= self.billed
+                for part in (self.spent_day, self.spent_hour, self.late, self.overdue)
+            )
             and self.spent + sum(self.leases.values()) + self.free == self.total
         )
         if not agrees:
             raise AssertionError(
                 f"the account of {self.campaign_id} does not add up: total {self.total}, spent {self.spent} "
-                f"(today {self.spent_day}, late {self.late}), leased {self.leased}, leases {self.leases}"
+                f"(adjusted {self.adjusted}, today {self.spent_day}, this hour {self.spent_hour}, late "
+                f"{self.late}, overdue {self.overdue}), leased {self.leased}, leases {self.leases}"
             )
 
 
@@ -166,21 +214,92 @@ class Ledger:
     # -- accounts ----------------------------------------------------------------------------
 
     async def register(
-        self, code: int, campaign_id: str, total: int, daily: int | None, time_zone: str
+        self,
+        code: int,
+        campaign_id: str,
+        total: int,
+        daily: int | None,
+        time_zone: str,
+        *,
+        hourly: int | None = None,
     ) -> None:
         """Open a campaign's account, or give it these budgets; again and again does no harm.
 
         Raises LedgerError when the code's account belongs to a campaign of another id.
         """
-        _must_be_money(total=total, daily=daily or 0)
-        arguments = (campaign_id, total, "" if daily is None else daily, time_zone)
-        reply: bytes = await _REGISTER.run(self._client, [redis_keys.ledger(code)], arguments)
-        if reply != campaign_id.encode():
+        reply = await self._register(code, campaign_id, total, daily, hourly, time_zone)
+        if reply != campaign_id:
             raise LedgerError(
-                f"campaign {campaign_id!r} has the same code, {code:08x}, as {reply.decode()!r}, which has "
+                f"campaign {campaign_id!r} has the same code, {code:08x}, as {reply!r}, which has "
                 "an account in this Redis; give the campaign another id"
             )
         await self._client.sadd(redis_keys.CAMPAIGNS, code)
+        await self._client.incr(redis_keys.BUDGET_CHANGES)
+
+    async def register_line_item(
+        self, code: int, line_item_id: str, total: int | None, daily: int | None, time_zone: str
+    ) -> None:
+        """Open the account of a line item with a budget of its own, or give it this budget.
+
+        What the line item has spent before counts against `total`; without a total the campaign's is the
+        limit. Raises LedgerError when the code's account belongs to a line item of another id.
+        """
+        total = MONEY_MAX if total is None else total
+        reply = await self._register(code, line_item_id, total, daily, None, time_zone)
+        if reply != line_item_id:
+            raise LedgerError(
+                f"line item {line_item_id!r} has the same code, {code >> 32:08x}, as {reply!r}, which has "
+                "an account in this Redis; give the line item another id"
+            )
+        await self._client.sadd(redis_keys.LINE_ITEM_ACCOUNTS, code)
+        await self._client.incr(redis_keys.BUDGET_CHANGES)
+
+    async def _register(
+        self, code: int, id_: str, total: int, daily: int | None, hourly: int | None, time_zone: str
+    ) -> str:
+        _must_be_money(total=total, daily=daily or 0, hourly=hourly or 0)
+        keys = [redis_keys.ledger(code), redis_keys.spent_by_line_item(code & _CAMPAIGN_BITS)]
+        limits = ("" if amount is None else amount for amount in (daily, hourly))
+        arguments = (id_, total, *limits, time_zone, (code >> 32) or "")
+        reply: bytes = await _REGISTER.run(self._client, keys, arguments)
+        return reply.decode()
+
+    async def changes(self) -> int:
+        """Return a number that is another after every change of a budget, pause or correction."""
+        return int(await self._client.get(redis_keys.BUDGET_CHANGES) or 0)
+
+    async def adjust(
+        self, code: int, adjustment_id: str, amount: int, reason: str, *, line_item: int = 0
+    ) -> bool:
+        """Correct what a campaign has spent by `amount`, which may be negative, once for each id.
+
+        With `line_item`, a line item's code, its spend is corrected too. The correction is an entry of the
+        stream of bills, with the fields `adjustment`, `reason` and `price_cpm_micros`, so that these still
+        sum up to what is spent. False: it was made before. Raises LedgerError when there is no such
+        account, or it would have spent less than nothing.
+        """
+        if not adjustment_id or len(adjustment_id) > ID_CHARS_MAX:
+            raise ValueError(f"an adjustment's id has 1 to {ID_CHARS_MAX} characters")
+        if not reason or len(reason) > ADJUSTMENT_REASON_CHARS_MAX:
+            raise ValueError(f"an adjustment's reason has 1 to {ADJUSTMENT_REASON_CHARS_MAX} characters")
+        _must_be_money(amount=abs(amount))
+        keys = [
+            redis_keys.ledger(code),
+            redis_keys.ledger(line_item << 32 | code),
+            redis_keys.adjustments(code),
+            redis_keys.bills(code),
+            redis_keys.spent_by_line_item(code),
+        ]
+        arguments: list[str | int] = [adjustment_id, amount, line_item or "", ADJUSTMENTS_PER_CAMPAIGN_MAX]
+        arguments += [STREAM_ENTRIES_MAX, "adjustment", adjustment_id, "reason", reason]
+        arguments += ["price_cpm_micros", amount]
+        reply = await _ADJUST.run(self._client, keys, arguments)
+        if reply > 1:
+            raise LedgerError(
+                f"adjustment {adjustment_id!r} of {code:08x} by {amount} was not made: " + _UNADJUSTED[reply]
+            )
+        await self._client.incr(redis_keys.BUDGET_CHANGES)
+        return bool(reply == 0)
 
     async def account(self, code: int) -> Account | None:
         """Return one account, or None when there is none."""
@@ -198,11 +317,22 @@ class Ledger:
 
     async def pause(self, code: int) -> bool:
         """Grant nothing until `resume`; workers return what they have not promised. False: no account."""
-        return await self._set_fields(code, "paused", "1")
+        return await self._set_paused(code, "1")
 
     async def resume(self, code: int) -> bool:
         """Undo `pause`. False: no account."""
-        return await self._set_fields(code, "paused", "0")
+        return await self._set_paused(code, "0")
+
+    async def _set_paused(self, code: int, paused: str) -> bool:
+        found = await self._set_fields(code, "paused", paused)
+        if found:
+            await self._client.incr(redis_keys.BUDGET_CHANGES)
+        return found
+
+    async def hold_back(self, code: int, amount: int) -> bool:
+        """Keep `amount` of the total and daily budgets out of grants from now on. False: no account."""
+        _must_be_money(held=amount)
+        return await self._set_fields(code, "held", amount or "")
 
     async def set_ceiling(self, code: int, day: int, amount: int | None) -> bool:
         """Hold what is spent on `day` and leased within `amount`; None removes the ceiling.
@@ -218,24 +348,29 @@ class Ledger:
     # -- workers -----------------------------------------------------------------------------
 
     async def new_owner(self) -> int:
-        """Return the number of a new worker, which is alive from now on."""
-        owner = int(await self._client.incr(redis_keys.OWNER_COUNTER))
-        await _HEARTBEAT.run(self._client, [redis_keys.WORKERS], (owner, "join"))
-        return owner
+        """Return the number of a new worker, which is alive from now on.
 
-    async def beats(self) -> dict[int, int]:
-        """Return every listed worker's silence, in whole seconds by the server's clock, by owner."""
-        now_s, *beats = await _BEATS.run(self._client, [redis_keys.WORKERS], ())
-        return {
-            int(owner): now_s - int(beat_s) for owner, beat_s in zip(beats[::2], beats[1::2], strict=True)
-        }
+        Drawn, not counted: a server that lost its newest writes would count the same number again, and two
+        workers, or two lives of one, would share a lease and each other's settlements.
+        """
+        while True:
+            owner = secrets.randbelow(OWNERS_MAX) + 1
+            if await _HEARTBEAT.run(self._client, [redis_keys.WORKERS], (owner, "join")):
+                return owner
 
-    async def grant(self, code: int, owner: int, want: int, day: int, bid_max: int, workers: int) -> Lease:
+    async def beats(self) -> dict[int, float]:
+        """Return every listed worker's silence, in seconds by the server's clock, by owner."""
+        now_s, *beats = map(float, await _BEATS.run(self._client, [redis_keys.WORKERS], ()))
+        return {int(owner): now_s - beat_s for owner, beat_s in zip(beats[::2], beats[1::2], strict=True)}
+
+    async def grant(
+        self, code: int, owner: int, want: int, day: int, bid_max: int, workers: int, *, hour: int = 0
+    ) -> Lease:
         """Lease a worker up to `want`: see `grant.lua` for how much. No account grants nothing.
 
-        `bid_max` is the campaign's highest price, `workers` how many share it.
+        `bid_max` is the account's highest price, `workers` how many share it.
         """
-        call = _grant_call(owner, Ask(code, want, day, bid_max), workers)
+        call = _grant_call(owner, Ask(code, want, day, bid_max, hour), workers)
         return _lease(await call.script.run(self._client, call.keys, call.arguments))
 
     async def release(self, code: int, owner: int, returned: int) -> Lease:
@@ -285,6 +420,7 @@ class Ledger:
         if not struck_off and not thorough:
             return 0
         members = await self._client.smembers(redis_keys.CAMPAIGNS)
+        members |= await self._client.smembers(redis_keys.LINE_ITEM_ACCOUNTS)
         codes = sorted(int(code) for code in members)
         async with self._client.pipeline(transaction=False) as pipe:
             for code in codes:
@@ -294,11 +430,12 @@ class Ledger:
         # Read last: an owner is on the list before it can hold a lease.
         workers = await self._client.zrange(redis_keys.WORKERS, 0, -1)
         alive = {int(owner) for owner in cast(list[bytes], workers)}
+        # A line item's lease is of its campaign's money, which is counted once.
         calls, reaped = [], 0
         for code, leases, returners in zip(codes, replies[::2], replies[1::2], strict=True):
             for owner in {int(field) for field in (*leases, *returners)} - alive:
                 calls.append(_release_call(owner, code, "all"))
-                reaped += int(leases.get(b"%d" % owner, 0))
+                reaped += 0 if code >> 32 else int(leases.get(b"%d" % owner, 0))
         await run_all(self._client, calls)
         return reaped
 
@@ -315,26 +452,40 @@ class Ledger:
         day: int,
         expiry_s: int,
         entry: Mapping[str, str],
+        *,
+        hour: int = 0,
+        line_item: int = 0,
+        from_line_item: bool = False,
+        taken_seconds_max: int = NOTICE_TAKEN_SECONDS_MAX,
     ) -> Settlement:
         """Charge a bill once, whatever happens to the notice on its way.
 
         The bid is named by its owner, minute and sequence, as in its token; `expiry_s` is the second that
-        its reservation expires in, where its worker will find it settled. `entry` goes to the stream
+        its reservation expires in, where its worker will find it settled. `hour` is the local hour of
+        the bid, `line_item` the code of its line item, whose own budget, where it has one, is charged too;
+        `from_line_item` says that it was reserved from that as well. `entry` goes to the stream
         of bills together with `price_cpm_micros`. By the server's clock, a bid older than
-        NOTICE_TAKEN_SECONDS_MAX is a DUPLICATE: the bits that would tell are gone, or going.
+        `taken_seconds_max` is a DUPLICATE: the bits that would tell are gone, or going. Who takes more
+        than NOTICE_TAKEN_SECONDS_MAX must have looked the bid up among the bills (`pacing.bills`).
         """
         if not 0 <= price <= CPM_MICROS_MAX or not 0 <= price_max <= CPM_MICROS_MAX:
             raise ValueError(f"price {price} and its bound {price_max} must be from 0 to {CPM_MICROS_MAX}")
+        own = line_item << 32 | code
         keys = [
             redis_keys.ledger(code),
             redis_keys.leases(code),
+            redis_keys.settled(code, owner),
+            redis_keys.ledger(own),
+            redis_keys.leases(own),
+            redis_keys.settled(own, owner),
             redis_keys.seen(code, owner, minute),
             redis_keys.bills(code),
-            redis_keys.settled(code, owner),
+            redis_keys.spent_by_line_item(code),
         ]
         arguments: list[str | int] = [owner, _bit(sequence, _BILLED_BIT), price, price_max, day]
-        arguments += [minute, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS, expiry_s, RESERVATION_SLOTS]
-        arguments.append(STREAM_ENTRIES_MAX)
+        arguments += [minute, taken_seconds_max, taken_seconds_max + NOTICE_CLOCK_SECONDS_MAX]
+        arguments += [expiry_s, RESERVATION_SLOTS]
+        arguments += [hour, line_item, int(from_line_item), STREAM_ENTRIES_MAX]
         for field, value in {**entry, "price_cpm_micros": str(int(price))}.items():
             arguments += [field, value]
         return Settlement(await _SETTLE.run(self._client, keys, arguments))
@@ -370,7 +521,7 @@ def _grant_call(owner: int, ask: Ask, workers: int) -> Call:
     _must_be_money(want=ask.want, bid_max=ask.bid_max)
     workers = min(max(workers, 1), WORKERS_MAX)
     keys = [redis_keys.ledger(ask.code), redis_keys.leases(ask.code), redis_keys.settled(ask.code, owner)]
-    return Call(_GRANT, keys, (owner, int(ask.want), ask.day, int(ask.bid_max), workers))
+    return Call(_GRANT, keys, (owner, int(ask.want), ask.day, int(ask.bid_max), workers, ask.hour))
 
 
 def _release_call(owner: int, code: int, returned: int | Literal["all"]) -> Call:
@@ -404,6 +555,12 @@ def _account(code: int, fields: Mapping[bytes, bytes], leases: Mapping[bytes, by
         spent_day=int(fields[b"spent_day"]),
         leased=int(fields[b"leased"]),
         late=int(fields[b"late"]),
+        overdue=amount(b"overdue") or 0,
+        adjusted=amount(b"adjusted") or 0,
+        held=amount(b"held") or 0,
+        hourly=amount(b"hourly"),
+        hour=amount(b"hour") or 0,
+        spent_hour=amount(b"spent_hour") or 0,
         paused=fields[b"paused"] == b"1",
         ceiling=amount(b"ceiling"),
         ceiling_day=amount(b"ceiling_day"),

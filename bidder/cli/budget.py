@@ -1,18 +1,17 @@
-"""`hustings budget`: what campaigns have spent, against plan; stop and restart one.
+"""`hustings budget`: what campaigns have spent, against plan; stop and restart one, or all.
 
 hustings budget status --watch
 hustings budget pause harvest-days
 hustings budget resume harvest-days
 
 A pause here lasts until it is resumed, whatever config is applied meanwhile; `paused` in a config
-file is another switch, and either stops a campaign.
+file is another switch, and either stops a campaign. The other commands are in
+`bidder.cli.budget_changes` and `bidder.cli.budget_audit`.
 """
 
 import asyncio
-import difflib
 import time
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -22,28 +21,32 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from bidder.cli.redis_option import (
-    DATA_DIR_DEFAULT,
-    DataOption,
-    RedisOption,
-    redis_or_exit,
-    redis_url,
-    say_and_exit,
-)
-from bidder.redis_client import redis_client
-from config.bundle_store import BundleUnreadableError, fetch
+from bidder.cli.budget_access import CampaignArgument, named_campaign, open_account, required_bundle, run
+from bidder.cli.budget_audit import audit_command, reconcile_command
+from bidder.cli.budget_changes import adjust_command, log_command, start_command, stop_command
+from bidder.cli.logged_changes import ByOption, who
+from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url
 from config.calendar import local_day
 from config.money import format_money, money_text
-from config.schema import Bundle, Campaign, code_of
+from config.schema import Campaign, code_of
 from pacing import plan as pacing_plan
-from pacing.ledger import Account, Ledger, LedgerError
+from pacing import stop as global_stop
+from pacing.change_log import LoggedChange, record
+from pacing.ledger import Account, Ledger
+from pacing.stop import Stop
 
 WATCH_INTERVAL_S: Final = 1.0
 
-app = typer.Typer(no_args_is_help=True, help="Spend against plan; pause and resume campaigns.")
-
-CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The id of a campaign.")]
-_Result = TypeVar("_Result")
+app = typer.Typer(no_args_is_help=True, help="Spend against plan; pause and resume; audit and reconcile.")
+for _name, _command in (
+    ("stop", stop_command),
+    ("start", start_command),
+    ("adjust", adjust_command),
+    ("log", log_command),
+    ("audit", audit_command),
+    ("reconcile", reconcile_command),
+):
+    app.command(_name)(_command)
 
 
 class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +73,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     version: str
     plan_age_s: float | None
+    stop: Stop | None
+    """What holds all bidding."""
     campaigns: tuple[CampaignStatus, ...]
 
 
@@ -99,7 +104,7 @@ def status_command(
                 live.update(_table(await read_status(client, time.time())), refresh=True)
 
     try:
-        _run(redis_url(redis, data), show_on if watch else show)
+        run(redis_url(redis, data), show_on if watch else show)
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -107,33 +112,41 @@ def status_command(
 
 @app.command("pause")
 def pause_command(
-    campaign: CampaignArgument, redis: RedisOption = None, data: DataOption = DATA_DIR_DEFAULT
+    campaign: CampaignArgument,
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    by: ByOption = "",
 ) -> None:
     """Lease no more money to a campaign until it is resumed."""
 
     async def pause(client: AsyncRedis) -> None:
-        found = _named(await _live_bundle(client), campaign)
+        found = named_campaign(await required_bundle(client), campaign)
         ledger = Ledger(client)
         if not await ledger.pause(code_of(found.id)):
-            await _open_account(ledger, found)
+            await open_account(ledger, found)
             await ledger.pause(code_of(found.id))
+        await record(client, [LoggedChange(by=who(by), action="pause", campaign=found.id)])
 
-    _run(redis_url(redis, data), pause)
+    run(redis_url(redis, data), pause)
     typer.echo(f"{campaign} is paused: it gets no more money until `hustings budget resume {campaign}`")
 
 
 @app.command("resume")
 def resume_command(
-    campaign: CampaignArgument, redis: RedisOption = None, data: DataOption = DATA_DIR_DEFAULT
+    campaign: CampaignArgument,
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    by: ByOption = "",
 ) -> None:
     """Undo `pause`."""
 
     async def resume(client: AsyncRedis) -> Campaign:
-        found = _named(await _live_bundle(client), campaign)
+        found = named_campaign(await required_bundle(client), campaign)
         await Ledger(client).resume(code_of(found.id))
+        await record(client, [LoggedChange(by=who(by), action="resume", campaign=found.id)])
         return found
 
-    resumed = _run(redis_url(redis, data), resume)
+    resumed = run(redis_url(redis, data), resume)
     if resumed.paused:
         typer.echo(f"{campaign} is resumed here, but its config file says `paused: true`, which still holds")
     else:
@@ -145,7 +158,7 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
 
     Raises redis.RedisError.
     """
-    bundle = await _live_bundle(client)
+    bundle = await required_bundle(client)
     codes = list(bundle.campaigns_by_code())
     accounts = await Ledger(client).accounts(codes)
     plan = await pacing_plan.fetch(client)
@@ -153,6 +166,7 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
         currency=bundle.engine.currency,
         version=bundle.version,
         plan_age_s=None if plan is None else round(max(now_s - plan.made_at_s, 0.0), 1),
+        stop=await global_stop.fetch(client),
         campaigns=tuple(
             _campaign_status(advertiser.id, campaign, accounts.get(code_of(campaign.id)), plan, now_s)
             for advertiser in bundle.advertisers
@@ -200,10 +214,13 @@ def _as_json(status: Status) -> str:
 
 def _table(status: Status) -> Table:
     age = "no plan yet" if status.plan_age_s is None else f"plan {status.plan_age_s:.0f} s old"
+    caption = f"config {status.version}, {age}"
+    if status.stop is not None:
+        caption += f"\nALL BIDDING IS STOPPED by {status.stop.by}: {status.stop.reason or 'no reason given'}"
     table = Table(
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption=f"config {status.version}, {age}",
+        caption=caption,
         caption_justify="left",
     )
     table.add_column("Campaign")
@@ -228,41 +245,3 @@ def _table(status: Status) -> Table:
 def _whole(amount: int, currency: str) -> str:
     """A budget, without its cents where it has none: the table must fit a terminal."""
     return format_money(amount, currency).replace(".00", "")
-
-
-async def _live_bundle(client: AsyncRedis) -> Bundle:
-    try:
-        bundle = await fetch(client)
-    except BundleUnreadableError as error:
-        say_and_exit(str(error))
-    if bundle is None:
-        say_and_exit("no config is live in this Redis; publish one with `hustings config apply DIR`")
-    return bundle
-
-
-def _named(bundle: Bundle, campaign_id: str) -> Campaign:
-    campaigns = {campaign.id: campaign for campaign in bundle.campaigns_by_code().values()}
-    if campaign_id not in campaigns:
-        nearest = difflib.get_close_matches(campaign_id, campaigns, n=1, cutoff=0.0)
-        hint = f"did you mean `{nearest[0]}`?" if nearest else "the live config has none at all"
-        say_and_exit(f"no campaign is called `{campaign_id}`; {hint}")
-    return campaigns[campaign_id]
-
-
-async def _open_account(ledger: Ledger, campaign: Campaign) -> None:
-    budget = campaign.budget
-    try:
-        await ledger.register(
-            code_of(campaign.id), campaign.id, budget.total, budget.daily, campaign.time_zone
-        )
-    except LedgerError as error:
-        say_and_exit(str(error))
-
-
-def _run(url: str, work: Callable[[AsyncRedis], Awaitable[_Result]]) -> _Result:
-    async def connected() -> _Result:
-        async with redis_client(url) as client:
-            return await work(client)
-
-    with redis_or_exit(url):
-        return asyncio.run(connected())

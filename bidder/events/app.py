@@ -9,9 +9,9 @@
 `t` is the token of `bidder.openrtb.notice_token`, `p` holds ${AUCTION_PRICE}, `q` ${AUCTION_MULTIPLIER},
 `m` ${AUCTION_MIN_TO_WIN}, `l` ${AUCTION_LOSS}; `bidder.events.sync` has the parameters of /sync. A forged
 token gets the answer of a genuine one, so that a forger learns nothing; on /click, where a genuine
-answer needs a creative, it gets the answer of one that is gone. 503 means that Redis did not answer and
-the notice should be sent again. Where a click goes is decided by the config alone, and so is where a
-sync may go.
+answer needs a creative, it gets the answer of one that is gone. 503 means that neither Redis nor the spool
+on disk took the notice, and that it should be sent again (`bidder.events.intake`). Where a click goes is
+decided by the config alone, and so is where a sync may go.
 """
 
 import contextlib
@@ -27,9 +27,11 @@ from aiohttp.http import HttpProcessingError
 
 from bidder.events import sync
 from bidder.events.directory import LiveDirectory
+from bidder.events.intake import Intake
 from bidder.events.links import Linker
-from bidder.events.notices import Kind, NoticeDesk, Outcome, count
+from bidder.events.notices import Kind, NoticeDesk
 from bidder.events.segment_rules import RuleBook
+from bidder.events.spool import SpoolError
 from bidder.metrics import LINKS, SYNCS
 from bidder.openrtb.privacy import sync_permissions
 from config.limits import NOTICE_BODY_BYTES_MAX, NOTICE_URL_CHARS_MAX, SYNC_URL_CHARS_MAX
@@ -46,11 +48,11 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def events_app(
-    desk: NoticeDesk, directory: LiveDirectory, linker: Linker, rules: RuleBook
+    desk: NoticeDesk, intake: Intake, directory: LiveDirectory, linker: Linker, rules: RuleBook
 ) -> web.Application:
     """Return the application; `web_runner` serves it."""
     app = web.Application(middlewares=[_within_limits], client_max_size=NOTICE_BODY_BYTES_MAX)
-    routes = _Routes(desk, directory, linker, rules)
+    routes = _Routes(desk, intake, directory, linker, rules)
     for path, handler in (
         ("/win", routes.win),
         ("/bill", routes.bill),
@@ -102,29 +104,35 @@ async def _within_limits(
 class _Routes:
     """From a URL's parameters to the desk, and from an outcome to an HTTP answer."""
 
-    def __init__(self, desk: NoticeDesk, directory: LiveDirectory, linker: Linker, rules: RuleBook) -> None:
+    def __init__(
+        self, desk: NoticeDesk, intake: Intake, directory: LiveDirectory, linker: Linker, rules: RuleBook
+    ) -> None:
         self._desk = desk
+        self._intake = intake
         self._directory = directory
         self._linker = linker
         self._rules = rules
 
     async def win(self, request: web.Request) -> web.Response:
-        return await _answer("win", self._desk.win(request.query), _no_content)
+        return await self._take("win", request, _no_content)
 
     async def bill(self, request: web.Request) -> web.Response:
-        return await _answer("bill", self._desk.bill(request.query), _no_content)
+        return await self._take("bill", request, _no_content)
 
     async def loss(self, request: web.Request) -> web.Response:
-        return await _answer("loss", self._desk.loss(request.query), _no_content)
+        return await self._take("loss", request, _no_content)
 
     async def impression(self, request: web.Request) -> web.Response:
-        return await _answer("impression", self._desk.impression(request.query), _pixel)
+        return await self._take("impression", request, _pixel)
 
     async def conversion(self, request: web.Request) -> web.Response:
-        return await _answer("conversion", self._desk.conversion(request.query), _pixel)
+        return await self._take("conversion", request, _pixel)
 
     async def click(self, request: web.Request) -> web.Response:
-        _, url = await self._desk.click(request.query)
+        url = self._desk.landing_url(request.query)
+        # The person is on the way to the landing page, whatever becomes of our books.
+        with contextlib.suppress(SpoolError):
+            await self._intake.take("click", request.query)
         if url is None:
             return web.Response(status=404, text="this ad is no longer known\n", headers=_NO_STORE)
         return _redirect(url)
@@ -166,6 +174,17 @@ class _Routes:
                 await self._rules.visit(page, request.cookies.get(sync.COOKIE_NAME))
         return _pixel()
 
+    async def _take(
+        self, kind: Kind, request: web.Request, response: Callable[[], web.Response]
+    ) -> web.Response:
+        try:
+            await self._intake.take(kind, request.query)
+        except SpoolError:
+            return web.Response(
+                status=503, text="the notice was not stored; send it again\n", headers=_NO_STORE
+            )
+        return response()
+
     async def _link(self, profile: ExchangeProfile, partner_uid: str, uid: str, *, returning: bool) -> None:
         """Keep the pair. Without Redis the browser gets its answer all the same: it will sync again."""
         assert profile.id_source is not None
@@ -196,17 +215,6 @@ def _set_cookie(response: web.Response, request: web.Request, uid: str) -> None:
 
 def _redirect(location: str) -> web.Response:
     return web.Response(status=302, headers={"Location": location} | _NO_STORE)
-
-
-async def _answer(
-    kind: Kind, noticed: Awaitable[Outcome], response: Callable[[], web.Response]
-) -> web.Response:
-    try:
-        await noticed
-    except redis.RedisError:
-        count(kind, Outcome.UNAVAILABLE)
-        return web.Response(status=503, text="the notice was not stored; send it again\n", headers=_NO_STORE)
-    return response()
 
 
 def _no_content() -> web.Response:

@@ -20,8 +20,10 @@ import msgspec
 from bidder.events.price import PriceReader
 from bidder.metrics import CONFIG_VERSION, UNKNOWN, config_number
 from bidder.openrtb.privacy import NO_VENDOR, vendor_of
+from config.calendar import flight_bounds_s
 from config.price_keys import PriceKeys, without_keys
-from config.schema import Bundle, ExchangeProfile, code_of
+from config.schema import Bundle, Campaign, ExchangeProfile, code_of
+from pacing.caps import CapLife, is_capped, life_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,8 @@ class Directory:
             code_of(exchange.id): PriceReader(exchange.price_encryption, keys.get(exchange.id))
             for exchange in exchanges
         }
+        self.cap_lives: dict[int, CapLife] = {}
+        """How impressions are remembered for what has a frequency cap, by code."""
         self._campaigns: dict[int, CampaignEntry] = {}
         self._line_items: dict[int, str] = {}
         # Creative ids are an advertiser's own words: two advertisers may both have a "spring".
@@ -67,6 +71,7 @@ class Directory:
                 entry = CampaignEntry(campaign.id, advertiser.id, campaign.time_zone)
                 self._campaigns[code_of(campaign.id)] = entry
                 self._line_items.update((code_of(item.id), item.id) for item in campaign.line_items)
+                self.cap_lives |= _cap_lives(campaign)
             for creative in advertiser.creatives:
                 code = code_of(creative.id)
                 self._landing_urls[advertiser.id, code] = creative.landing_url
@@ -76,6 +81,14 @@ class Directory:
     def campaign(self, code: int) -> CampaignEntry:
         """Return a campaign, or an entry that says UNKNOWN and UTC."""
         return self._campaigns.get(code, _UNKNOWN_CAMPAIGN)
+
+    def is_counted(self, code: int) -> bool:
+        """Say whether impressions of a campaign or line item count for a frequency cap.
+
+        Those of one that is not in the bundle do: a worker may know a newer one already.
+        """
+        known = code in self._campaigns or code in self._line_items
+        return code in self.cap_lives or not known
 
     def line_item_id(self, code: int) -> str:
         return self._line_items.get(code, UNKNOWN)
@@ -105,6 +118,20 @@ class Directory:
             return self._landing_urls.get((campaign.advertiser_id, creative_code))
         owners = self._owners.get(creative_code, ())
         return self._landing_urls[owners[0], creative_code] if len(owners) == 1 else None
+
+
+def _cap_lives(campaign: Campaign) -> dict[int, CapLife]:
+    zone = campaign.time_zone
+    start_s, end_s = flight_bounds_s(campaign.flight, zone)
+    lives = {}
+    if is_capped(campaign.frequency_cap):
+        lives[code_of(campaign.id)] = life_of(campaign.frequency_cap, start_s, end_s)
+    for item in campaign.line_items:
+        if is_capped(item.frequency_cap):
+            own_start_s, own_end_s = flight_bounds_s(item.flight, zone)
+            bounds_s = max(start_s, own_start_s), min(end_s, own_end_s)
+            lives[code_of(item.id)] = life_of(item.frequency_cap, *bounds_s)
+    return lives
 
 
 class LiveDirectory:

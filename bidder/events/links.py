@@ -11,6 +11,7 @@ and the impressions counted for its frequency caps move there. What somebody who
 
 import redis.asyncio
 
+from bidder.metrics import CAP_RECORDS_DROPPED
 from config.calendar import SECONDS_PER_DAY
 from pacing.caps import add_records
 from segments.identity import COOKIE, Identity
@@ -39,5 +40,5 @@ class Linker:
         person = self._identity.hash(COOKIE, own_uid)
         linked = await self._links.link(id_hash, person, days, today, take_over=returning)
         if linked.caps:
-            await add_records(self._client, person, linked.caps, now_s)
+            CAP_RECORDS_DROPPED.inc(await add_records(self._client, person, linked.caps, now_s))
         return linked.news

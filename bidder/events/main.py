@@ -5,25 +5,35 @@ Started by the supervisor as `python -m bidder.events.main` (`bidder.child` says
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+import redis
 from aiohttp import web
 
 from bidder import child
 from bidder.background import end_task, stopped_or_failed
 from bidder.events.app import events_app, web_runner
 from bidder.events.directory import LiveDirectory
+from bidder.events.intake import Intake
 from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
+from bidder.events.spool import SpoolTakenError, open_spools
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.price_keys import load_price_keys
-from config.settings import Settings, load_secrets
+from config.settings import Settings, SettingsError, load_secrets
 from pacing.ledger import Ledger
 from segments.identity import Identity
+
+SPOOL_FOLDER: Final = "spool"
+"""In the data folder."""
+
+logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:
@@ -33,12 +43,29 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
     async with contextlib.AsyncExitStack() as closing:
         client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
-        bundle = await live_bundle(client)
+        bundle, away = None, False
+        try:
+            bundle = await live_bundle(client)
+        except redis.RedisError as error:
+            # Notices come now, and can wait in the spool.
+            logger.warning("Redis can't be used yet, notices go to the spool: %s", error)
+            away = True
         directory = LiveDirectory(bundle, price_keys)
         identity = Identity(keys.identity_key)
         rules = RuleBook(client, identity)
         desk = NoticeDesk(client, Ledger(client), TokenSigner(keys.notice_key), directory, rules)
-        runner = web_runner(events_app(desk, directory, Linker(client, identity), rules))
+        try:
+            spools = await asyncio.to_thread(open_spools, Path(settings.data_dir) / SPOOL_FOLDER)
+        except SpoolTakenError as error:
+            raise SettingsError(str(error)) from None
+        for spool in spools:
+            closing.callback(spool.close)
+
+        async def is_at_home() -> bool:
+            return bool(directory.current.version) or not await bundle_store.published_version(client)
+
+        intake = Intake(desk, spools, is_at_home, away=away)
+        runner = web_runner(events_app(desk, intake, directory, Linker(client, identity), rules))
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, settings.events_host, settings.events_port).start()
@@ -48,8 +75,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         # From the beginning: the registry may have to be waited for.
         ruler = asyncio.create_task(rules.follow(bundle_store.watch(client, "")))
         closing.push_async_callback(end_task, ruler)
+        replay = asyncio.create_task(intake.replay_forever())
+        closing.push_async_callback(end_task, replay)
         announce_ready(runner.addresses[0][1])
-        await stopped_or_failed(stop, follower, ruler)
+        await stopped_or_failed(stop, follower, ruler, replay)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What a notice does: books money, remembers what a person saw, tells the streams.
 
-One method for each notice, called with the parameters of its URL; HTTP is `bidder.events.app`'s affair.
-Each returns an Outcome and has counted it. Where money and memory are touched:
+`take` is called with a notice's kind, the parameters of its URL and the time it came; HTTP is
+`bidder.events.app`'s affair, and what happens while Redis is away `bidder.events.intake`'s. It returns an
+Outcome and has counted it. Where money and memory are touched:
 
     notice       token genuine, first time                              again
     /bill        ledger.settle, unless billed on the impression         ledger says DUPLICATE
@@ -16,9 +17,10 @@ A charge that can't be booked (no price, more than the bid, no such account, too
 refused stream, so that the difference from the exchange's report can be explained entry by entry. What
 comes from the rendering of an ad for review, with the word AUDIT for its macros, is counted and no more.
 
-A redis.RedisError leaves every method, and the exchange is told to come again. Settling is atomic and
-comes first, so a repeat neither loses nor doubles money. The bit that marks an impression (click,
-win) as seen is set before its stream entry and caps are written: a failure between the two costs
+A redis.RedisError leaves `take`, and the notice waits in the spool. Settling is atomic and comes first,
+so bringing it again neither loses nor doubles money. A bill that came in time and was brought when its
+bits are gone is looked up among the bills themselves (`pacing.bills`). The bit that marks an impression
+(click, win) as seen is set before its stream entry and caps are written: a failure between the two costs
 one entry of statistics, never a person's cap counted twice.
 
 Streams name a bid by owner, minute and sequence, as its token does, and carry no user: the user's
@@ -37,17 +39,20 @@ from bidder.events.charge import PRICE, TOKEN, Query, read_charge, read_min_to_w
 from bidder.events.directory import Directory, LiveDirectory
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
-from bidder.metrics import LOSS_REASONS, NOTICES, SPEND
+from bidder.metrics import CAP_RECORDS_DROPPED, LOSS_REASONS, NOTICES, SPEND
 from bidder.openrtb.notice_token import Notice, TokenSigner, split_token
 from config import redis_keys
-from config.calendar import local_day
+from config.calendar import local_day, local_hour
 from config.limits import (
     CONVERSION_MEMORY_SECONDS_MAX,
     LOSS_MEMORY_SECONDS_MAX,
+    NOTICE_CLOCK_SECONDS_MAX,
     NOTICE_TAKEN_SECONDS_MAX,
+    SPOOL_SECONDS_MAX,
     STREAM_ENTRIES_MAX,
 )
 from config.money import BILLION
+from pacing.bills import billed_bids
 from pacing.caps import record_impression
 from pacing.ledger import Ledger, Settlement
 
@@ -77,8 +82,10 @@ class Outcome(StrEnum):
     """A bill from an exchange that bills on the impression."""
     AUDIT = "audit"
     """The ad was rendered for review, and nobody saw it."""
+    SPOOLED = "spooled"
+    """Redis did not answer; the notice is on this host's disk. It is counted again when it is done."""
     UNAVAILABLE = "unavailable"
-    """Redis did not answer; the caller was asked to repeat the notice."""
+    """Neither Redis nor the disk took it; the caller was asked to repeat the notice."""
 
 
 _OUTCOME_OF = {
@@ -125,98 +132,106 @@ class NoticeDesk:
         self._rules = rules
         self._clock = clock
 
-    async def bill(self, query: Query) -> Outcome:
-        """Book the price of an impression."""
-        notice = self._read("bill", query)
+    async def take(self, kind: Kind, query: Query, at_s: float, *, replayed: bool = False) -> Outcome:
+        """Do what a notice asks for, once. Raises redis.RedisError.
+
+        `at_s` is when it came; one that is `replayed` has waited in the spool since.
+        """
+        notice = self._read(kind, query)
         if isinstance(notice, Outcome):
             return notice
-        if notice.billed_on_impression:
-            return count("bill", Outcome.NOT_BILLABLE)
-        return await self._book(notice, query)
+        match kind:
+            case "bill":
+                if notice.billed_on_impression:
+                    return count("bill", Outcome.NOT_BILLABLE)
+                return await self._book(notice, query, at_s, replayed)
+            case "impression":
+                return await self._impression(notice, query, at_s, replayed)
+            case "win":
+                return await self._win(notice, query, at_s)
+            case "loss":
+                return await self._loss(notice, query, at_s)
+            case "click":
+                return await self._click(notice)
+            case "conversion":
+                return await self._conversion(notice)
 
-    async def impression(self, query: Query) -> Outcome:
+    def counts_for_nothing(self, kind: Kind, query: Query) -> bool:
+        """Say whether a notice is forged or a rendering for review; if so, it has been counted."""
+        return isinstance(self._read(kind, query), Outcome)
+
+    def landing_url(self, query: Query) -> str | None:
+        """Return where a click goes; None when there is no such creative, or the token is forged."""
+        notice = self._signer.read(split_token(query.get(TOKEN, ""))[0])
+        if notice is None:
+            return None
+        return self._directory.current.landing_url(notice.campaign_code, notice.creative_code)
+
+    async def _impression(self, notice: Notice, query: Query, at_s: float, replayed: bool) -> Outcome:
         """Remember that a person saw the ad; book its price where the exchange bills on this.
 
         A pixel without a price parameter is one that the exchange's rules keep the price out of: another
         URL of the bid carries it.
         """
-        notice = self._read("impression", query)
-        if isinstance(notice, Outcome):
-            return notice
         if notice.billed_on_impression and PRICE in query:
-            await self._book(notice, query)
+            await self._book(notice, query, at_s, replayed)
         if not await self._first_time(notice, "shown"):
             return count("impression", Outcome.DUPLICATE)
         directory = self._directory.current
         await self._append(redis_keys.STREAM_IMPRESSIONS, _entry(notice, directory))
         if notice.user_hash:
-            codes = (notice.campaign_code, notice.line_item_code)
-            await record_impression(self._client, notice.user_hash, codes, int(self._clock()))
+            await self._count_for_caps(notice, int(at_s))
         await self._rules.notice("impression", notice)
         return count("impression", Outcome.OK)
 
-    async def win(self, query: Query) -> Outcome:
+    async def _count_for_caps(self, notice: Notice, at_s: int) -> None:
+        directory = self._directory.current
+        codes = (notice.campaign_code, notice.line_item_code)
+        counted = [code for code in codes if directory.is_counted(code)]
+        if counted:
+            lives = directory.cap_lives
+            dropped = await record_impression(self._client, notice.user_hash, counted, at_s, lives)
+            CAP_RECORDS_DROPPED.inc(dropped)
+
+    async def _win(self, notice: Notice, query: Query, at_s: float) -> Outcome:
         """Remember a won auction; a win is no bill. One that cost more than we bid is marked so."""
-        notice = self._read("win", query)
-        if isinstance(notice, Outcome):
-            return notice
         if not await self._first_time(notice, "won"):
             return count("win", Outcome.DUPLICATE)
         directory = self._directory.current
         entry, outcome = _entry(notice, directory), Outcome.OK
-        charge = read_charge(notice, query, self._reader(notice), self._clock())
+        charge = read_charge(notice, query, self._reader(notice), at_s)
         if not isinstance(charge, Unpriced):
             entry |= charge.fields()
             if charge.cost > notice.price_max_cpm_micros:
                 outcome = Outcome.OVERPRICED
                 entry["flagged"] = outcome.value
-        entry |= self._min_to_win(notice, query)
+        entry |= self._min_to_win(notice, query, at_s)
         await self._append(redis_keys.STREAM_WINS, entry)
         return count("win", outcome)
 
-    async def loss(self, query: Query) -> Outcome:
+    async def _loss(self, notice: Notice, query: Query, at_s: float) -> Outcome:
         """Remember a lost auction and its reason."""
-        notice = self._read("loss", query)
-        if isinstance(notice, Outcome):
-            return notice
         if not await self._first_loss(notice):
             return count("loss", Outcome.DUPLICATE)
         entry = _entry(notice, self._directory.current)
         code = _loss_code(query.get(LOSS, ""))
         if code is not None:
             entry["loss_code"] = str(code)
-        entry |= self._min_to_win(notice, query)
+        entry |= self._min_to_win(notice, query, at_s)
         await self._append(redis_keys.STREAM_LOSSES, entry)
         LOSS_REASONS.labels(str(code) if code in KNOWN_LOSS_CODES else "other").inc()
         return count("loss", Outcome.OK)
 
-    async def click(self, query: Query) -> tuple[Outcome, str | None]:
-        """Remember a click; return also where it goes (None: no such creative, or a forged token).
+    async def _click(self, notice: Notice) -> Outcome:
+        """Remember a click."""
+        if not await self._first_time(notice, "clicked"):
+            return count("click", Outcome.DUPLICATE)
+        await self._append(redis_keys.STREAM_CLICKS, _entry(notice, self._directory.current))
+        await self._rules.notice("click", notice)
+        return count("click", Outcome.OK)
 
-        The person is on the way to the landing page: when Redis is gone the click is lost, and counted
-        so, but the answer is the same.
-        """
-        notice = self._signer.read(split_token(query.get(TOKEN, ""))[0])
-        if notice is None:
-            return count("click", Outcome.FORGED), None
-        directory = self._directory.current
-        url = directory.landing_url(notice.campaign_code, notice.creative_code)
-        if _is_review(query):
-            return count("click", Outcome.AUDIT), url
-        try:
-            if not await self._first_time(notice, "clicked"):
-                return count("click", Outcome.DUPLICATE), url
-            await self._append(redis_keys.STREAM_CLICKS, _entry(notice, directory))
-            await self._rules.notice("click", notice)
-        except redis.RedisError:
-            return count("click", Outcome.UNAVAILABLE), url
-        return count("click", Outcome.OK), url
-
-    async def conversion(self, query: Query) -> Outcome:
+    async def _conversion(self, notice: Notice) -> Outcome:
         """Remember that what was advertised happened; once for each bid."""
-        notice = self._read("conversion", query)
-        if isinstance(notice, Outcome):
-            return notice
         if not await self._first_conversion(notice):
             return count("conversion", Outcome.DUPLICATE)
         await self._append(redis_keys.STREAM_CONVERSIONS, _entry(notice, self._directory.current))
@@ -233,18 +248,29 @@ class NoticeDesk:
     def _reader(self, notice: Notice) -> PriceReader:
         return self._directory.current.price_reader(notice.exchange_code)
 
-    async def _book(self, notice: Notice, query: Query) -> Outcome:
+    async def _book(self, notice: Notice, query: Query, at_s: float, replayed: bool) -> Outcome:
         directory = self._directory.current
         campaign = directory.campaign(notice.campaign_code)
         entry = _entry(notice, directory)
-        charge = read_charge(notice, query, self._reader(notice), self._clock())
+        charge = read_charge(notice, query, self._reader(notice), at_s)
         if isinstance(charge, Unpriced):
             special = _OUTCOME_OF_UNPRICED.get(charge)
             if special is not None:
                 return await self._refuse(entry, special)
             return await self._refuse(entry, Outcome.UNPRICED, f"{Outcome.UNPRICED}: {charge.value}")
+        entry |= charge.fields()
         if charge.cost > notice.price_max_cpm_micros:
-            return await self._refuse(entry | charge.fields(), Outcome.OVERPRICED)
+            return await self._refuse(entry, Outcome.OVERPRICED)
+        taken_seconds_max = NOTICE_TAKEN_SECONDS_MAX
+        if replayed:
+            entry["came_s"] = str(int(at_s))
+            if self._outlived(notice, at_s):
+                known = await billed_bids(self._client, notice.campaign_code, notice.minute)
+                if known is None:
+                    return await self._refuse(entry, Outcome.EXPIRED)
+                if entry["bid"] in known:
+                    return count("bill", Outcome.DUPLICATE)
+                taken_seconds_max = SPOOL_SECONDS_MAX
         settlement = await self._ledger.settle(
             notice.campaign_code,
             notice.owner,
@@ -255,24 +281,35 @@ class NoticeDesk:
             # The day of the bid, not of the notice: a repeat after midnight names the same day.
             local_day(notice.minute * 60, campaign.time_zone),
             notice.expiry_s,
-            entry | charge.fields(),
+            entry,
+            taken_seconds_max=taken_seconds_max,
+            hour=local_hour(notice.minute * 60, campaign.time_zone),
+            line_item=notice.line_item_code,
+            from_line_item=notice.from_line_item,
         )
         outcome = _OUTCOME_OF[settlement]
-        if outcome is Outcome.DUPLICATE and self._clock() - notice.minute * 60 >= NOTICE_TAKEN_SECONDS_MAX:
+        if outcome is Outcome.DUPLICATE and self._clock() - notice.minute * 60 >= taken_seconds_max:
             # The ledger calls this a repeat; it may be money that somebody waits for.
             outcome = Outcome.EXPIRED
         if outcome in _REFUSED:
-            return await self._refuse(entry | charge.fields(), outcome)
+            return await self._refuse(entry, outcome)
         if outcome in _BOOKED:
             SPEND.labels(campaign.id).inc(charge.cost / BILLION)
         return count("bill", outcome)
+
+    def _outlived(self, notice: Notice, at_s: float) -> bool:
+        """Say whether a notice that came in time has waited for so long that its bits may be gone."""
+        came_after_s = at_s - notice.minute * 60
+        brought_after_s = self._clock() - notice.minute * 60
+        in_time = came_after_s < NOTICE_TAKEN_SECONDS_MAX
+        return in_time and brought_after_s >= NOTICE_TAKEN_SECONDS_MAX - NOTICE_CLOCK_SECONDS_MAX
 
     async def _refuse(self, entry: dict[str, str], outcome: Outcome, why: str = "") -> Outcome:
         await self._append(redis_keys.STREAM_REFUSED, entry | {"refused": why or outcome.value})
         return count("bill", outcome)
 
-    def _min_to_win(self, notice: Notice, query: Query) -> dict[str, str]:
-        price_cpm_micros = read_min_to_win(notice, query, self._reader(notice), self._clock())
+    def _min_to_win(self, notice: Notice, query: Query, at_s: float) -> dict[str, str]:
+        price_cpm_micros = read_min_to_win(notice, query, self._reader(notice), at_s)
         return {} if price_cpm_micros is None else {"min_to_win_cpm_micros": str(price_cpm_micros)}
 
     async def _first_time(self, notice: Notice, what: Literal["shown", "won", "clicked"]) -> bool:

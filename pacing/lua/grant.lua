@@ -1,14 +1,15 @@
--- Leases money of a campaign to a worker. Follows limbs.lua, day.lua and settled.lua.
+-- Leases money of an account to a worker. Follows limbs.lua, day.lua, room.lua and settled.lua.
 --
 -- KEYS  1 the ledger: hash  2 the leases: hash, owner -> outstanding
 --       3 what is settled: hash, second of expiry -> sum of highest prices
 -- ARGV  1 owner  2 amount wanted  3 the campaign's local day  4 its highest price
---       5 how many workers share it
--- reply {outstanding, granted: decimal strings, paused: 0 or 1, {second of expiry, sum settled, ...}}
+--       5 how many workers share it  6 the second that its local hour began in
+-- reply {outstanding, granted: decimal strings, recalled: 0 or 1, {second of expiry, sum settled, ...}}
 --
 -- Invariant: spent + leased + free = total, and leased is the sum of the leases. `free` is not
--- stored. A grant also keeps spent_day + leased within `daily` and within `ceiling`, where there is
--- one; a ceiling for another day is a ceiling of 0.
+-- stored. A grant also keeps spent_day + leased within `daily`, spent_hour + leased within `hourly` and
+-- spent_day + leased within `ceiling`, where there is one; a ceiling for another day is a ceiling of 0.
+-- What is `held` back of total and daily is for bills that come late.
 --
 -- Granted is what is wanted, at most half of an equal share of what is left, so that one worker
 -- never drains it; at the end, when that would be less than one bid, at most one bid.
@@ -18,20 +19,14 @@ local outstanding = redis.call('HGET', KEYS[2], owner) or '0'
 if redis.call('EXISTS', KEYS[1]) == 0 then return {outstanding, '0', 0, settled(KEYS[3])} end
 
 local day = turn_day(KEYS[1], tonumber(ARGV[3]))
-local account = redis.call('HMGET', KEYS[1],
-  'total', 'spent', 'leased', 'paused', 'spent_day', 'daily', 'ceiling', 'ceiling_day')
-if account[4] == '1' then return {outstanding, '0', 1, settled(KEYS[3])} end
+turn_hour(KEYS[1], tonumber(ARGV[6]))
+if recalled(KEYS[1]) == 1 then return {outstanding, '0', 1, settled(KEYS[3])} end
 
-local leased = limbs(account[3])
-local left = minus(minus(limbs(account[1]), limbs(account[2])), leased)
-
-local function hold_within(bound)
-  left = smaller(left, minus(minus(bound, limbs(account[5])), leased))
-end
-
-if account[6] then hold_within(limbs(account[6])) end
-if account[7] then
-  hold_within(tonumber(account[8]) == day and limbs(account[7]) or NOTHING)
+local account = redis.call('HMGET', KEYS[1], 'held', 'ceiling', 'ceiling_day', 'spent_day', 'leased')
+local left = room(KEYS[1], limbs(account[1] or '0'))
+if account[2] then
+  local ceiling = tonumber(account[3]) == day and limbs(account[2]) or NOTHING
+  left = smaller(left, minus(minus(ceiling, limbs(account[4])), limbs(account[5])))
 end
 if not less(NOTHING, left) then return {outstanding, '0', 0, settled(KEYS[3])} end
 

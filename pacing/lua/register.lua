@@ -1,22 +1,27 @@
--- Opens a campaign's account, or changes its budgets in flight.
+-- Opens an account, or changes its budgets in flight.
 --
--- KEYS  1 the ledger: hash
--- ARGV  1 the campaign's id  2 total  3 daily, or "" for none  4 time zone
--- reply the id of the account's campaign: not ARGV[1] when the code is another's, and nothing is done
+-- KEYS  1 the ledger: hash  2 what each line item of the campaign has spent: hash
+-- ARGV  1 the id of the campaign or line item  2 total  3 daily, or "" for none  4 hourly, or ""
+--       5 time zone  6 the line item's code in KEYS[2], or "" for a campaign
+-- reply the id of the account's owner: not ARGV[1] when the code is another's, and nothing is done
 --
 -- Invariant: what is spent and leased is never touched. A total below it makes free negative, which
--- grants nothing.
+-- grants nothing. A line item that is given a budget in flight has spent what its bills say.
 
 local id = redis.call('HGET', KEYS[1], 'id')
 if id and id ~= ARGV[1] then return id end
 if not id then
-  redis.call('HSET', KEYS[1], 'id', ARGV[1], 'spent', '0', 'day', '0', 'spent_day', '0',
-    'leased', '0', 'late', '0', 'paused', '0')
+  local spent = ARGV[6] ~= '' and redis.call('HGET', KEYS[2], ARGV[6]) or '0'
+  redis.call('HSET', KEYS[1], 'id', ARGV[1], 'spent', spent, 'day', '0', 'spent_day', '0',
+    'hour', '0', 'spent_hour', '0', 'leased', '0', 'late', '0', 'overdue', '0', 'adjusted', '0',
+    'paused', '0')
 end
-redis.call('HSET', KEYS[1], 'total', ARGV[2], 'time_zone', ARGV[4])
-if ARGV[3] == '' then
-  redis.call('HDEL', KEYS[1], 'daily')
-else
-  redis.call('HSET', KEYS[1], 'daily', ARGV[3])
+redis.call('HSET', KEYS[1], 'total', ARGV[2], 'time_zone', ARGV[5])
+for field, amount in pairs({daily = ARGV[3], hourly = ARGV[4]}) do
+  if amount == '' then
+    redis.call('HDEL', KEYS[1], field)
+  else
+    redis.call('HSET', KEYS[1], field, amount)
+  end
 end
 return ARGV[1]

@@ -1,4 +1,4 @@
--- Sets or removes fields of an account that exists: paused, ceiling, ceiling_day.
+-- Sets or removes fields of an account that exists: paused, ceiling, ceiling_day, held.
 --
 -- KEYS  1 the ledger: hash
 -- ARGV  field, value, field, value ...; an empty value removes the field

@@ -1,8 +1,11 @@
 """The events port as exchanges meet it: an aiohttp server on loopback over a real Redis."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
@@ -12,12 +15,16 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 from prometheus_client import REGISTRY
 
+from bidder.background import end_task
 from bidder.events.app import events_app, web_runner
 from bidder.events.directory import LiveDirectory
+from bidder.events.intake import Intake
 from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
+from bidder.events.spool import Spool
 from config.calendar import local_day
+from config.limits import SPOOL_BYTES_MAX
 from config.money import BILLION
 from config.schema import Bundle, code_of
 from pacing.ledger import Account, Ledger
@@ -51,8 +58,11 @@ class Answer(NamedTuple):
 class EventsPort:
     """A running events port, a client of it, and the Redis behind it."""
 
-    def __init__(self, url: str, client: redis.asyncio.Redis, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, url: str, client: redis.asyncio.Redis, session: aiohttp.ClientSession, spool: Spool
+    ) -> None:
         self.url = url
+        self.spool = spool
         self.client = client
         self.ledger = Ledger(client)
         self.session = session
@@ -84,22 +94,40 @@ class EventsPort:
 
 
 @asynccontextmanager
-async def events_port(client: redis.asyncio.Redis, config: Bundle | None) -> AsyncIterator[EventsPort]:
-    """Serve the events port of one config over one Redis."""
+async def events_port(
+    client: redis.asyncio.Redis,
+    config: Bundle | None,
+    folder: Path | None = None,
+    clock: Callable[[], float] = lambda: CLOCK_S,
+    *,
+    spool_bytes_max: int = SPOOL_BYTES_MAX,
+) -> AsyncIterator[EventsPort]:
+    """Serve the events port of one config over one Redis; `folder` is its spool's, which it replays."""
     directory = LiveDirectory(config, PRICE_KEYS)
-    rules = RuleBook(client, IDENTITY, clock=lambda: CLOCK_S)
+    rules = RuleBook(client, IDENTITY, clock=clock)
     if config is not None:
         await rules.use(config)
-    desk = NoticeDesk(client, Ledger(client), SIGNER, directory, rules, clock=lambda: CLOCK_S)
-    runner = web_runner(events_app(desk, directory, Linker(client, IDENTITY), rules))
+    desk = NoticeDesk(client, Ledger(client), SIGNER, directory, rules, clock=clock)
+    temporary = tempfile.TemporaryDirectory()
+    spool = Spool((folder or Path(temporary.name)) / "notices-0.spool", spool_bytes_max)
+
+    async def is_at_home() -> bool:
+        return True
+
+    intake = Intake(desk, [spool], is_at_home, clock)
+    runner = web_runner(events_app(desk, intake, directory, Linker(client, IDENTITY), rules))
+    replay = asyncio.create_task(intake.replay_forever())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         try:
-            yield EventsPort(url, client, session)
+            yield EventsPort(url, client, session, spool)
         finally:
+            await end_task(replay)
             await runner.cleanup()
+            spool.close()
+            temporary.cleanup()
 
 
 @pytest_asyncio.fixture

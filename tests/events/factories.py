@@ -4,7 +4,7 @@ import hmac
 import time
 from base64 import urlsafe_b64encode
 
-from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, TokenSigner
+from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, FLAG_NOT_PROFILED, TokenSigner
 from config.money import BILLION, Money, parse_cpm
 from config.price_keys import PriceKeys
 from config.schema import (
@@ -15,6 +15,7 @@ from config.schema import (
     Creative,
     Engine,
     ExchangeProfile,
+    FrequencyCap,
     LineItem,
     code_of,
 )
@@ -53,11 +54,13 @@ def bundle(
         w=300,
         h=250,
     )
-    item = LineItem(id=LINE_ITEM, bid_cpm=parse_cpm("5"), creatives=(CREATIVE,))
+    cap = FrequencyCap(per_day=250)
+    item = LineItem(id=LINE_ITEM, bid_cpm=parse_cpm("5"), creatives=(CREATIVE,), frequency_cap=cap)
     campaign = Campaign(
         id=campaign_id,
         time_zone=time_zone,
         budget=Budget(total=Money(100 * BILLION), daily=Money(10 * BILLION)),
+        frequency_cap=cap,
         line_items=(item,),
     )
     return Bundle(
@@ -96,6 +99,7 @@ def token(
     sequence: int,
     *,
     billed_on_impression: bool = False,
+    profiled: bool = True,
     campaign: str = CAMPAIGN,
     creative: str = CREATIVE,
     owner: int = OWNER,
@@ -106,6 +110,7 @@ def token(
 ) -> str:
     """A genuine token under `bundle()`; each sequence number is another bid."""
     flags = FLAG_BILLED_ON_IMPRESSION if billed_on_impression else 0
+    flags |= 0 if profiled else FLAG_NOT_PROFILED
     codes = (code_of(LINE_ITEM), code_of(campaign), code_of(creative), code_of(exchange))
     return SIGNER.sign(
         flags, *codes, owner, minute, sequence, minute * 60 + 10, price_max_cpm_micros, user_hash

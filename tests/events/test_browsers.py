@@ -137,14 +137,14 @@ def own_server(tmp_path: Path) -> EmbeddedServer:
 async def doomed(own_server: EmbeddedServer) -> AsyncIterator[EventsPort]:
     """An events port over a server of its own, which has an account and may be stopped."""
     client = redis.asyncio.Redis.from_url(own_server.url, retry=Retry(NoBackoff(), 0))
-    async with events_port(client, bundle()) as port:
+    async with events_port(client, bundle(), spool_bytes_max=0) as port:
         await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
         yield port
     await client.aclose()
     own_server.stop()
 
 
-async def test_without_redis_the_exchange_is_asked_to_come_again_and_people_are_not(
+async def test_without_redis_and_spool_the_exchange_is_asked_to_come_again_and_people_are_not(
     own_server: EmbeddedServer, doomed: EventsPort
 ) -> None:
     unavailable, forged = notices("bill", "unavailable"), notices("bill", "forged")

@@ -113,7 +113,8 @@ async def test_what_would_have_won_is_read_from_an_exchange_that_encrypts_sealed
     port: EventsPort,
 ) -> None:
     sealed = sealed_price(3_250_000, PRICE_KEYS["sealed"])
-    for sequence, text in enumerate((sealed, "2.5", sealed[:-1] + "A")):
+    altered = ("A" if sealed[0] != "A" else "B") + sealed[1:]
+    for sequence, text in enumerate((sealed, "2.5", altered)):
         await port.get("/loss", t=token(sequence, exchange="sealed"), l="102", m=text)
     losses = await port.stream(redis_keys.STREAM_LOSSES)
     assert [loss.get("min_to_win_cpm_micros") for loss in losses] == ["3250000", "2500000", None]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -307,3 +308,16 @@ def test_a_flight_has_the_total() -> None:
     flight = Flight(start=When("2026-10-01"), end=When("2026-11-03"))
     seen = observe(campaign(1_000, None, flight), account(NOON_S, 300, 40), 0, NOON_S)
     assert (seen.budget, seen.spent, seen.spent_today) == (1_000, 300, 40)
+
+
+def test_an_hourly_budget_bounds_what_the_rest_of_the_day_can_cost() -> None:
+    half_spent = account(NOON_S, 300, 40)
+    paced = msgspec.structs.replace(
+        campaign(1_000, 100), budget=Budget(total=Money(1_000), daily=Money(100), hourly=Money(2))
+    )
+    assert observe(paced, half_spent, 0, NOON_S).budget == 40 + 12 * 2
+
+
+def test_a_correction_by_hand_is_no_spend_of_a_tick() -> None:
+    corrected = msgspec.structs.replace(account(NOON_S, 300, 40), adjusted=-50)
+    assert observe(campaign(1_000, 100), corrected, 0, NOON_S).spent_ever == 350

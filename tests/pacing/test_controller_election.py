@@ -1,8 +1,10 @@
 """The controller against a real server: who leads, and what a leader does there."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 import redis.asyncio
 
@@ -10,7 +12,18 @@ from config.bundle_store import publish as publish_bundle
 from config.calendar import day_bounds_s, local_day
 from config.money import BILLION, CpmMicros, Money
 from config.redis_keys import CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS
-from config.schema import Advertiser, Budget, Bundle, Campaign, Engine, ExchangeProfile, LineItem, code_of
+from config.schema import (
+    Advertiser,
+    Budget,
+    Bundle,
+    Campaign,
+    Engine,
+    ExchangeProfile,
+    LineItem,
+    LineItemBudget,
+    account_code,
+    code_of,
+)
 from pacing.controller import MULTIPLIER_START, SHADE_INTERVAL_S, SLACK_SHARE, Controller
 from pacing.ledger import Ledger, Settlement
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish
@@ -72,6 +85,62 @@ async def test_first_tick_opens_accounts_sets_ceilings_and_publishes(
     assert accounts[EVEN].ceiling_day == local_day(NOW_S, ZONE)
     planned = planned_share(NOW_S + 2, *day_bounds_s(NOW_S, ZONE)) + SLACK_SHARE
     assert accounts[EVEN].ceiling == pytest.approx(DAILY * planned)
+
+
+async def test_a_line_item_with_a_budget_of_its_own_gets_an_account(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    plain = campaign("even", time_zone=ZONE)
+    own = LineItemBudget(total=Money(20 * BILLION), daily=Money(5 * BILLION))
+    line_item = msgspec.structs.replace(plain.line_items[0], budget=own)
+    budget = msgspec.structs.replace(plain.budget, hourly=Money(9 * BILLION))
+    config = bundle("1", msgspec.structs.replace(plain, line_items=(line_item,), budget=budget))
+    assert await candidate(redis_client, "a").tick(config, NOW_S)
+    code = account_code("even", "even-1")
+    accounts = await Ledger(redis_client).accounts([EVEN, code])
+    assert accounts[EVEN].hourly == 9 * BILLION
+    assert (accounts[code].campaign_id, accounts[code].total) == ("even-1", 20 * BILLION)
+    assert (accounts[code].daily, accounts[code].ceiling) == (5 * BILLION, None)
+
+
+async def test_late_bills_make_the_leader_hold_money_back(redis_client: redis.asyncio.Redis) -> None:
+    leader, ledger = candidate(redis_client, "a"), Ledger(redis_client)
+    noon_s = day_bounds_s(NOW_S, ZONE)[0] + 43_200
+    assert await leader.tick(bundle(), noon_s)
+    minute = int(time.time()) // 60
+    for sequence, expiry_s in enumerate([minute * 60 - 60] + [minute * 60 + 900] * 199):
+        day = local_day(noon_s, ZONE)
+        await ledger.settle(EVEN, 1, minute, sequence, 1_000, 1_000, day, expiry_s, {})
+    assert await leader.tick(bundle(), noon_s + 2)
+    accounts = await ledger.accounts([EVEN, ASAP])
+    assert (accounts[EVEN].overdue, accounts[EVEN].spent) == (1_000, 200_000)
+    assert accounts[EVEN].held == pytest.approx(0.01 * DAILY)
+    assert accounts[ASAP].held == 0
+    # Whoever takes over holds as much.
+    await leader.resign()
+    await ledger.hold_back(EVEN, 0)
+    assert await candidate(redis_client, "b").tick(bundle(), noon_s + 4)
+    assert (await ledger.accounts([EVEN]))[EVEN].held == pytest.approx(0.01 * DAILY)
+
+
+async def test_a_new_config_is_not_kept_waiting_for_the_next_tick(redis_client: redis.asyncio.Redis) -> None:
+    stop, changed, current = asyncio.Event(), asyncio.Event(), [bundle("1")]
+    await publish_bundle(redis_client, current[0])
+    running = asyncio.create_task(
+        candidate(redis_client, "a", interval_s=600).run(stop, lambda: current[0], changed)
+    )
+    ledger = Ledger(redis_client)
+
+    async def has_account(code: int) -> bool:
+        return await ledger.account(code) is not None
+
+    await until(lambda: has_account(EVEN))
+    current[0] = bundle("2", campaign("even"), campaign("late"))
+    await publish_bundle(redis_client, current[0])
+    changed.set()
+    await until(lambda: has_account(code_of("late")))
+    stop.set()
+    await running
 
 
 async def test_only_the_leader_speaks_and_the_other_takes_over(redis_client: redis.asyncio.Redis) -> None:

@@ -1,0 +1,66 @@
+"""What the `hustings budget` commands share: the live config, one campaign of it, and a client."""
+
+import asyncio
+import difflib
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+from redis.asyncio import Redis as AsyncRedis
+
+from bidder.cli.redis_option import redis_or_exit, say_and_exit
+from bidder.redis_client import redis_client
+from config.bundle_store import BundleUnreadableError, fetch
+from config.schema import Bundle, Campaign, code_of
+from pacing.ledger import Ledger, LedgerError
+
+CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The id of a campaign.")]
+_Result = TypeVar("_Result")
+
+
+async def required_bundle(client: AsyncRedis) -> Bundle:
+    """Return the live config; exits with status 2 when there is none that can be read."""
+    try:
+        bundle = await fetch(client)
+    except BundleUnreadableError as error:
+        say_and_exit(str(error))
+    if bundle is None:
+        say_and_exit("no config is live in this Redis; publish one with `hustings config apply DIR`")
+    return bundle
+
+
+def named_campaign(bundle: Bundle, campaign_id: str) -> Campaign:
+    """Return a campaign of the config; exits with status 2, and the nearest name, when there is none."""
+    campaigns = {campaign.id: campaign for campaign in bundle.campaigns_by_code().values()}
+    if campaign_id not in campaigns:
+        nearest = difflib.get_close_matches(campaign_id, campaigns, n=1, cutoff=0.0)
+        hint = f"did you mean `{nearest[0]}`?" if nearest else "the live config has none at all"
+        say_and_exit(f"no campaign is called `{campaign_id}`; {hint}")
+    return campaigns[campaign_id]
+
+
+async def open_account(ledger: Ledger, campaign: Campaign) -> None:
+    """Open a campaign's account before the engine has; exits with status 2 when it can't be."""
+    budget = campaign.budget
+    try:
+        await ledger.register(
+            code_of(campaign.id),
+            campaign.id,
+            budget.total,
+            budget.daily,
+            campaign.time_zone,
+            hourly=budget.hourly,
+        )
+    except LedgerError as error:
+        say_and_exit(str(error))
+
+
+def run(url: str, work: Callable[[AsyncRedis], Awaitable[_Result]]) -> _Result:
+    """Work on the Redis of a URL; what is wrong with it becomes a sentence and exit status 2."""
+
+    async def connected() -> _Result:
+        async with redis_client(url) as client:
+            return await work(client)
+
+    with redis_or_exit(url):
+        return asyncio.run(connected())

@@ -1,0 +1,173 @@
+"""Takes notices whether or not Redis is there: through the desk, or into the spool and later to the desk.
+
+    intake = Intake(desk, spools, is_at_home)
+    await intake.take("bill", query)         # SpoolError: neither worked, and the caller should come again
+    await intake.replay_forever()            # beside it
+
+A notice goes straight to the desk. When Redis fails it, it goes to the spool instead, with the time it
+came, and its sender gets the usual answer. From then on Redis counts as away: what comes next goes to
+the spool at once, so nobody waits for a Redis that is gone. The replay tries again twice a second. With
+the first entry that it gets through, new notices go to the desk again, and the rest of the spool follows
+in its order. An entry is done when the desk has answered it, so a process that is killed in between
+brings it twice; every notice names its bid, and the desk knows the second for a repeat.
+
+Only genuine notices are kept: a forged token or a rendering for review is counted and answered without
+Redis, so that a stranger can't fill the disk.
+
+An entry that Redis refuses, though it is there, waits for the next round while the others pass it.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import redis
+
+from bidder.events.charge import MIN_TO_WIN, MULTIPLIER, PRICE, TOKEN, Query
+from bidder.events.notices import LOSS, Kind, NoticeDesk, Outcome, count
+from bidder.events.spool import Entry, Spool, SpoolError
+from bidder.metrics import SPOOL_AGE, SPOOL_ENTRIES, SPOOL_REPLAYED
+
+REPLAY_INTERVAL_S: Final = 0.5
+REPLAY_FAILURES_MAX: Final = 8
+"""After so many failures in a row a round of replaying ends."""
+GAUGE_ENTRIES: Final = 500
+"""A long round tells how far it is after every so many entries."""
+_PARAMETERS = (TOKEN, PRICE, MULTIPLIER, MIN_TO_WIN, LOSS)
+
+logger = logging.getLogger(__name__)
+
+
+class SpooledNotice(msgspec.Struct, frozen=True, array_like=True):
+    """What the spool holds of a notice."""
+
+    kind: Kind
+    at_s: float
+    """When it came."""
+    query: dict[str, str]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(SpooledNotice)
+
+
+class Intake:
+    """The way in of one events process."""
+
+    def __init__(
+        self,
+        desk: NoticeDesk,
+        spools: Sequence[Spool],
+        is_at_home: Callable[[], Awaitable[bool]],
+        clock: Callable[[], float] = time.time,
+        *,
+        away: bool = False,
+    ) -> None:
+        """`is_at_home` says whether the desk knows its config; it may raise redis.RedisError.
+
+        What comes goes to the first of `spools`; all of them are replayed. With `away` everything goes
+        there until the replay has found Redis and the config.
+        """
+        self._desk = desk
+        self._spools = spools
+        self._is_at_home = is_at_home
+        self._clock = clock
+        self._away = away
+        self._wake = asyncio.Event()
+
+    async def take(self, kind: Kind, query: Query) -> None:
+        """Do what a notice asks for, now or later. Raises SpoolError, and the notice is counted so."""
+        now_s = self._clock()
+        if not self._away:
+            try:
+                await self._desk.take(kind, query, now_s)
+            except redis.RedisError as error:
+                if not self._away:
+                    logger.warning("Redis does not take notices, they go to the spool: %s", error)
+                self._away = True
+            else:
+                return
+        elif self._desk.counts_for_nothing(kind, query):
+            return
+        try:
+            await self._keep(kind, query, now_s)
+        except SpoolError as error:
+            count(kind, Outcome.UNAVAILABLE)
+            logger.error("a notice was not kept: %s", error)
+            raise
+        count(kind, Outcome.SPOOLED)
+        self._wake.set()
+
+    async def replay_forever(self) -> None:
+        """Bring what is in the spools to the desk, as soon as Redis takes it. Raises OSError."""
+        while True:
+            if self._away or any(spool.waiting_count for spool in self._spools):
+                await self._replay()
+            self._show()
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), REPLAY_INTERVAL_S)
+            except TimeoutError:
+                continue
+            # Redis failed just now: not at once again.
+            await asyncio.sleep(REPLAY_INTERVAL_S)
+
+    async def _replay(self) -> None:
+        try:
+            if not await self._is_at_home():
+                return
+        except redis.RedisError:
+            return
+        replayed = failures = 0
+        for spool in self._spools:
+            for entry in spool.waiting():
+                try:
+                    await self._bring(entry)
+                except redis.RedisError as error:
+                    failures += 1
+                    if failures == REPLAY_FAILURES_MAX:
+                        logger.warning("the replay of notices waits: %s", error)
+                        return
+                    continue
+                spool.done(entry)
+                SPOOL_REPLAYED.inc()
+                self._away, failures, replayed = False, 0, replayed + 1
+                if replayed % GAUGE_ENTRIES == 0:
+                    self._show()
+            spool.tidy()
+        if not failures:
+            # Nothing was in the way, and it answered.
+            self._away = False
+        if replayed:
+            logger.info("%d notices of the spool are done", replayed)
+
+    async def _bring(self, entry: Entry) -> None:
+        notice = _DECODER.decode(entry.payload)
+        await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
+
+    async def _keep(self, kind: Kind, query: Query, now_s: float) -> None:
+        # Percent-encoding can write what is no character; none of it means anything to the desk.
+        fields = {
+            name: query[name].encode("utf-8", "replace").decode() for name in _PARAMETERS if name in query
+        }
+        await self._spools[0].append(_ENCODER.encode(SpooledNotice(kind, now_s, fields)), _key(kind, fields))
+
+    def _show(self) -> None:
+        SPOOL_ENTRIES.set(sum(spool.waiting_count for spool in self._spools))
+        oldest_s = [_DECODER.decode(entry.payload).at_s for spool in self._spools for entry in _first(spool)]
+        SPOOL_AGE.set(max(self._clock() - min(oldest_s), 0.0) if oldest_s else 0.0)
+
+
+def _first(spool: Spool) -> list[Entry]:
+    entry = next(spool.waiting(), None) if spool.waiting_count else None
+    return [] if entry is None else [entry]
+
+
+def _key(kind: Kind, fields: Mapping[str, str]) -> int:
+    """Stand for what a notice says, whenever it says it."""
+    said = _ENCODER.encode((kind, sorted(fields.items())))
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")

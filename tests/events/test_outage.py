@@ -1,0 +1,266 @@
+"""Notices while Redis is away: kept, answered as ever, brought in order when it is back, and booked once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bidder.events.directory import LiveDirectory
+from bidder.events.intake import Intake
+from bidder.events.notices import NoticeDesk
+from bidder.events.segment_rules import RuleBook
+from bidder.events.spool import Spool
+from bidder.openrtb.notice_token import TokenSigner
+from config import bundle_store, redis_keys
+from config.embedded_server import EmbeddedServer
+from config.limits import NOTICE_TAKEN_SECONDS_MAX, SPOOL_SECONDS_MAX
+from config.money import BILLION
+from config.schema import code_of
+from config.settings import load_secrets
+from pacing.ledger import Ledger
+from tests.events.conftest import CODE, EventsPort, account, counted, events_port, notices
+from tests.events.factories import (
+    BID_MINUTE,
+    CAMPAIGN,
+    CREATIVE,
+    IDENTITY,
+    LANDING_URL,
+    LINE_ITEM,
+    OWNER,
+    PRICE_KEYS,
+    SIGNER,
+    bundle,
+    sealed_price,
+    token,
+)
+from tests.events.processes import SECONDS_MAX, child, settings
+
+
+@asynccontextmanager
+async def outage(folder: Path) -> AsyncIterator[tuple[EmbeddedServer, EventsPort]]:
+    """An events port with a spool, over a durable server of its own that has an account."""
+    server = EmbeddedServer.start(folder)
+    client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+    try:
+        async with events_port(client, bundle(), folder) as port:
+            await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+            yield server, port
+    finally:
+        await client.aclose()
+        server.stop()
+
+
+async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            found = holds()
+            if found is True or (not isinstance(found, bool) and await found):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_notices_in_an_outage_are_answered_kept_and_done_once_when_it_ends(tmp_path: Path) -> None:
+    async with outage(tmp_path) as (server, port):
+        assert await port.status("/bill", t=token(0), p="1") == 204
+        replayed, spooled = counted("hustings_spool_replayed_total"), notices("bill", "spooled")
+        server.kill()
+        for sequence in range(1, 6):
+            assert await port.status("/bill", t=token(sequence), p="2") == 204
+            assert await port.status("/bill", t=token(sequence), p="2") == 204
+        # Booked before the outage; its repeat comes in it.
+        assert await port.status("/bill", t=token(0), p="1") == 204
+        sealed = sealed_price(3_000_000, PRICE_KEYS["sealed"])
+        assert await port.status("/bill", t=token(6, exchange="sealed"), p=sealed) == 204
+        assert await port.status("/win", t=token(1), p="2") == 204
+        assert await port.status("/loss", t=token(7), l="102") == 204
+        assert (await port.get("/imp", t=token(1), p="2")).headers["Content-Type"] == "image/gif"
+        assert await port.status("/conv", t=token(1)) == 200
+        click = await port.get("/click", t=token(1))
+        assert (click.status, click.headers["Location"]) == (302, LANDING_URL)
+        # Neither a forger nor a rendering for review can fill the disk.
+        waiting = port.spool.waiting_count
+        assert await port.status("/bill", t="A" * 76, p="1") == 204
+        assert await port.status("/bill", t=token(8), p="AUDIT") == 204
+        assert port.spool.waiting_count == waiting == 12
+        assert notices("bill", "spooled") == spooled + 12
+        server.revive()
+        await until(lambda: port.spool.waiting_count == 0)
+        assert (await account(port)).spent == 1_000_000 + 5 * 2_000_000 + 3_000_000
+        bids = [bill["bid"] for bill in await port.stream(redis_keys.bills(CODE))]
+        assert bids == [f"{OWNER}-{BID_MINUTE}-{sequence}" for sequence in range(7)]
+        for stream in (redis_keys.STREAM_WINS, redis_keys.STREAM_LOSSES, redis_keys.STREAM_CLICKS):
+            assert len(await port.stream(stream)) == 1
+        for stream in (redis_keys.STREAM_IMPRESSIONS, redis_keys.STREAM_CONVERSIONS):
+            assert len(await port.stream(stream)) == 1
+        assert counted("hustings_spool_replayed_total") == replayed + 12
+        assert port.spool.waiting_count == 0
+        # From here on everything is done at once again.
+        assert await port.status("/bill", t=token(9), p="2") == 204
+        assert (await account(port)).spent == 16_000_000
+        assert await port.status("/bill", t=token(5), p="2") == 204
+        assert (await account(port)).spent == 16_000_000
+
+
+async def test_a_server_that_refuses_writes_is_away_too(port: EventsPort) -> None:
+    await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    await port.client.config_set("maxmemory", 1)
+    try:
+        assert await port.status("/bill", t=token(1), p="2") == 204
+        assert port.spool.waiting_count == 1
+    finally:
+        await port.client.config_set("maxmemory", 0)
+    await until(lambda: port.spool.waiting_count == 0)
+    assert (await account(port)).spent == 2_000_000
+
+
+async def test_with_the_spool_at_its_limit_the_exchange_is_asked_to_come_again(tmp_path: Path) -> None:
+    server = EmbeddedServer.start(tmp_path, durable=False)
+    client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+    async with events_port(client, bundle(), tmp_path, spool_bytes_max=300) as port:
+        server.stop()
+        unavailable = notices("bill", "unavailable")
+        answers = [await port.status("/bill", t=token(sequence), p="2") for sequence in range(4)]
+        assert answers[0] == 204
+        assert answers[-1] == 503
+        assert notices("bill", "unavailable") == unavailable + answers.count(503)
+        assert (await port.get("/click", t=token(9))).status == 302
+    await client.aclose()
+
+
+class Replayer:
+    """An intake over a spool, whose clock says what the test wants."""
+
+    def __init__(self, client: redis.asyncio.Redis, folder: Path) -> None:
+        self.now_s = BID_MINUTE * 60.0 + 20
+        self.client = client
+        self.spool = Spool(folder / "late.spool")
+        self.ledger = Ledger(client)
+        rules = RuleBook(client, IDENTITY, self._clock)
+        directory = LiveDirectory(bundle(), PRICE_KEYS)
+        self.desk = NoticeDesk(client, self.ledger, SIGNER, directory, rules, self._clock)
+
+    def _clock(self) -> float:
+        return self.now_s
+
+    async def keep(self, sequence: int, bid_minute: int) -> None:
+        """Have a bill come twenty seconds after its bid, with Redis away."""
+        self.now_s = bid_minute * 60.0 + 20
+        intake = Intake(self.desk, [self.spool], self._yes, self._clock, away=True)
+        await intake.take("bill", {"t": token(sequence, minute=bid_minute), "p": "2"})
+
+    async def replay(self) -> None:
+        self.now_s = BID_MINUTE * 60.0 + 20
+        intake = Intake(self.desk, [self.spool], self._yes, self._clock)
+        task = asyncio.create_task(intake.replay_forever())
+        await until(lambda: self.spool.waiting_count == 0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def _yes(self) -> bool:
+        return True
+
+
+async def test_a_bill_that_came_in_time_is_booked_when_its_bits_are_gone_and_only_once(
+    redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    late = Replayer(redis_client, tmp_path)
+    await late.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    minute = BID_MINUTE - 2 * NOTICE_TAKEN_SECONDS_MAX // 60
+    # One of these was booked at the time, under the name it has in the stream; its bit is gone since.
+    booked_ms = minute * 60_000 + 5_000
+    await redis_client.xadd(
+        redis_keys.bills(CODE),
+        {"bid": f"{OWNER}-{minute}-1", "price_cpm_micros": "2000000"},
+        id=f"{booked_ms}-0",
+    )
+    duplicates, expired = notices("bill", "duplicate"), notices("bill", "expired")
+    for sequence in (1, 2):
+        await late.keep(sequence, minute)
+    await late.replay()
+    found = await late.ledger.account(CODE)
+    assert found is not None
+    assert found.spent == 2_000_000
+    assert notices("bill", "duplicate") == duplicates + 1
+    # Another host kept the same bill, and is later still.
+    await late.keep(2, minute)
+    await late.replay()
+    found = await late.ledger.account(CODE)
+    assert found is not None
+    assert found.spent == 2_000_000
+    # A bill older than a spool may be, and one whose time the stream has forgotten.
+    await late.keep(3, BID_MINUTE - SPOOL_SECONDS_MAX // 60 - 1)
+    await late.replay()
+    assert notices("bill", "expired") == expired + 1
+    await redis_client.xtrim(redis_keys.bills(CODE), maxlen=1, approximate=False)
+    await late.keep(4, minute)
+    await late.replay()
+    assert notices("bill", "expired") == expired + 2
+    refused = await redis_client.xrange(redis_keys.STREAM_REFUSED)
+    assert refused is not None
+    assert len(refused) == 2
+    late.spool.close()
+
+
+async def test_what_a_killed_process_kept_is_booked_by_the_next(tmp_path: Path) -> None:
+    server = EmbeddedServer.start(tmp_path)
+    given = settings(server.url, tmp_path)
+    client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+    await bundle_store.publish(client, bundle())
+    await Ledger(client).register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    signer = TokenSigner(load_secrets(Path(given.secret_file)).notice_key)
+    codes = (code_of(LINE_ITEM), code_of(CAMPAIGN), code_of(CREATIVE), code_of("plain"))
+
+    def bill(sequence: int) -> str:
+        signed = signer.sign(0, *codes, OWNER, BID_MINUTE, sequence, BID_MINUTE * 60 + 10, 5_000_000, 0)
+        return f"/bill?p=2&t={signed.decode()}"
+
+    async def send(port: int, sequences: range) -> list[int]:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            answers = []
+            for sequence in sequences:
+                async with session.get(bill(sequence)) as response:
+                    answers.append(response.status)
+            return answers
+
+    try:
+        with child("bidder.events.main", given) as process:
+            port = await asyncio.to_thread(process.wait_until_ready)
+            server.kill()
+            assert await send(port, range(3)) == [204] * 3
+            process.process.kill()
+        # It starts without Redis, too.
+        with child("bidder.events.main", given) as process:
+            port = await asyncio.to_thread(process.wait_until_ready)
+            assert await send(port, range(2, 5)) == [204] * 3
+            server.revive()
+
+            async def booked() -> bool:
+                try:
+                    found = await Ledger(client).account(CODE)
+                except redis.RedisError:
+                    # The first use of a connection to the server that was killed.
+                    return False
+                return found is not None and found.spent == 5 * 2_000_000
+
+            await until(booked)
+            process.terminate()
+            assert (await asyncio.to_thread(process.end))[0] == 0
+        found = await Ledger(client).account(CODE)
+        assert found is not None
+        assert found.spent == 5 * 2_000_000
+    finally:
+        await client.aclose()
+        server.stop()
+
+
+@pytest.mark.parametrize("refused", ["p=-1", "p="])
+async def test_a_bill_that_can_not_be_booked_is_no_reason_to_keep_it(port: EventsPort, refused: str) -> None:
+    name, _, price = refused.partition("=")
+    assert await port.status("/bill", **{"t": token(1), name: price}) == 204
+    assert port.spool.waiting_count == 0

@@ -1,0 +1,71 @@
+"""What is kept back for late bills: twice their share of the budget, released at the end."""
+
+import msgspec
+import pytest
+
+from pacing.hold_back import HELD_SHARE_MAX, LateBills, first_look, held_back, look_again
+from pacing.ledger import Account
+
+DAY_S = 86_400.0
+BUDGET = 1_000_000
+
+
+def account(spent: int, overdue: int, adjusted: int = 0) -> Account:
+    return Account(
+        code=1,
+        campaign_id="fair",
+        time_zone="UTC",
+        total=BUDGET,
+        daily=None,
+        spent=spent,
+        adjusted=adjusted,
+        overdue=overdue,
+        day=0,
+        spent_day=0,
+        leased=0,
+        late=0,
+        paused=False,
+        ceiling=None,
+        ceiling_day=None,
+        leases={},
+    )
+
+
+def seen(spent: int, overdue: int) -> LateBills:
+    return first_look(account(spent, overdue), 0.0)
+
+
+def test_nothing_is_held_while_no_bill_is_late() -> None:
+    assert held_back(seen(0, 0), BUDGET, 0, DAY_S, 100) == 0
+    assert held_back(seen(500, 0), BUDGET, 0, DAY_S, 100) == 0
+
+
+def test_twice_the_late_share_is_held_until_the_last_hundredth_of_the_time() -> None:
+    late = seen(10_000, 50)
+    assert held_back(late, BUDGET, 0, DAY_S, 0.98 * DAY_S) == pytest.approx(0.01 * BUDGET, abs=1)
+    assert held_back(late, BUDGET, 0, DAY_S, 0.99 * DAY_S) == 0
+
+
+def test_what_the_last_minutes_may_still_bring_stays_held() -> None:
+    late = msgspec.structs.replace(seen(10_000, 50), recent=70_000.0)
+    assert held_back(late, BUDGET, 0, DAY_S, 0.995 * DAY_S) == pytest.approx(700, abs=1)
+
+
+def test_no_more_than_a_part_is_held_however_late_the_bills() -> None:
+    assert held_back(seen(10_000, 10_000), BUDGET, 0, DAY_S, 0) == HELD_SHARE_MAX * BUDGET
+
+
+def test_the_share_follows_the_bills_and_keeps_while_there_are_none() -> None:
+    late = seen(10_000, 0)
+    late = look_again(late, account(11_000, 100), 10.0)
+    assert late.share == pytest.approx(100 / 11_000, rel=0.01)
+    assert look_again(late, account(11_000, 100), 5_000.0).share == pytest.approx(late.share)
+    for hour in range(1, 13):
+        late = look_again(late, account(11_000 + 10_000 * hour, 100 + 200 * hour), 3_600.0 * hour)
+    assert late.share == pytest.approx(0.02, rel=0.01)
+
+
+def test_a_correction_by_hand_is_no_bill() -> None:
+    late = look_again(seen(10_000, 50), account(9_000, 50, adjusted=-1_000), 1.0)
+    assert late.share == pytest.approx(0.005)
+    assert late.recent == 0

@@ -1,0 +1,135 @@
+"""The workers of a trial: the real books and syncs, and bids as the kernel makes them."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import redis
+
+from config.limits import RESERVATION_SLOTS
+from pacing.lease import LeaseBook
+from pacing.lease_sync import LeaseLost, LeaseSync
+from tests.sim.clock import Clock, Pause
+from tests.sim.server import CODES, Server
+from tests.sim.world import World
+
+
+class BidName(NamedTuple):
+    """What the token of a bid says of whose it is; never the same twice."""
+
+    code: int
+    owner: int
+    minute: int
+    sequence: int
+
+
+class Auctions(Protocol):
+    def bid(self, name: BidName, price: int, day: int, expiry_s: int) -> None: ...
+
+
+@dataclass
+class Worker:
+    owner: int
+    sync: LeaseSync
+    book: LeaseBook
+    alive: bool = True
+    sequence: int = 0
+
+
+class Fleet:
+    """All workers: started, killed, replaced, cut off."""
+
+    def __init__(
+        self, world: World, clock: Clock, chance: random.Random, server: Server, auctions: Auctions
+    ) -> None:
+        self._world, self._clock, self._chance = world, clock, chance
+        self._server, self._auctions = server, auctions
+        self.bidding = True
+        self.lost_workers = 0
+        self.killed_s: dict[int, float] = {}
+        """Owner -> when it was killed."""
+        self.workers = [self._started() for _ in range(world.workers)]
+
+    # -- what goes wrong ---------------------------------------------------------------------
+
+    def kill_one(self) -> None:
+        """kill -9 of any worker: nothing is given back."""
+        alive = [worker for worker in self.workers if worker.alive]
+        if not alive:
+            return
+        worker = self._chance.choice(alive)
+        worker.alive = False
+        self.killed_s[worker.owner] = self._clock.now_s
+        if self._world.restarts:
+            self._clock.at(self._chance.uniform(0.5, 4.0), self._replace)
+
+    def cut_off_one(self) -> None:
+        """A worker's way to the ledger is gone for a while; it doesn't know."""
+        worker = self._chance.choice(self.workers)
+        self._server.cut_off_until_s[worker.owner] = self._clock.now_s + self._chance.uniform(1, 60)
+
+    def stop(self) -> None:
+        """Let every worker fall silent; what it holds goes back in time."""
+        for worker in self.workers:
+            worker.alive = False
+
+    def _replace(self) -> None:
+        if self._server.away:
+            self._clock.at(1.0, self._replace)
+        else:
+            self.workers.append(self._started())
+
+    # -- a worker's life ---------------------------------------------------------------------
+
+    def _started(self) -> Worker:
+        worker = Worker(*self._new_owner())
+        self._clock.start(self._life(worker), self._chance.random())
+        self._clock.at(self._chance.random(), self._bidding(worker))
+        return worker
+
+    def _new_owner(self) -> tuple[int, LeaseSync, LeaseBook]:
+        owner = self._server.new_owner()
+        # LeaseSync needs nothing of a ledger but `exchange`.
+        sync = LeaseSync(self._server, owner)  # type: ignore[arg-type]
+        return owner, sync, LeaseBook(CODES, [self._world.price_max] * len(CODES))
+
+    async def _life(self, worker: Worker) -> None:
+        while worker.alive:
+            try:
+                days = dict.fromkeys(CODES, self._server.day)
+                await worker.sync.sync(worker.book, self._clock.now_s, days)
+            except redis.RedisError:
+                pass
+            except LeaseLost:
+                self.lost_workers += 1
+                while self._server.away:
+                    await Pause(0.5)
+                worker.owner, worker.sync, worker.book = self._new_owner()
+            worker.book.check()
+            await Pause(self._chance.uniform(0.4, 0.6))
+
+    def _bidding(self, worker: Worker) -> Callable[[], None]:
+        """Bid again and again, as the kernel would."""
+        clock, chance, world = self._clock, self._chance, self._world
+        rows, price_max = len(CODES), world.price_max
+        price_min = price_max // 2
+
+        def bid() -> None:
+            if not (worker.alive and self.bidding):
+                return
+            clock.at(chance.expovariate(world.bids_per_s), bid)
+            book, now_s = worker.book, clock.now_s
+            if book.stale(now_s):
+                book.close_all()
+            row = int(chance.random() * rows)
+            price = price_min + int(chance.random() * (price_max - price_min + 1))
+            if book.available[row] >= price:
+                expiry_s = int(now_s) + world.notice_timeout_s
+                book.available[row] -= price
+                book.reserved[row, expiry_s % RESERVATION_SLOTS] += price
+                worker.sequence += 1
+                name = BidName(CODES[row], worker.owner, int(now_s // 60), worker.sequence)
+                self._auctions.bid(name, price, self._server.day, expiry_s)
+
+        return bid

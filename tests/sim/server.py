@@ -1,0 +1,172 @@
+"""The ledger's side of a trial: the naive twin, behind everything that can happen to a real server.
+
+`test_ledger_model` proves the twin equal to the scripts that run in Redis. Here it is reached through a
+network: a message takes its time, or is lost, or its reply is; a worker waits for no longer than the real
+client does, and its message may be handled all the same. A paused server handles what has come when
+it goes on. A server that dies comes back as it was up to a second before.
+"""
+
+import copy
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import redis
+
+from config.limits import LEASE_EXCHANGE_SECONDS_MAX, LEASE_STALE_SECONDS_MAX
+from pacing.ledger import REAP_GRACE_SECONDS, Ask, Lease, Return
+from pacing.reaper import INTERVAL_S
+from tests.pacing.naive_ledger import NaiveLedger
+from tests.sim.clock import Answer, Clock
+from tests.sim.world import World
+
+CODES = (0xA1, 0xB2)
+REPEATED_AFTER_S = 20.0
+"""A message that gives money back comes again within this time: it must take nothing twice."""
+
+
+@dataclass
+class Books:
+    """Everything the server has on disk."""
+
+    ledgers: dict[int, NaiveLedger]
+    heard_s: dict[int, float] = field(default_factory=dict)
+    """Owner -> when it was last heard of."""
+
+
+class Server:
+    """The ledger, as the workers and the events process reach it."""
+
+    def __init__(self, world: World, clock: Clock, chance: random.Random) -> None:
+        self._world, self._clock, self._chance = world, clock, chance
+        self.books = Books({code: NaiveLedger(world.total, world.daily) for code in CODES})
+        self.away_until_s = 0.0
+        self.dead = False
+        self.forgotten = dict.fromkeys(CODES, 0)
+        """What was leased and billed in the last second of a server that died."""
+        self.gone_s: dict[tuple[int, int], float] = {}
+        """(code, owner) -> when the ledger took back the lease of a vanished worker."""
+        self.cut_off_until_s: dict[int, float] = {}
+        self._written: list[tuple[float, int, int]] = []
+        self._reaping()
+
+    @property
+    def day(self) -> int:
+        return int(self._clock.now_s // self._world.day_s)
+
+    @property
+    def away(self) -> bool:
+        return self._clock.now_s < self.away_until_s
+
+    def new_owner(self) -> int:
+        owner = self._chance.getrandbits(32)
+        self.books.heard_s[owner] = self._clock.now_s
+        return owner
+
+    # -- what goes wrong ---------------------------------------------------------------------
+
+    def pause(self, seconds: float) -> None:
+        """Answer nobody for a while, and then everything that has come meanwhile."""
+        self.away_until_s = max(self.away_until_s, self._clock.now_s + seconds)
+
+    def crash_soon(self) -> None:
+        """Die within a second, and lose what is written from now on."""
+        kept, kept_s = copy.deepcopy(self.books), self._clock.now_s
+
+        def die() -> None:
+            self.books = kept
+            for at_s, code, amount in self._written:
+                self.forgotten[code] += amount * (at_s >= kept_s)
+            self.dead = True
+            self.away_until_s = self._clock.now_s + self._chance.uniform(0.5, 3.0)
+            self._clock.at(self.away_until_s - self._clock.now_s, self._revive)
+
+        self._clock.at(self._chance.uniform(0.0, 1.0), die)
+
+    def _revive(self) -> None:
+        self.dead = False
+
+    def note(self, code: int, amount: int) -> None:
+        """Remember what was leased or billed just now: a server that dies may forget it."""
+        if amount and self._world.crashes:
+            self._written.append((self._clock.now_s, code, amount))
+
+    # -- a worker's exchange -----------------------------------------------------------------
+
+    async def exchange(
+        self, owner: int, messages: Sequence[Ask | Return], workers: int
+    ) -> tuple[int, list[Lease]]:
+        """Stand in for `Ledger.exchange`."""
+        chance, clock = self._chance, self._clock
+        fault = chance.random() < self._world.fault_share
+        message_lost = fault and chance.random() < 0.5
+        answer = Answer(LEASE_EXCHANGE_SECONDS_MAX)
+        again = [message for message in messages if isinstance(message, Return)]
+
+        def handle() -> None:
+            if self.dead:
+                return answer.give(redis.ConnectionError("the server has gone"))
+            if self.away:
+                return clock.at(self.away_until_s - clock.now_s, handle)
+            reply = self._handle(owner, messages, workers)
+            clock.at(chance.uniform(0, REPEATED_AFTER_S), lambda: self._repeat(owner, again))
+            if not fault:
+                clock.at(self._delay_s(), lambda: answer.give(reply))
+            return None
+
+        cut_off = clock.now_s < self.cut_off_until_s.get(owner, 0.0)
+        if not (cut_off or message_lost):
+            clock.at(self._delay_s(), handle)
+        reply = await answer
+        if isinstance(reply, redis.RedisError):
+            raise reply
+        if reply is None:
+            raise redis.TimeoutError("no answer")
+        alive, leases = reply
+        return alive, leases
+
+    def _delay_s(self) -> float:
+        return self._world.delay_s_max * self._chance.random()
+
+    def _handle(self, owner: int, messages: Sequence[Ask | Return], workers: int) -> tuple[int, list[Lease]]:
+        heard_s = self.books.heard_s
+        alive = owner in heard_s
+        if alive:
+            heard_s[owner] = self._clock.now_s
+        leases = [self._handle_one(owner, message, workers) for message in messages]
+        return (len(heard_s) if alive else 0), leases
+
+    def _handle_one(self, owner: int, message: Ask | Return, workers: int) -> Lease:
+        ledger, granted = self.books.ledgers[message.code], 0
+        if isinstance(message, Ask):
+            granted = ledger.grant(owner, message.want, message.day, message.bid_max, workers)
+            self.note(message.code, granted)
+        else:
+            ledger.release(owner, message.returned)
+        ledger.check()
+        sums = ledger.settled.get(owner, {})
+        for second in [second for second in sums if second < int(self._clock.now_s)]:
+            del sums[second]
+        return Lease(ledger.leases.get(owner, 0), granted, ledger.recalled, sums.copy())
+
+    def _repeat(self, owner: int, messages: Sequence[Return]) -> None:
+        if not self.away:
+            for message in messages:
+                self._handle_one(owner, message, 1)
+
+    # -- vanished workers --------------------------------------------------------------------
+
+    def _reaping(self) -> None:
+        self._clock.at(INTERVAL_S, self._reaping)
+        if self.away:
+            return
+        silence_s = LEASE_STALE_SECONDS_MAX + self._world.notice_timeout_s + REAP_GRACE_SECONDS
+        silence_s += self._world.silence_more_s
+        heard_s = self.books.heard_s
+        for owner in [o for o, at_s in heard_s.items() if self._clock.now_s - at_s > silence_s]:
+            del heard_s[owner]
+        for code, ledger in self.books.ledgers.items():
+            for owner in (ledger.leases.keys() | ledger.returned.keys()) - heard_s.keys():
+                if ledger.reap(owner):
+                    self.gone_s[code, owner] = self._clock.now_s
+                ledger.check()
