@@ -2,7 +2,7 @@
 
 import msgspec
 
-from benchmarks import latency, matching, overload, scaling, stages, startup, throughput
+from benchmarks import latency, matching, overload, scaling, segments, stages, startup, throughput
 from benchmarks.command import Arguments, run_command
 
 
@@ -14,6 +14,7 @@ class Report(msgspec.Struct, frozen=True):
     latency: latency.Report
     overload: overload.Report
     startup: startup.Report
+    segments: segments.Report
 
 
 def run(options: Arguments) -> Report:
@@ -26,6 +27,7 @@ def run(options: Arguments) -> Report:
         latency.run(options),
         overload.run(options),
         startup.run(options),
+        segments.run(options),
     )
 
 
@@ -38,6 +40,7 @@ def show(report: Report) -> None:
     latency.show(report.latency)
     overload.show(report.overload)
     startup.show(report.startup)
+    segments.show(report.segments)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS
 from config.schema import Bundle
 from pacing.lease import LeaseBook
+from pacing.pending import Pending, open_pending
 from pacing.plan import Plan, cell_name
 from pacing.shading import shade_table
 
@@ -26,11 +27,13 @@ class DecisionInputs(msgspec.Struct, frozen=True):
     active: BitRow
     shading: npt.NDArray[np.int64]
     book: LeaseBook
+    pending: Pending
     now_s: int
 
     def fund(self) -> None:
-        """Top up every campaign, as a sync with a generous ledger does."""
+        """Top up every campaign, as a sync with a generous ledger does; no bid is pending any more."""
         book = self.book
+        self.pending.slots[:] = 0
         book.finish_sync(book.begin_sync(self.now_s), np.full(len(book.codes), LEASED))
 
     def decide(self, batch: Batch, draw: int) -> Decisions:
@@ -41,6 +44,7 @@ class DecisionInputs(msgspec.Struct, frozen=True):
             batch.users,
             self.shading,
             self.book,
+            self.pending,
             self.now_s,
             draw,
         )
@@ -50,10 +54,11 @@ def decision_inputs(config: Bundle, plan: Plan, now_s: int) -> DecisionInputs:
     """Compile a config; the bit of a segment is its place in the config, as in an empty Redis."""
     indices = {segment.name: index for index, segment in enumerate(config.segments)}
     snapshot = compile_snapshot(config, indices)
-    book = LeaseBook(snapshot.campaign_codes, snapshot.campaign_bid_max_cpm_micros)
+    book = LeaseBook(snapshot.account_codes, snapshot.account_bid_max_cpm_micros)
     book.multiplier_q16[:] = [plan.campaigns[code].multiplier_q16 for code in book.codes]
     cells = [cell_name(exchange.id, format_) for exchange in config.exchanges for format_ in FORMATS]
     shading = shade_table(plan.shading, cells)
-    inputs = DecisionInputs(snapshot, active_ads(snapshot.schedule, now_s), shading, book, now_s)
+    active = active_ads(snapshot.schedule, now_s)
+    inputs = DecisionInputs(snapshot, active, shading, book, open_pending(), now_s)
     inputs.fund()
     return inputs

@@ -76,7 +76,7 @@ class Matching:
         snapshot = self._inputs.snapshot
         identity = Identity(bytes(32))
         indices = {segment.name: index for index, segment in enumerate(config.segments)}
-        crowd = sample_people(people, indices, identity, snapshot.campaign_codes, NOW_S)
+        crowd = sample_people(people, indices, identity, snapshot.account_codes, NOW_S)
         bodies = sample_bodies(requests, people)
         opportunities = decode(bodies, config.exchanges[0], identity)
         self._batches = [

@@ -111,7 +111,7 @@ def _caps(
         seen = rng.permutation(codes)[: rng.integers(1, CAP_RECORDS_MAX + 1)]
         records = np.zeros(len(seen), CAP_RECORD)
         records["key"] = seen
-        records["day"] = now_s // SECONDS_PER_DAY
+        records["kept_day"] = now_s // SECONDS_PER_DAY
         records["count_day"] = rng.integers(1, 8, len(seen))
         records["count_hour"] = 1
         records["last_seen_minutes"] = now_s // 60
@@ -146,4 +146,4 @@ def users_of(snapshot: Snapshot, people: People, hashes: Sequence[int], now_s: i
     values = [None, *(people.values.get(user_hash) for user_hash in hashes)]
     caps = [None, *(people.caps.get(user_hash) for user_hash in hashes)]
     bits = unpack_users(values, snapshot.segment_words, now_s // SECONDS_PER_DAY)
-    return Users(bits, known, *unpack_caps(caps))
+    return Users(bits, known, np.array([0, *hashes], np.uint64), *unpack_caps(caps))

@@ -7,12 +7,14 @@
     lookup_us_per_key_batch64  processor time of the client, system calls included, to look 64 users up,
                                divided by the 128 keys that are read; one batch after another
     load_rows_per_s            `hustings segments load` of a Parquet file, from the start of the command to
-                               its end; load_peak_mb is the most memory that the command took
+                               its end; load_peak_mb is the most memory that the command took, load_cpu_s its
+                               processor time, without the server's
     delta_visible_s            from the start of `hustings segments load --mode add` of a CSV file, a segment
-                               added and one removed in each row, to a look-up that has seen every change
+                               added and one removed in each row, to a look-up that has seen every change;
+                               delta_cpu_s is the command's processor time
     scan_cookies_per_s         all cookies read back and compared with what was written, exactly
 
-The server is a private one, without durability. The report says the sizes.
+The server is a private one, without durability, and the kernels are compiled. The report says the sizes.
 """
 
 import asyncio
@@ -79,8 +81,10 @@ class Report(msgspec.Struct, frozen=True):
     lookup_us_per_key_batch64: Spread
     lookup_us_per_user_batch64: Spread
     load_rows_per_s: float
+    load_cpu_s: float
     load_peak_mb: float
     delta_visible_s: float
+    delta_cpu_s: float
 
 
 def members(rng: np.random.Generator, n: int, segments: int) -> NDArray[np.int64]:
@@ -111,7 +115,7 @@ async def measure(size: Size) -> Report:
             if segments == SEGMENTS[0]:
                 lookup = await _lookup_us(server.url, cookies.hashes, size.lookup_batches)
                 write_rate, scan_rate = size.cookies / write_s, size.cookies / scan_s
-    load_s, peak_mb, delta_s = await _load_and_change(size)
+    load, change, change_s = await _load_and_change(size)
     return Report(
         machine=machine(),
         hash=result_hash(parts),
@@ -122,10 +126,20 @@ async def measure(size: Size) -> Report:
         scan_cookies_per_s=round(scan_rate),
         lookup_us_per_key_batch64=spread([each / 2 for each in lookup]),
         lookup_us_per_user_batch64=spread(lookup),
-        load_rows_per_s=round(size.load_rows / load_s),
-        load_peak_mb=round(peak_mb, 1),
-        delta_visible_s=round(delta_s, 2),
+        load_rows_per_s=round(size.load_rows / load.seconds),
+        load_cpu_s=round(load.cpu_s, 2),
+        load_peak_mb=round(load.peak_mb, 1),
+        delta_visible_s=round(change_s, 2),
+        delta_cpu_s=round(change.cpu_s, 2),
     )
+
+
+class _Command(msgspec.Struct, frozen=True):
+    """What a command took."""
+
+    seconds: float
+    cpu_s: float
+    peak_mb: float
 
 
 class _Cookies:
@@ -200,25 +214,29 @@ async def _lookup_us(url: str, hashes: NDArray[np.uint64], batches: int) -> list
     return rounds
 
 
-async def _load_and_change(size: Size) -> tuple[float, float, float]:
-    """Return the seconds and the most megabytes of a load, and the seconds of a change until it is seen."""
+async def _load_and_change(size: Size) -> tuple[_Command, _Command, float]:
+    """Return what a load and a change took, and the seconds until the change was seen."""
     async with _fresh_server() as (server, client):
         with tempfile.TemporaryDirectory(prefix="hustings-bench-") as name:
             folder = Path(name)
             names = [f"segment-{index}" for index in range(SEGMENTS[0])]
             indices = await SegmentRegistry(client).define(dict.fromkeys(names, ""))
-            path = folder / "cookies.parquet"
+            path, delta = folder / "cookies.parquet", folder / "changes.csv"
+            # Once, so that the kernels are compiled.
+            _write_parquet(path, 1, names)
+            delta.write_text(f"id,segments\n{_cookie(0)},{names[0]}\n")
+            await _command(server.url, folder, str(path))
+            await _command(server.url, folder, str(delta), "--mode", "add")
             _write_parquet(path, size.load_rows, names)
-            load_s, peak_mb = await _command(server.url, folder, str(path))
-            delta = folder / "changes.csv"
+            load = await _command(server.url, folder, str(path))
             delta.write_text(
                 "id,segments\n"
                 + "".join(f"{_cookie(row)},{names[0]}|-{names[1]}\n" for row in range(size.delta_rows))
             )
             started_s = time.perf_counter()
-            await _command(server.url, folder, str(delta), "--mode", "add")
+            change = await _command(server.url, folder, str(delta), "--mode", "add")
             await _see_changes(server.url, folder, size.delta_rows, (indices[names[0]], indices[names[1]]))
-            return load_s, peak_mb, time.perf_counter() - started_s
+            return load, change, time.perf_counter() - started_s
 
 
 def _cookie(row: int) -> str:
@@ -239,23 +257,22 @@ def _write_parquet(path: Path, rows: int, names: list[str]) -> None:
             writer.write_table(pa.table([ids, pa.ListArray.from_arrays(offsets, values)], schema=schema))
 
 
-async def _command(url: str, folder: Path, *arguments: str) -> tuple[float, float]:
-    """Run `hustings segments load`; return its seconds and the most megabytes it took."""
+async def _command(url: str, folder: Path, *arguments: str) -> _Command:
+    """Run `hustings segments load` to its end."""
     words = ("-m", "bidder.cli.main", "segments", "load", *arguments, "--redis", url, "--data", str(folder))
+    return await asyncio.to_thread(_run_python, words)
+
+
+def _run_python(words: Sequence[str]) -> _Command:
     started_s = time.perf_counter()
-    status, peak_bytes = await asyncio.to_thread(_run_python, words)
-    seconds = time.perf_counter() - started_s
-    if status:
-        raise BenchmarkError(f"hustings segments load {arguments[0]} failed; its reason is above")
-    return seconds, peak_bytes / _MB
-
-
-def _run_python(words: Sequence[str]) -> tuple[int, int]:
-    """Return the exit status, and the most memory that was resident."""
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     _, process.returncode, usage = os.wait4(process.pid, 0)
+    if process.returncode:
+        raise BenchmarkError(f"python {' '.join(words[:4])} failed; its reason is above")
     # Kilobytes on Linux, bytes on macOS (getrusage(2)).
-    return process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
+    peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
+    seconds = time.perf_counter() - started_s
+    return _Command(seconds, usage.ru_utime + usage.ru_stime, peak_bytes / _MB)
 
 
 async def _see_changes(url: str, folder: Path, rows: int, added_and_removed: tuple[int, int]) -> None:
@@ -302,8 +319,9 @@ def show(report: Report) -> None:
     written, read = report.write_cookies_per_s, report.scan_cookies_per_s
     print(f"  {written:8,.0f} cookies a second written, {read:,.0f} read back")
     print(f"  {report.load_rows_per_s:8,.0f} rows a second loaded, {size.load_rows:,} from Parquet,")
-    print(f"           in {report.load_peak_mb:.0f} MB of memory")
-    print(f"  {report.delta_visible_s:8.2f} s until {size.delta_rows:,} changed cookies are seen changed")
+    print(f"           in {report.load_peak_mb:.0f} MB of memory, {report.load_cpu_s:.1f} s of the processor")
+    print(f"  {report.delta_visible_s:8.2f} s until {size.delta_rows:,} changed cookies are seen changed,")
+    print(f"           {report.delta_cpu_s:.1f} s of them the command's processor")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ stops asking. People and their audiences are in the server's files beforehand. T
 
     cold      nothing is compiled, neither kernels nor Python, and nothing was ever published: once
     new       all is compiled, the installation has never run: the folder is read, ledgers are opened
-    warm      the same installation as before, started again: what an upgrade or a reboot waits for
+    warm      the same installation as before, started again, as after a reboot
 
 The memory is that of a bid worker (`bidder.port.main`) that has answered every request of the mix: with
 the config of the starts, and with 10,000 line items more, which gives the growth.

@@ -68,12 +68,12 @@ async def forget(client: redis.asyncio.Redis, user_hash: int, now_s: int) -> For
         segments=segments,
         caps=caps,
         links=linked,
-        left=await _left(client, family.hashes),
+        left=await what_is_left(client, family.hashes),
     )
 
 
-async def _left(client: redis.asyncio.Redis, hashes: Sequence[int]) -> tuple[str, ...]:
-    """Look again, with reads alone."""
+async def what_is_left(client: redis.asyncio.Redis, hashes: Sequence[int]) -> tuple[str, ...]:
+    """Look, with reads alone, for what is held under some hashes. Raises redis.RedisError."""
     found: dict[str, None] = {}
     for user_hash in hashes:
         key, field = location(user_hash)

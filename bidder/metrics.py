@@ -109,6 +109,14 @@ LOOKUP_NODES_OUT = Gauge(
     "Redis nodes that a live worker does not ask now, because they are lost or too slow; of the worst worker.",
     multiprocess_mode="livemax",
 )
+CAP_BIDS_CROWDED_OUT = Counter(
+    "hustings_cap_bids_crowded_out",
+    "Bids that frequency caps stopped counting before their notice timeout, because their table was full.",
+)
+CAP_RECORDS_DROPPED = Counter(
+    "hustings_cap_records_dropped",
+    "Frequency-cap records in force that had to make room, because their person has seen too much else.",
+)
 LEASE_AVAILABLE = Gauge(
     "hustings_lease_available",
     "Leased budget that live workers can still bid with, in currency units.",
@@ -121,6 +129,12 @@ SYNC_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 SYNC_FAILURES = Counter("hustings_sync_failures", "Exchanges of leases with the ledger that failed.")
+
+STOPPED = Gauge(
+    "hustings_stopped",
+    "1 while `hustings budget stop` holds this host's bids.",
+    multiprocess_mode="livemax",
+)
 
 # Every process.
 CONFIG_VERSION = Gauge(
@@ -135,6 +149,20 @@ NOTICES = Counter(
     "hustings_notices",
     "Notices, pixels and clicks by kind (win, bill, loss, impression, click, conversion) and outcome.",
     ["kind", "outcome"],
+)
+SPOOL_ENTRIES = Gauge(
+    "hustings_spool_entries",
+    "Notices on this host's disk that wait for Redis.",
+    multiprocess_mode="livesum",
+)
+SPOOL_AGE = Gauge(
+    "hustings_spool_age_seconds",
+    "How long the oldest notice on this host's disk has waited.",
+    multiprocess_mode="livemax",
+)
+SPOOL_REPLAYED = Counter(
+    "hustings_spool_replayed",
+    "Notices that waited on this host's disk and are done; hustings_notices has their outcome.",
 )
 SPEND = Counter(
     "hustings_spend",
@@ -164,6 +192,19 @@ LINKS = Counter(
     "hustings_links",
     "Partners' ids for a person that a sync brought, by outcome (linked, known, unavailable).",
     ["outcome"],
+)
+
+# The admin process.
+LEDGER_MISMATCH = Gauge(
+    "hustings_ledger_mismatch",
+    "What the ledger says is spent less the bills and adjustments it was made of, in currency units.",
+    ["campaign"],
+    multiprocess_mode="livesum",
+)
+LEDGER_AUDITED = Gauge(
+    "hustings_ledger_audited_timestamp_seconds",
+    "When every account was last held against its bills, in seconds since 1970.",
+    multiprocess_mode="livemax",
 )
 
 

@@ -57,9 +57,22 @@ def flight_bounds_s(flight: Flight, zone: str) -> tuple[int, int]:
     return start_s, end_s
 
 
+def week_of(day: int) -> int:
+    """Return the number of a day's week, which begins on Monday: 1970-01-01, day 0, was a Thursday."""
+    return (day + 3) // 7
+
+
 def local_day(epoch_s: int, zone: str) -> int:
     """Return the local calendar date as days since 1970-01-01."""
     return datetime.fromtimestamp(epoch_s, time_zone(zone)).toordinal() - _EPOCH_ORDINAL
+
+
+def local_hour(epoch_s: int, zone: str) -> int:
+    """Return the unix second that the local clock hour began in.
+
+    When clocks go back by an hour, the hour that comes twice is two hours.
+    """
+    return epoch_s - (epoch_s + utc_offset_s(epoch_s, zone)) % 3_600
 
 
 def day_bounds_s(epoch_s: int, zone: str) -> tuple[int, int]:

@@ -17,16 +17,18 @@ from config.creative_checks import check_creative
 from config.exchange_checks import check_declarations, check_exchange, check_traffic
 from config.faults import SchemaPath
 from config.findings import Finding, Findings, Known, known
-from config.limits import CREATIVES_PER_LINE_ITEM_MAX, LINE_ITEMS_MAX, SEGMENTS_MAX
+from config.limits import CREATIVES_PER_LINE_ITEM_MAX, LINE_ITEM_BUDGETS_MAX, LINE_ITEMS_MAX, SEGMENTS_MAX
 from config.money import format_money
 from config.schema import (
     Advertiser,
+    Budget,
     Bundle,
     Campaign,
     Creative,
     Flight,
     Inventory,
     LineItem,
+    LineItemBudget,
     Segment,
     SegmentRule,
     Targeting,
@@ -63,6 +65,9 @@ def check(bundle: Bundle, doubtful: Set[SchemaPath] = frozenset()) -> tuple[Find
     _check_segments(findings, bundle)
     if len(line_items) > LINE_ITEMS_MAX:
         findings.add(line_items[LINE_ITEMS_MAX][0], f"the folder has more than {LINE_ITEMS_MAX:,} line items")
+    if len(bundle.line_items_by_account()) > LINE_ITEM_BUDGETS_MAX:
+        message = f"more than {LINE_ITEM_BUDGETS_MAX:,} line items have a budget of their own"
+        findings.add(("advertisers",), message)
     segments = known((segment.name for segment in bundle.segments), ("segments",), "name")
     owners = {segment.name: segment.owner for segment in bundle.segments if segment.owner is not None}
     exchanges = known((exchange.id for exchange in bundle.exchanges), ("exchanges",), "id")
@@ -217,6 +222,17 @@ def _check_campaign(findings: Findings, path: SchemaPath, campaign: Campaign) ->
             f"{format_money(budget.total)}; lower it, or raise `total`",
             rests_on=[(*path, "budget", "total")],
         )
+    if budget.hourly == 0:
+        message = "an hourly budget of 0 never spends; raise it, or pause the campaign"
+        findings.add((*path, "budget", "hourly"), message)
+    else:
+        for name in ("daily", "total"):
+            bound = getattr(budget, name)
+            hourly_path = (*path, "budget", "hourly")
+            _check_within(findings, hourly_path, budget.hourly, (*path, "budget", name), bound)
+    for index, line_item in enumerate(campaign.line_items):
+        own_path = (*path, "line_items", index, "budget")
+        _check_own_budget(findings, own_path, line_item.budget, path, budget)
     try:
         time_zone(campaign.time_zone)
     except ValueError as error:
@@ -224,6 +240,32 @@ def _check_campaign(findings: Findings, path: SchemaPath, campaign: Campaign) ->
         findings.add((*path, "time_zone"), f"{error}{hint}")
         return None
     return _check_flight(findings, (*path, "flight"), campaign.flight, campaign.time_zone)
+
+
+def _check_own_budget(
+    findings: Findings, path: SchemaPath, own: LineItemBudget, campaign_path: SchemaPath, budget: Budget
+) -> None:
+    for name, amount in (("total", own.total), ("daily", own.daily)):
+        if amount == 0:
+            findings.add((*path, name), "a budget of 0 never spends; raise it, or pause the line item")
+    _check_within(findings, (*path, "daily"), own.daily, (*path, "total"), own.total)
+    for name in ("total", "daily"):
+        bound_path = (*campaign_path, "budget", name)
+        _check_within(findings, (*path, name), getattr(own, name), bound_path, getattr(budget, name))
+
+
+def _check_within(
+    findings: Findings, path: SchemaPath, amount: int | None, bound_path: SchemaPath, bound: int | None
+) -> None:
+    """A budget larger than one it is part of is a slip: one of the two is not what was meant."""
+    if amount is not None and bound is not None and amount > bound > 0:
+        whose = "" if path[:-1] == bound_path[:-1] else "campaign's "
+        findings.add(
+            path,
+            f"this {path[-1]} budget, {format_money(amount)}, is more than the {whose}{bound_path[-1]}, "
+            f"{format_money(bound)}; lower it, or raise that",
+            rests_on=[bound_path],
+        )
 
 
 def _check_flight(findings: Findings, path: SchemaPath, flight: Flight, zone: str) -> tuple[int, int] | None:

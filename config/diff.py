@@ -129,7 +129,8 @@ def _text(value: object, currency: str) -> str:
 
 
 def _summary(fields: dict[str, str]) -> str:
-    shown = ("owner", "bid_cpm", "budget.total", "budget.daily", "format", "flight.start", "flight.end")
+    budgets = ("budget.total", "budget.daily", "budget.hourly")
+    shown = ("owner", "bid_cpm", *budgets, "format", "flight.start", "flight.end")
     return ", ".join(f"{name} {fields[name]}" for name in shown if name in fields)
 
 

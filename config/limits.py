@@ -93,7 +93,19 @@ CONFIG_NODES_MAX = 500_000
 """Values read from one file with every alias followed, so that aliases of aliases can't explode."""
 
 # Users.
-CAP_RECORDS_PER_USER_MAX = 64
+CAP_ROWS_PER_USER_MAX = 128
+"""Rows of 12 bytes that one person's frequency-cap records take; one with a week or a flight takes two."""
+CAP_FLIGHT_DAYS_MAX = 400
+"""A cap on the flight remembers somebody who has seen nothing for this long no more."""
+CAP_FLIGHT_SPARE_DAYS = 31
+"""It remembers so long after the flight's end as well, in case the flight is extended."""
+CAP_COUNT_MAX = 255
+"""Impressions a cap on the hour or the day may allow: what a byte counts to."""
+CAP_LONG_COUNT_MAX = 10_000
+"""Likewise on the week or the flight; two bytes hold it."""
+CAP_GAP_MINUTES_MAX = 7 * 24 * 60
+PENDING_CAP_BUCKETS = 1 << 15
+"""Buckets of eight in a worker's table of bids that frequency caps count (`pacing.pending`): 4 MB."""
 USER_ID_CHARS_MAX = 512
 """A longer user id is no id."""
 SEGMENT_BUCKET_BITS = 17
@@ -178,13 +190,29 @@ LEASE_EXCHANGE_SECONDS_MAX = 1.5
 """How long one sync may take. Together with the pause between two it is shorter than the above."""
 PLAN_STALE_SECONDS_MAX = 30
 """A worker that has seen no new pacing plan for this long stops bidding."""
+STOP_SECONDS_MAX = 1
+"""From `hustings budget stop` to the last bid of a worker that reaches Redis."""
 WORKER_HEARTBEAT_SECONDS_MAX = 5
 """A worker that has not synced for this long is not counted as ready."""
+LINE_ITEM_BUDGETS_MAX = 10_000
+"""Line items with a budget of their own. Each takes 8 kB of every worker's memory, as a campaign does."""
+ADJUSTMENTS_PER_CAMPAIGN_MAX = 100_000
+"""Corrections of what a campaign has spent that are remembered, so that none is made twice."""
+ADJUSTMENT_REASON_CHARS_MAX = 500
 
 # Notices.
 NOTICE_URL_CHARS_MAX = 2_000
 STREAM_ENTRIES_MAX = 1_000_000
 """Each event stream is trimmed to about this many entries."""
+CHANGES_MAX = 100_000
+"""Changes of budgets, pauses and flights that are remembered."""
+CHANGE_TEXT_CHARS_MAX = 500
+"""A name, a reason or a value in the log of changes is cut there."""
+BILLS_PAGE_ENTRIES = 2_000
+"""Bills that are read from a stream at a time."""
+REPORT_BYTES_MAX = 256 * 1024 * 1024
+REPORT_ROWS_MAX = 1_000_000
+"""Rows of an exchange's report that is compared."""
 NOTICE_BODY_BYTES_MAX = 64 * 1024
 """A notice sent by POST says everything in its URL; a larger body is refused, a smaller one ignored."""
 SYNC_URL_CHARS_MAX = 8_000
@@ -209,11 +237,20 @@ NOTICE_CLOCK_SECONDS_MAX = 600
 """How far the clocks of an exchange, of Redis and ours may disagree."""
 SEEN_SECONDS = NOTICE_TAKEN_SECONDS_MAX + NOTICE_CLOCK_SECONDS_MAX
 """How long it is remembered which notices came."""
+SPOOL_BYTES_MAX = 128 * 1024 * 1024
+"""One events process's notices that wait for Redis, some 500,000. Past it they are answered 503."""
+SPOOL_RECORD_BYTES_MAX = 4 * 1024
+SPOOL_FILES_MAX = 64
+"""Events processes that may share one data folder."""
+SPOOL_SECONDS_MAX = 7 * 86_400
+"""A bill that came in time is booked from the spool until so long after its bid."""
 MULTIPLIER_MAX = 1_000_000
 """One play on a public screen counts for at most this many impressions."""
 BIDS_PER_MINUTE_MAX = 1 << 22
 """Sequence numbers of one worker's minute: half a byte each in a campaign's bits of that minute."""
 
+assert NOTICE_URL_CHARS_MAX < SPOOL_RECORD_BYTES_MAX // 2, "a record has a notice's text in UTF-8"
+assert NOTICE_TAKEN_SECONDS_MAX < SPOOL_SECONDS_MAX
 assert NOTICE_TIMEOUT_SECONDS_MAX < NOTICE_TAKEN_SECONDS_MAX, "a notice in time must not be refused as old"
 _RING_SECONDS = NOTICE_TIMEOUT_SECONDS_MAX + LEASE_STALE_SECONDS_MAX + LEASE_EXCHANGE_SECONDS_MAX
 assert _RING_SECONDS < RESERVATION_SLOTS, "a reservation must leave its slot before that comes round again"

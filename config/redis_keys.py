@@ -1,8 +1,9 @@
 """The name of every key in Redis, in one place.
 
 `{c:<code>}` is a hash tag: everything the ledger touches in one script lives in one cluster slot.
-A code is `config.schema.code_of` as eight hex digits. User hashes are the keyed 64-bit hashes of
-`segments.identity`, as eight raw bytes: an id is never stored in clear.
+A code is `config.schema.code_of` as eight hex digits. An account's code is that of its campaign; or, for a
+line item with a budget of its own, made of both (`config.schema.account_code`). User hashes are the keyed
+64-bit hashes of `segments.identity`, as eight raw bytes: an id is never stored in clear.
 """
 
 from config.limits import SEGMENT_BUCKET_BITS
@@ -17,10 +18,12 @@ PLAN = b"hustings:plan"
 """String: the JSON of the live `pacing.plan.Plan`."""
 CONTROLLER_LEASE = b"hustings:controller"
 """String with a TTL: the owner of the elected pacing controller."""
-OWNER_COUNTER = b"hustings:owners"
-"""Integer: the last owner number handed to a worker; numbers are never used twice."""
 CAMPAIGNS = b"hustings:campaigns"
 """Set: the code of every campaign that has an account, in the config or not."""
+LINE_ITEM_ACCOUNTS = b"hustings:line-item-accounts"
+"""Set: likewise the account code of every line item that ever had a budget of its own."""
+BUDGET_CHANGES = b"hustings:budget-changes"
+"""Integer: grows with every change of a budget, pause and correction, so that workers look at once."""
 WORKERS = b"hustings:workers"
 """Sorted set: owner number -> the server's time, in seconds, of the worker's last sync."""
 SEGMENT_INDICES = b"{hustings:segments}:indices"
@@ -52,6 +55,10 @@ CAPS = b"f:{s:%05x}%b"
 """The pattern of `caps`: the user's bucket, and the rest of the hash. The tag puts a user's caps in the
 cluster slot of the user's segments, so that one node knows all there is of a person."""
 
+STOP = b"hustings:stop"
+"""String: the JSON of the `pacing.stop.Stop` that holds all bidding; none while bidding is allowed."""
+CHANGES = b"hustings:changes"
+"""Stream: changes of budgets, pauses, flights and stops, see `pacing.change_log`."""
 STREAM_WINS = b"hustings:wins"
 STREAM_IMPRESSIONS = b"hustings:impressions"
 STREAM_CLICKS = b"hustings:clicks"
@@ -61,30 +68,52 @@ STREAM_REFUSED = b"hustings:refused"
 """Notices whose token was genuine but whose charge was refused: overpriced or unpriced."""
 
 
-def ledger(campaign_code: int) -> bytes:
-    """Hash: the campaign's account, see `pacing/lua/`."""
-    return b"{c:%08x}:ledger" % campaign_code
+def ledger(account_code: int) -> bytes:
+    """Hash: the account, see `pacing/lua/`."""
+    return _account(account_code) + b":ledger"
 
 
-def leases(campaign_code: int) -> bytes:
+def leases(account_code: int) -> bytes:
     """Hash: owner number -> money leased to it and not yet settled or returned."""
-    return b"{c:%08x}:leases" % campaign_code
+    return _account(account_code) + b":leases"
 
 
-def returns(campaign_code: int) -> bytes:
+def returns(account_code: int) -> bytes:
     """Hash: owner number -> all it has ever given back of its lease, see `pacing/lua/release.lua`."""
-    return b"{c:%08x}:returns" % campaign_code
+    return _account(account_code) + b":returns"
 
 
-def settled(campaign_code: int, owner: int) -> bytes:
+def settled(account_code: int, owner: int) -> bytes:
     """Hash: second of expiry -> sum of the highest prices of the bids of this owner, expiring then, that
     are settled, see `pacing.lease`."""
-    return b"{c:%08x}:settled:%d" % (campaign_code, owner)
+    return _account(account_code) + b":settled:%d" % owner
+
+
+def _account(account_code: int) -> bytes:
+    line_item_code, campaign_code = account_code >> 32, account_code & 0xFFFFFFFF
+    if not line_item_code:
+        return b"{c:%08x}" % campaign_code
+    return b"{c:%08x}:i:%08x" % (campaign_code, line_item_code)
+
+
+def spent_by_line_item(campaign_code: int) -> bytes:
+    """Hash: line item code -> all it has ever spent, whether or not it has a budget of its own."""
+    return b"{c:%08x}:items" % campaign_code
+
+
+def adjustments(campaign_code: int) -> bytes:
+    """Hash: id of a correction of what is spent -> its amount."""
+    return b"{c:%08x}:adjustments" % campaign_code
 
 
 def bills(campaign_code: int) -> bytes:
     """Stream: one entry for each settled bill."""
     return b"{c:%08x}:bills" % campaign_code
+
+
+def audited(campaign_code: int) -> bytes:
+    """Hash: up to which bill an account was held against its bills, and their sum, see `pacing.reconcile`."""
+    return b"{c:%08x}:audited" % campaign_code
 
 
 def seen(campaign_code: int, owner: int, minute: int) -> bytes:

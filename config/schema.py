@@ -24,6 +24,9 @@ from config.currency import Currencies, ExchangeRate, parse_rate
 from config.limits import (
     BIDS_PER_IMP_MAX,
     BIDS_PER_RESPONSE_MAX,
+    CAP_COUNT_MAX,
+    CAP_GAP_MINUTES_MAX,
+    CAP_LONG_COUNT_MAX,
     DISCLAIMER_CHARS_MAX,
     DOMAIN_CHARS_MAX,
     DSA_NAME_CHARS_MAX,
@@ -100,10 +103,16 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class FrequencyCap(_Model, frozen=True, kw_only=True):
-    """At most this many impressions for one person in each clock hour and each day (UTC)."""
+    """At most this many impressions for one person, and at least so many minutes between two of them.
 
-    per_day: Annotated[int, Meta(ge=1, le=255)] | None = None
-    per_hour: Annotated[int, Meta(ge=1, le=255)] | None = None
+    Clock hours, days and weeks, which begin on Monday, are UTC.
+    """
+
+    per_day: Annotated[int, Meta(ge=1, le=CAP_COUNT_MAX)] | None = None
+    per_hour: Annotated[int, Meta(ge=1, le=CAP_COUNT_MAX)] | None = None
+    per_week: Annotated[int, Meta(ge=1, le=CAP_LONG_COUNT_MAX)] | None = None
+    per_flight: Annotated[int, Meta(ge=1, le=CAP_LONG_COUNT_MAX)] | None = None
+    gap_minutes: Annotated[int, Meta(ge=1, le=CAP_GAP_MINUTES_MAX)] | None = None
 
 
 class Flight(_Model, frozen=True, kw_only=True):
@@ -260,9 +269,17 @@ class Creative(_Model, frozen=True, kw_only=True):
 
 
 class Budget(_Model, frozen=True, kw_only=True):
-    """What a campaign may spend, in all and on one day of its time zone."""
+    """What a campaign may spend, in all, and on one day and in one clock hour of its time zone."""
 
     total: Money
+    daily: Money | None = None
+    hourly: Money | None = None
+
+
+class LineItemBudget(_Model, frozen=True, kw_only=True):
+    """What of its campaign's money a line item may spend, in all and on one day."""
+
+    total: Money | None = None
     daily: Money | None = None
 
 
@@ -275,9 +292,15 @@ class LineItem(_Model, frozen=True, kw_only=True):
     audience: str | dict[str, Any] | None = None
     targeting: Targeting = Targeting()
     creatives: tuple[Id, ...]
+    budget: LineItemBudget = LineItemBudget()
     flight: Flight = Flight()
     frequency_cap: FrequencyCap = FrequencyCap()
     paused: bool = False
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether it has a budget of its own, within its campaign's."""
+        return self.budget != LineItemBudget()
 
 
 class Campaign(_Model, frozen=True, kw_only=True):
@@ -473,6 +496,16 @@ class Bundle(_Model, frozen=True, kw_only=True):
             for campaign in advertiser.campaigns
         }
 
+    def line_items_by_account(self) -> "dict[int, tuple[Campaign, LineItem]]":
+        """Return every line item with a budget of its own, by the code of its account."""
+        return {
+            account_code(campaign.id, line_item.id): (campaign, line_item)
+            for advertiser in self.advertisers
+            for campaign in advertiser.campaigns
+            for line_item in campaign.line_items
+            if line_item.has_budget
+        }
+
 
 def code_of(id_: str) -> int:
     """Return the 32-bit number that stands for an id in tokens, ledgers and caps; never 0.
@@ -480,6 +513,15 @@ def code_of(id_: str) -> int:
     `config.check` refuses a folder in which two campaigns or two line items share a code.
     """
     return int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=4).digest(), "big") or 1
+
+
+def account_code(campaign_id: str, line_item_id: str) -> int:
+    """Return the 64-bit number of the account of a line item with a budget of its own.
+
+    The account of a campaign has the campaign's code. A line item that moves to another campaign spends
+    from an account of that one.
+    """
+    return code_of(line_item_id) << 32 | code_of(campaign_id)
 
 
 def decode_hook(type_: type, value: object) -> object:

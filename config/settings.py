@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One installation. Ports of 0 mean "any free port"; the supervisor fills them in."""
 
     redis_url: str
-    """`redis://`, `rediss://` or `unix://`."""
+    """As `config.redis_address` reads it: one server, or a Cluster."""
     secret_file: str
     data_dir: str
     metrics_dir: str

@@ -3,8 +3,9 @@
     counted = await count_audience(store, clauses, indices, today)
     counted = await estimate_audience(store, clauses, indices, today, rng)      # low <= the truth <= high
 
-Problem: everybody is 0.6 us of our time a cookie, a minute for a hundred million. Who tries out an expression
-wants to know now whether it is ten thousand or a million.
+Problem: everybody is 0.6 us a cookie, half of it ours and half the server's: two seconds for four million,
+a minute for a hundred million. Who tries out an expression wants to know now whether it is ten thousand
+or a million.
 
 The sample is whole buckets of the store, drawn at random: a bucket is one command, and single cookies can't
 be asked for by number. A cookie's bucket is part of its hash, which has nothing to do with its segments, so

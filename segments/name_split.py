@@ -40,7 +40,7 @@ def _count_names(octets: NDArray[np.uint8], offsets: NDArray[np.int64], members:
 
 @kernel
 def _same(octets: NDArray[np.uint8], a: int, b: int, length: int) -> bool:
-    for i in range(length):
+    for i in range(length):  # noqa: SIM110 - a kernel knows no generators
         if octets[a + i] != octets[b + i]:
             return False
     return True

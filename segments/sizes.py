@@ -14,6 +14,7 @@ An audience is known by the digest of its clauses: two line items that say the s
 that strangers are in too (`not customers`) points at nobody and is not counted.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -75,7 +76,7 @@ async def count_segments(
     sizes = np.zeros(64 * words, np.int64)
     cookies = 0
     async for users in store.scan(words, today):
-        add_sizes(users, sizes)
+        await asyncio.to_thread(add_sizes, users, sizes)
         cookies += len(users)
         progress()
     return SegmentCounts(now_s, cookies, {name: int(sizes[index]) for index, name in names.items()})
@@ -101,7 +102,8 @@ async def count_audiences(
     counts = np.zeros(len(compiled), np.int64)
     if enough > 0:
         async for users in store.scan(words, today):
-            _count_until(users, clauses, starts, counts, enough)
+            # Beside the loop, for the first call may compile.
+            await asyncio.to_thread(_count_until, users, clauses, starts, counts, enough)
             if (counts >= enough).all():
                 break
     return dict(zip(audiences, counts.tolist(), strict=True))

@@ -60,7 +60,7 @@ def read_slots(reply: Sequence[Any], asked_host: str) -> SlotMap:
                 for first, last, primary, *_ in reply
             )
         )
-    except (TypeError, IndexError, AttributeError) as error:
+    except (TypeError, IndexError, AttributeError, ValueError) as error:
         raise ValueError(f"no reply of CLUSTER SLOTS: {error}") from None
 
 

@@ -8,10 +8,11 @@ hash, the rest names a field in it, and the field's value is the packed bitset (
 
     hash 0x3fa107c2d59e6b44      HGET s:07f42 <07 c2 d5 9e 6b 44>  ->  51 12 02 00 ...
 
-The field is whole bytes, so one bit of it is in the bucket's number, too. A small Redis hash is one listpack, a single block without pointers that is searched from end to
-end, so a cookie costs its own bytes and 4 more, and the cost of the key is shared by all cookies of
-the bucket. How many share it is the number of cookies divided by 2**SEGMENT_BUCKET_BITS. Measured on
-Valkey 8.1 with cookies in 12 of 256 segments (32 bytes of value, 6 of field):
+The field is whole bytes, so one bit of it is in the bucket's number, too. A small Redis hash is one
+listpack, a single block without pointers that is searched from end to end, so a cookie costs its own
+bytes and 4 more, and the cost of the key is shared by all cookies of the bucket. How many share it is
+the number of cookies divided by 2**SEGMENT_BUCKET_BITS. Measured on Valkey 8.1 with cookies in 12 of 256
+segments (32 bytes of value, 6 of field):
 
     cookies a bucket                3       32      128      512    a key each   one big hash
     cookies in all, 17 bits      0.4 M    4.2 M     17 M     67 M

@@ -101,7 +101,7 @@ class OfflinePort:
         snapshot = compile_snapshot(bundle, indices)
         bits = bits_from_indices([indices[name] for name in segments], words_for(max(len(indices), 1)))
         cells = [cell_name(profile.id, format_) for profile in bundle.exchanges for format_ in FORMATS]
-        book = LeaseBook(snapshot.campaign_codes, snapshot.campaign_bid_max_cpm_micros)
+        book = LeaseBook(snapshot.account_codes, snapshot.account_bid_max_cpm_micros)
         now_s = time.time()
         book.finish_sync(book.begin_sync(now_s), np.full(len(book.codes), MONEY_MAX, np.int64))
         renderer = ResponseRenderer(snapshot, EVENTS_URL, TokenSigner(bytes(32)), 1, BidSequence())

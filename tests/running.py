@@ -62,12 +62,21 @@ class RunningWorker:
             for campaign in advertiser.campaigns:
                 budget = campaign.budget
                 await self.ledger.register(
-                    code_of(campaign.id), campaign.id, budget.total, budget.daily, campaign.time_zone
+                    code_of(campaign.id),
+                    campaign.id,
+                    budget.total,
+                    budget.daily,
+                    campaign.time_zone,
+                    hourly=budget.hourly,
                 )
+        for code, (campaign, item) in bundle.line_items_by_account().items():
+            own = item.budget
+            await self.ledger.register_line_item(code, item.id, own.total, own.daily, campaign.time_zone)
 
     async def until_funded(self, bundle: Bundle) -> None:
-        """Wait until the worker has a lease on every campaign that has money."""
+        """Wait until the worker has a lease on every account that has money."""
         codes = [code_of(campaign.id) for a in bundle.advertisers for campaign in a.campaigns]
+        codes += bundle.line_items_by_account()
         async with asyncio.timeout(20):
             while True:
                 accounts = await self.ledger.accounts(codes)

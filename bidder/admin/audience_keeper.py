@@ -108,7 +108,10 @@ class AudienceKeeper:
     async def count_audiences(self, bundle: Bundle, now_s: int) -> bool:
         """Count the audiences that may be too small, where that is due; say whether it was."""
         today, enough = now_s // SECONDS_PER_DAY, bundle.engine.audience_size_min
-        state = (bundle.version, today, await self._registry.loads())
+        # People whom events put into segments come without a load.
+        few = any(size < enough for size in self._counts.values())
+        minute = now_s // 60 if few and any(segment.rule for segment in bundle.segments) else 0
+        state = (bundle.version, today, await self._registry.loads(), minute)
         if not self._audiences.is_due(state, at_once=state[:2] != self._audiences.done_for[:2]):
             return False
         began_s = time.monotonic()

@@ -20,6 +20,7 @@ from aiohttp import web
 from bidder import child
 from bidder.admin.app import admin_app
 from bidder.admin.audience_keeper import AudienceKeeper
+from bidder.admin.auditor import audit_until
 from bidder.admin.snapshot import Watcher
 from bidder.background import end_task, stopped_or_failed
 from bidder.metrics import CONFIG_VERSION, config_number
@@ -60,8 +61,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, pacing)
         reaping = asyncio.create_task(reap_until(stop, ledger, lambda: watcher.bundle))
         closing.push_async_callback(end_task, reaping)
+        auditing = asyncio.create_task(audit_until(stop, client, ledger))
+        closing.push_async_callback(end_task, auditing)
         announce_ready(runner.addresses[0][1])
-        await stopped_or_failed(stop, follower, pacing, keeping, reaping)
+        await stopped_or_failed(stop, follower, pacing, keeping, reaping, auditing)
         # The controller gives up its lease, so that another host takes over at once.
         stop.set()
         changed.set()
@@ -99,7 +102,7 @@ async def _pace(
     while await changed.wait() and not stop.is_set():
         changed.clear()
         try:
-            await controller.run(stop, current)
+            await controller.run(stop, current, changed)
         except LedgerError as error:
             logger.error("pacing stands still until the config is mended: %s", error)
 

@@ -23,10 +23,10 @@ assert not any("1" in reason for reason in (REDIS_SILENT, NO_CONFIG, NO_WORKER))
 
 
 class WorkerBeat(msgspec.Struct, frozen=True):
-    """A live worker: its owner number, and the whole seconds since its last sync with the ledger."""
+    """A live worker: its owner number, and the seconds since its last sync with the ledger."""
 
     owner: int
-    silent_s: int
+    silent_s: float
 
 
 class Readiness(msgspec.Struct, frozen=True):

@@ -1,12 +1,14 @@
 """`hustings config`: check, compare and publish a campaign folder."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from bidder.cli.logged_changes import ByOption, from_config, who
 from bidder.cli.redis_option import (
     DATA_DIR_DEFAULT,
     DataOption,
@@ -17,11 +19,16 @@ from bidder.cli.redis_option import (
 )
 from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, fetch, publish
+from config.calendar import SECONDS_PER_DAY
 from config.diff import diff
 from config.faults import ConfigFaults
 from config.json_schema import json_schema
 from config.load import load_folder
 from config.schema import Bundle
+from pacing.change_log import record
+from segments.registry import RegistryError, SegmentRegistry
+from segments.sizes import audiences_of, count_audiences, too_small
+from segments.store import SegmentStore
 
 app = typer.Typer(help="Check, compare and publish campaigns.", no_args_is_help=True)
 
@@ -30,15 +37,35 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 @app.command("check")
-def check_command(folder: Folder, as_json: JsonOption = False) -> None:
+def check_command(
+    folder: Folder,
+    audiences: Annotated[
+        bool, typer.Option("--audiences", help="Also count in Redis which audiences have too few people.")
+    ] = False,
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
     """Find every fault of a config folder; exit status 2 if there is one."""
     bundle = _load(folder, as_json)
     counts = _counts(bundle)
+    few: dict[str, int | None] = {}
+    if audiences:
+        url = redis_url(redis, data)
+        with redis_or_exit(url):
+            few = asyncio.run(_too_small(url, bundle))
     if as_json:
-        _echo_json({"ok": True, "version": bundle.version, **counts})
+        found = {"too_small": few} if audiences else {}
+        _echo_json({"ok": True, "version": bundle.version, **counts, **found})
         return
     summary = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
     typer.echo(f"{folder} is sound: {summary} (version {bundle.version})")
+    for line_item_id, people in few.items():
+        typer.echo(
+            f"{line_item_id} will not bid: {people or 0:,} people are in its audience, and "
+            f"`audience_size_min` is {bundle.engine.audience_size_min:,}",
+            err=True,
+        )
 
 
 @app.command("diff")
@@ -64,15 +91,16 @@ def apply_command(
     redis: RedisOption = None,
     data: DataOption = DATA_DIR_DEFAULT,
     as_json: JsonOption = False,
+    by: ByOption = "",
 ) -> None:
     """Check a config folder and make it the live one in every process."""
     bundle = _load(folder, as_json)
     url = redis_url(redis, data)
     with redis_or_exit(url):
         live = asyncio.run(_fetch(url))
-        asyncio.run(_publish(url, bundle))
-    # An unreadable bundle is mended by applying over it; then everything counts as new.
-    before = None if isinstance(live, BundleUnreadableError) else live
+        # An unreadable bundle is mended by applying over it; then everything counts as new.
+        before = None if isinstance(live, BundleUnreadableError) else live
+        asyncio.run(_publish(url, before, bundle, who(by)))
     _report(before, bundle, "nothing changed", as_json)
     if not as_json:
         typer.echo(f"version {bundle.version} is live")
@@ -127,9 +155,27 @@ async def _fetch(url: str) -> Bundle | BundleUnreadableError | None:
             return error
 
 
-async def _publish(url: str, bundle: Bundle) -> None:
+async def _publish(url: str, before: Bundle | None, bundle: Bundle, by: str) -> None:
     async with redis_client(url) as client:
+        # First, for a segment that is another owner's must not go live.
+        try:
+            await SegmentRegistry(client).declare(bundle.segments)
+        except RegistryError as error:
+            say_and_exit(str(error))
         await publish(client, bundle)
+        await record(client, from_config(diff(before, bundle), by))
+
+
+async def _too_small(url: str, bundle: Bundle) -> dict[str, int | None]:
+    async with redis_client(url) as client:
+        indices = await SegmentRegistry(client).indices()
+        # Segments that are not defined yet have nobody: their bits are beyond all there are.
+        fresh = [segment.name for segment in bundle.segments if segment.name not in indices]
+        first = max(indices.values(), default=-1) + 1
+        known = indices | {name: first + place for place, name in enumerate(fresh)}
+        store, today = SegmentStore(client), int(time.time()) // SECONDS_PER_DAY
+        enough = bundle.engine.audience_size_min
+        return too_small(bundle, await count_audiences(store, audiences_of(bundle), known, enough, today))
 
 
 def _echo_json(value: object) -> None:

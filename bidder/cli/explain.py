@@ -41,7 +41,7 @@ from config.money import MONEY_MAX, cpm_text
 from config.schema import Bundle
 from config.settings import ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
-from pacing.caps import unpack_caps
+from pacing.caps import seen_of
 from pacing.ledger import Ledger
 from pacing.plan import MULTIPLIER_ONE_Q16, cell_name
 from pacing.shading import shade, shade_table
@@ -76,7 +76,7 @@ def explain(
             bundle = load_folder(config)
             opportunity = _opportunity(wire, bundle, exchange, None)
             person = _permitted(Person(frozenset(segment or ()), known=True), opportunity)
-            codes = list(bundle.campaigns_by_code())
+            codes = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()]
             market = Market(
                 dict.fromkeys(codes, MULTIPLIER_ONE_Q16), dict.fromkeys(codes, MONEY_MAX), _unshaded
             )
@@ -155,20 +155,11 @@ async def _person(client: redis.asyncio.Redis, user_hash: int) -> Person:
     # A segment may have several names, and the config may use any of them.
     members = {name for name, index in indices.items() if index in held}
     packed = cast(bytes | None, await client.get(caps_key(user_hash)))
-    records, _ = unpack_caps([packed])
-    seen = {
-        int(record["key"]): (
-            int(record["count_day"]),
-            int(record["count_hour"]) if record["last_seen_minutes"] // 60 == now_s // 3_600 else 0,
-        )
-        for record in records
-        if record["day"] == today
-    }
-    return Person(members, known=True, seen=seen)
+    return Person(members, known=True, seen=seen_of(packed, now_s))
 
 
 async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
-    codes = list(bundle.campaigns_by_code())
+    codes = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()]
     plan = await pacing_plan.fetch(client)
     accounts = await Ledger(client).accounts(codes)
     multipliers = dict.fromkeys(codes, MULTIPLIER_ONE_Q16)
@@ -222,6 +213,8 @@ def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Mar
 def _sentence(verdict: Verdict) -> str:
     if verdict.mismatch is not None:
         return str(verdict.mismatch)
+    if verdict.cap:
+        return verdict.cap
     return _SENTENCES[verdict.reason]
 
 
@@ -229,7 +222,6 @@ _SENTENCES = {
     Reason.BID: "may bid",
     Reason.BELOW_FLOOR: "its price, paced, is below the floor",
     Reason.OUT_OF_AUDIENCE: "the person is not in its audience",
-    Reason.CAPPED: "frequency cap reached, or the person can't be recognised",
     Reason.NO_BUDGET: "its campaign has no budget left for this price",
     Reason.EXCHANGE_PAUSED: "the exchange is paused in the config",
     Reason.TOO_LATE: "the deadline (tmax) leaves no time to answer",

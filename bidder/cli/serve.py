@@ -15,10 +15,12 @@ import redis.asyncio
 import typer
 
 from bidder.child import EXIT_UNUSABLE
+from bidder.cli.logged_changes import from_config, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url
 from bidder.redis_client import live_bundle, redis_client, why_unusable
 from bidder.supervisor import Supervisor
 from config import bundle_store
+from config.diff import diff
 from config.embedded_server import EmbeddedServer, EmbeddedServerError
 from config.faults import ConfigFaults
 from config.folder_state import folder_state
@@ -26,6 +28,8 @@ from config.load import load_folder
 from config.price_keys import require_price_keys
 from config.schema import Bundle
 from config.settings import PRICE_KEYS_ENV, Settings, SettingsError, ensure_secret_file
+from pacing.change_log import record
+from segments.registry import RegistryError, SegmentRegistry
 
 _METRICS_PREFIX = "metrics-"
 SERVER_CHECK_SECONDS = 0.5
@@ -162,7 +166,12 @@ async def publish_config(
     wanted = live if config is None else config
     require_price_keys(wanted.exchanges if wanted is not None else (), price_keys_file)
     if wanted is not None and wanted is not live:
+        try:
+            await SegmentRegistry(client).declare(wanted.segments)
+        except RegistryError as error:
+            raise SettingsError(str(error)) from None
         await bundle_store.publish(client, wanted)
+        await record(client, from_config(diff(live, wanted), f"{who('')}, hustings serve"))
 
 
 def _made(data_dir: Path) -> Path:

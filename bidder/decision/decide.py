@@ -10,6 +10,7 @@ from bidder.decision.columns import CandidateColumns
 from bidder.decision.kernels import decide_batch
 from bidder.decision.snapshot import Snapshot
 from pacing.lease import LeaseBook
+from pacing.pending import Pending
 
 
 class Users(NamedTuple):
@@ -19,6 +20,8 @@ class Users(NamedTuple):
     """uint64[U, S]."""
     known: npt.NDArray[np.bool_]
     """bool[U]: the person's frequency caps are known."""
+    hashes: npt.NDArray[np.uint64]
+    """uint64[U]: what the person is known by; 0 for nobody."""
     cap_records: npt.NDArray[np.void]
     """`pacing.caps.CAP_RECORD`[k]."""
     cap_offsets: npt.NDArray[np.int64]
@@ -42,13 +45,15 @@ def decide(
     users: Users,
     shading: npt.NDArray[np.int64],
     book: LeaseBook,
+    pending: Pending,
     now_s: int,
     draw: int,
 ) -> Decisions:
     """Choose an ad and a price for every candidate of a batch.
 
-    A pure function but for `book`, whose available money and reservations it updates, candidate by
-    candidate, so a batch spends no more than its requests would one by one. `active`: see
+    A pure function but for `book`, whose available money and reservations it updates, and `pending`, where
+    it counts bids for frequency caps: candidate by candidate, so a batch spends no more, and shows nobody
+    more, than its requests would one by one. `active`: see
     `bidder.decision.schedule.active_ads`; `shading`: int64[exchanges x formats, bins]; `draw`: a random
     number below 2**64 that settles ties.
     """
@@ -64,12 +69,14 @@ def decide(
         snapshot.blocks.bits,
         users.bits,
         users.known,
+        users.hashes,
         users.cap_records,
         users.cap_offsets,
         shading,
         book.multiplier_q16,
         book.available,
         book.reserved,
+        pending,
         now_s,
         np.uint64(draw),
         decisions.ad,

@@ -27,16 +27,25 @@ from bidder.openrtb.opportunity import DealOffer, Opportunity, Pod, Slot
 from config.audience import holds, parse_audience
 from config.calendar import daypart_hours, flight_bounds_s, utc_offset_s
 from config.money import play_cost
-from config.schema import ExchangeProfile, FrequencyCap, Places, code_of
+from config.schema import ExchangeProfile, FrequencyCap, Places, account_code, code_of
+from pacing.caps import Seen
+
+
+def _all_of_it(code: int, left: int) -> int:
+    return left
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Who would see the ad. `seen` is (today, this hour) by line item or campaign code."""
+    """Who would see the ad. `seen`, `pending` and `share` are by line item or campaign code."""
 
     segments: Set[str] = frozenset()
     known: bool = False
     """Recognised, and their frequency counts are at hand."""
-    seen: Mapping[int, tuple[int, int]] = {}
+    seen: Mapping[int, Seen] = {}
+    pending: Mapping[int, int] = {}
+    """Bids that may still become impressions."""
+    share: Callable[[int, int], int] = _all_of_it
+    """(code, impressions that a cap leaves) -> how many of them a worker may have bids for."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -44,6 +53,7 @@ class Market(msgspec.Struct, frozen=True):
 
     multiplier_q16: Mapping[int, int]
     available: Mapping[int, int]
+    """Also by account code, for line items with a budget of their own."""
     shade: Callable[[str, str, int], int]
     """(exchange id, format, value in CPM micros) -> price in CPM micros."""
     too_small: Set[str] = frozenset()
@@ -69,6 +79,8 @@ class Verdict(msgspec.Struct, frozen=True):
     mismatch: Mismatch | None = None
     value_cpm_micros: int = 0
     price_cpm_micros: int = 0
+    cap: str = ""
+    """Which frequency cap stopped it, and how."""
 
 
 def judge(
@@ -99,13 +111,16 @@ def judge(
     audience = parse_audience(ad.line_item.audience)
     if audience is not None and not holds(audience, person.segments):
         return Verdict(ad, Reason.OUT_OF_AUDIENCE, None, value)
-    if _capped(ad, person):
-        return Verdict(ad, Reason.CAPPED, None, value)
+    cap = cap_reached(ad, person, now_s)
+    if cap is not None:
+        return Verdict(ad, Reason.CAPPED, None, value, cap=cap)
     price = value
     if deal.first_price if deal else opportunity.first_price:
         price = market.shade(opportunity.exchange_id, ad.creative.format, value)
     price = floor if deal and deal.fixed_price else max(price, floor)
-    if market.available[code] < play_cost(price, slot.multiplier_millionths):
+    own = account_code(ad.campaign.id, ad.line_item.id)
+    accounts = (code, own) if ad.line_item.has_budget else (code,)
+    if min(market.available[account] for account in accounts) < play_cost(price, slot.multiplier_millionths):
         return Verdict(ad, Reason.NO_BUDGET, None, value, price)
     return Verdict(ad, Reason.BID, None, value, price)
 
@@ -201,17 +216,42 @@ def _within(places: Places, opportunity: Opportunity) -> bool:
     )
 
 
-def _capped(ad: Ad, person: Person) -> bool:
-    def reached(id_: str, cap: FrequencyCap) -> bool:
+def cap_reached(ad: Ad, person: Person, now_s: int) -> str | None:
+    """Say which frequency cap keeps an ad from a person, and how; None when none does."""
+    campaign, item = ad.campaign, ad.line_item
+    starts_s = [flight_bounds_s(flight, campaign.time_zone)[0] for flight in (campaign.flight, item.flight)]
+    for what, id_, cap, start_s in (
+        ("line item", item.id, item.frequency_cap, max(starts_s)),
+        ("campaign", campaign.id, campaign.frequency_cap, starts_s[0]),
+    ):
         if cap == FrequencyCap():
-            return False
-        today, this_hour = person.seen.get(code_of(id_), (0, 0))
-        over_day = cap.per_day is not None and today >= cap.per_day
-        return not person.known or over_day or (cap.per_hour is not None and this_hour >= cap.per_hour)
+            continue
+        if not person.known:
+            return f"{what} {id_} has a frequency cap, and the person can't be recognised"
+        reached = _window_reached(cap, start_s, code_of(id_), person, now_s)
+        if reached is not None:
+            return f"frequency cap of {what} {id_} reached: {reached}"
+    return None
 
-    return reached(ad.line_item.id, ad.line_item.frequency_cap) or reached(
-        ad.campaign.id, ad.campaign.frequency_cap
-    )
+
+def _window_reached(cap: FrequencyCap, start_s: int, code: int, person: Person, now_s: int) -> str | None:
+    seen, pending = person.seen.get(code, Seen()), person.pending.get(code, 0)
+    in_flight = seen.flight if seen.last_minutes >= start_s // 60 else 0
+    for window, most, shown in (
+        ("per_hour", cap.per_hour, seen.hour),
+        ("per_day", cap.per_day, seen.day),
+        ("per_week", cap.per_week, seen.week),
+        ("per_flight", cap.per_flight, in_flight),
+    ):
+        if most is not None and (shown >= most or pending >= person.share(code, most - shown)):
+            return f"{window} {most}, seen {shown}" + (f" and {pending} bid" if pending else "")
+    if cap.gap_minutes is not None:
+        ago = now_s // 60 - seen.last_minutes
+        if seen.last_minutes >= 0 and ago <= cap.gap_minutes:
+            return f"gap_minutes {cap.gap_minutes}, last seen {ago} minutes ago"
+        if pending >= person.share(code, 1):
+            return f"gap_minutes {cap.gap_minutes}, and a bid is under way"
+    return None
 
 
 def furthest(verdicts: Iterable[Verdict]) -> Reason:

@@ -6,6 +6,9 @@ word by word, dearest ads first, and the bits that remain, and that the gates le
 turn: floor, audience, frequency caps, budget. The paced price of an ad can't exceed its full price, so
 the walk ends at the first ad whose full price is below the best found.
 
+A bid reserves its price and counts for the frequency caps at once, so that of two requests in a batch the
+second finds what the first has left.
+
 An ad that a gate keeps out counts as out of its audience, like one that is examined and found so. To
 say so takes one such ad, mostly the first, so they are looked at only until one is found.
 
@@ -19,7 +22,8 @@ from bidder.decision.pods import KIND_BITS
 from bidder.decision.snapshot import Arrays
 from config.compiled import kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
-from pacing.kernels import capped
+from pacing.kernels import hold_pending, impressions_left, pending_count, pending_key, share_of
+from pacing.pending import Pending
 from pacing.shading import shade
 from segments.kernels import clauses_hold
 
@@ -55,25 +59,46 @@ def lot(draw: np.uint64, candidate: int, line_item: int) -> np.uint64:
 
 @kernel
 def _is_capped(
-    arrays: Arrays,
-    line_item: int,
-    campaign: int,
+    row: int,
+    codes: NDArray[np.int64],
+    limits: NDArray[np.int64],
     known: bool,
+    user_hash: np.uint64,
     records: NDArray[np.void],
     start: int,
     end: int,
+    pending: Pending,
     now_s: int,
 ) -> bool:
-    campaign_row = len(arrays.line_item_campaign) + campaign
-    for row in (line_item, campaign_row):
-        per_day = arrays.cap_per_day[row]
-        per_hour = arrays.cap_per_hour[row]
-        if per_day == 0 and per_hour == 0:
-            continue
-        # Someone we can't recognise, or whose counts did not arrive, may have seen it enough.
-        if not known or capped(records, start, end, arrays.cap_codes[row], per_day, per_hour, now_s):
-            return True
-    return False
+    """Whether the cap of a row of `Arrays.cap_limits` is reached; of -1, no."""
+    if row < 0:
+        return False
+    # Someone we can't recognise, or whose counts did not arrive, may have seen it enough.
+    if not known:
+        return True
+    left = impressions_left(records, start, end, codes[row], limits, row, now_s)
+    if left <= 0:
+        return True
+    key = pending_key(user_hash, codes[row])
+    return pending_count(pending, key, now_s) >= share_of(left, key, pending)
+
+
+@kernel
+def _hold_for_caps(
+    own: int,
+    campaigns: int,
+    codes: NDArray[np.int64],
+    user_hash: np.uint64,
+    pending: Pending,
+    until_s: int,
+    now_s: int,
+) -> None:
+    """Count a bid for the caps of its line item and campaign (rows, or -1), as if it had been shown."""
+    if own >= 0:
+        hold_pending(pending, pending_key(user_hash, codes[own]), until_s, now_s)
+    # A line item that is named as its campaign is counted under the same code.
+    if campaigns >= 0 and (own < 0 or codes[own] != codes[campaigns]):
+        hold_pending(pending, pending_key(user_hash, codes[campaigns]), until_s, now_s)
 
 
 @kernel
@@ -211,12 +236,14 @@ def decide_batch(
     left: NDArray[np.uint64],
     user_bits: NDArray[np.uint64],
     user_known: NDArray[np.bool_],
+    user_hash: NDArray[np.uint64],
     cap_records: NDArray[np.void],
     cap_offsets: NDArray[np.int64],
     shading: NDArray[np.int64],
     multiplier_q16: NDArray[np.int64],
     available: NDArray[np.int64],
     reserved: NDArray[np.int64],
+    pending: Pending,
     now_s: int,
     draw: np.uint64,
     choice: NDArray[np.int64],
@@ -230,11 +257,12 @@ def decide_batch(
     active uint64[W]: ads that may run now. candidates CANDIDATE[n] (`bidder.decision.columns`), blocked
     int64[m] its flat rows, floors int64[k] its flat floors. media and left uint64[rows, W]: ads that fit,
     and ads that no list keeps out. user_bits uint64[U, S]. user_known bool[U]: the
-    person's caps are known. cap_records CAP_RECORD[k], those of user u being cap_offsets[u] to
-    [u + 1], int64[U + 1]. shading int64[cells, bins]. multiplier_q16 int64[C]. now_s: epoch seconds.
-    draw: uint64 that settles ties between equal prices.
+    person's caps are known. user_hash uint64[U]: what the person is known by. cap_records CAP_RECORD[k],
+    those of user u being cap_offsets[u] to [u + 1], int64[U + 1]. shading int64[cells, bins].
+    multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64 that settles ties between equal prices.
 
-    Written in place: available int64[C] and reserved int64[C, slots] (`pacing.lease`); the results
+    Written in place: available int64[B] and reserved int64[B, slots] (`pacing.lease`), of C campaigns and
+    then of the line items with a budget of their own; pending (`pacing.pending`); the results
     choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n].
     """
     slots = reserved.shape[1]
@@ -319,6 +347,10 @@ def decide_batch(
                     continue
                 if value < best_value:
                     continue
+                ticket = lot(draw, i, line_item)
+                if best_ad >= 0 and value == best_value and ticket <= best_lot:
+                    # It would lose the tie, so nothing more need be known of it.
+                    continue
                 if not clauses_hold(
                     user_bits[user],
                     arrays.clauses,
@@ -327,16 +359,21 @@ def decide_batch(
                 ):
                     furthest = max(furthest, OUT_OF_AUDIENCE)
                     continue
-                if _is_capped(
-                    arrays,
-                    line_item,
-                    campaign,
-                    user_known[user],
-                    cap_records,
-                    cap_offsets[user],
-                    cap_offsets[user + 1],
-                    now_s,
-                ):
+                reached = False
+                for k in range(2):
+                    reached = reached or _is_capped(
+                        arrays.line_item_caps[line_item, k],
+                        arrays.cap_codes,
+                        arrays.cap_limits,
+                        user_known[user],
+                        user_hash[user],
+                        cap_records,
+                        cap_offsets[user],
+                        cap_offsets[user + 1],
+                        pending,
+                        now_s,
+                    )
+                if reached:
                     furthest = max(furthest, CAPPED)
                     continue
                 price = value
@@ -344,21 +381,36 @@ def decide_batch(
                     price = shade(shading, candidate.cell + arrays.ad_format[ad], value)
                 if price < floor_cpm_micros or candidate.fixed_price != 0:
                     price = floor_cpm_micros
-                if available[campaign] < _cost(price, candidate):
+                own = arrays.line_item_own_budget[line_item]
+                cost = _cost(price, candidate)
+                if available[campaign] < cost or (own >= 0 and available[own] < cost):
                     furthest = max(furthest, NO_BUDGET)
                     continue
-                ticket = lot(draw, i, line_item)
-                if value > best_value or best_ad < 0 or ticket > best_lot:
-                    best_ad, best_value, best_price, best_lot = ad, value, price, ticket
+                best_ad, best_value, best_price, best_lot = ad, value, price, ticket
             if finished:
                 break
         if best_ad < 0:
             reason[i] = furthest
             continue
-        campaign = arrays.line_item_campaign[arrays.ad_line_item[best_ad]]
+        line_item = arrays.ad_line_item[best_ad]
+        campaign = arrays.line_item_campaign[line_item]
         cost = _cost(best_price, candidate)
+        slot = (now_s + candidate.hold_s) % slots
         available[campaign] -= cost
-        reserved[campaign, (now_s + candidate.hold_s) % slots] += cost
+        reserved[campaign, slot] += cost
+        own = arrays.line_item_own_budget[line_item]
+        if own >= 0:
+            available[own] -= cost
+            reserved[own, slot] += cost
+        _hold_for_caps(
+            arrays.line_item_caps[line_item, 0],
+            arrays.line_item_caps[line_item, 1],
+            arrays.cap_codes,
+            user_hash[user],
+            pending,
+            now_s + candidate.hold_s,
+            now_s,
+        )
         choice[i] = best_ad
         price_cpm_micros[i] = best_price
         reason[i] = BID

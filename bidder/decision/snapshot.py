@@ -41,9 +41,12 @@ from bidder.decision.schedule import Schedule, compile_schedule
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.suspicion import Suspicion, suspicion_of
 from config.audience import parse_audience, to_clauses
+from config.calendar import flight_bounds_s
 from config.categories import parent
 from config.currency import Currencies
-from config.schema import Bundle, ExchangeProfile, Places, code_of
+from config.schema import Bundle, Campaign, ExchangeProfile, FrequencyCap, Places, account_code, code_of
+from pacing.caps import is_capped, limits_of
+from pacing.kernels import LIMITS
 from segments.expressions import compile_clauses
 from segments.expressions import words_for as segment_words_for
 
@@ -72,6 +75,8 @@ class Arrays(NamedTuple):
     """int64[K]: see `bidder.decision.pods`."""
     line_item_campaign: npt.NDArray[np.int64]
     line_item_cpm_micros: npt.NDArray[np.int64]
+    line_item_own_budget: npt.NDArray[np.int64]
+    """int64[L]: the row, of a lease book, of a line item with a budget of its own; else -1."""
     line_item_clauses: npt.NDArray[np.int64]
     """int64[L + 1]: line item i has clauses [i] to [i + 1]."""
     clauses: npt.NDArray[np.uint64]
@@ -84,10 +89,12 @@ class Arrays(NamedTuple):
     """uint64[W]."""
     word_cpm_micros: npt.NDArray[np.int64]
     """int64[W]: the price of a word's dearest ad, its first."""
-    cap_codes: npt.NDArray[np.uint32]
-    """uint32[L + C]: line items, then campaigns; likewise the two below."""
-    cap_per_day: npt.NDArray[np.int64]
-    cap_per_hour: npt.NDArray[np.int64]
+    line_item_caps: npt.NDArray[np.int64]
+    """int64[L, 2]: the rows of a line item's cap and its campaign's in the two below; -1 for none."""
+    cap_codes: npt.NDArray[np.int64]
+    """int64[caps]: the code that impressions are counted under."""
+    cap_limits: npt.NDArray[np.int64]
+    """int64[caps, LIMITS]: see `pacing.kernels.impressions_left`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -98,8 +105,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     exchanges: Mapping[str, ExchangeProfile]
     exchange_index: Mapping[str, int]
     ads: tuple[Ad, ...]
-    campaign_codes: tuple[int, ...]
-    campaign_bid_max_cpm_micros: tuple[int, ...]
+    account_codes: tuple[int, ...]
+    """The rows of a lease book: campaigns, then line items with a budget of their own."""
+    account_bid_max_cpm_micros: tuple[int, ...]
     words: int
     segment_words: int
     segment_names: tuple[str, ...]
@@ -151,7 +159,15 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     excluded = [ad.line_item.targeting.geo.exclude for ad in ads]
     line_items = list(dict.fromkeys((ad.campaign.id, ad.line_item.id) for ad in ads))
     campaigns = list(dict.fromkeys(ad.campaign.id for ad in ads))
-    dearest = {ad.campaign.id: int(ad.line_item.bid_cpm) for ad in reversed(ads)}
+    # The ads are sorted: the first of an account is its dearest.
+    dearest = {code_of(ad.campaign.id): int(ad.line_item.bid_cpm) for ad in reversed(ads)}
+    dearest |= {
+        account_code(ad.campaign.id, ad.line_item.id): int(ad.line_item.bid_cpm)
+        for ad in ads
+        if ad.line_item.has_budget
+    }
+    own_accounts = [code for code in (account_code(*key) for key in line_items) if code in dearest]
+    accounts = (*(code_of(id_) for id_ in campaigns), *own_accounts)
     exchange_ids = tuple(profile.id for profile in bundle.exchanges)
     segment_words = segment_words_for(max(segment_indices.values(), default=0) + 1)
     names = [""] * (segment_words * 64)
@@ -187,9 +203,8 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         exchanges={profile.id: profile for profile in bundle.exchanges},
         exchange_index={profile.id: index for index, profile in enumerate(bundle.exchanges)},
         ads=tuple(ads),
-        campaign_codes=tuple(code_of(id_) for id_ in campaigns),
-        # The ads are sorted: a campaign's first is its dearest.
-        campaign_bid_max_cpm_micros=tuple(dearest[id_] for id_ in campaigns),
+        account_codes=accounts,
+        account_bid_max_cpm_micros=tuple(dearest[code] for code in accounts),
         words=words,
         segment_words=segment_words,
         segment_names=tuple(names),
@@ -309,9 +324,8 @@ def _arrays(
     campaign_index = {id_: index for index, id_ in enumerate(campaigns)}
     first_ad = {(ad.campaign.id, ad.line_item.id): ad for ad in reversed(ads)}
     owners = [first_ad[key] for key in line_items]
-    campaign_of = {ad.campaign.id: ad.campaign for ad in ads}
-    caps = [ad.line_item.frequency_cap for ad in owners]
-    caps += [campaign_of[id_].frequency_cap for id_ in campaigns]
+    caps = _CapRows()
+    line_item_caps = [(caps.of_line_item(ad), caps.of_campaign(ad.campaign)) for ad in owners]
     clauses = [
         compile_clauses(to_clauses(node) if node else (), segment_indices, segment_words)
         for node in (parse_audience(ad.line_item.audience) for ad in owners)
@@ -331,6 +345,7 @@ def _arrays(
         ad_keys=np.cumsum([0, *(len(part) for part in keys)], dtype=np.int64),
         keys=np.array([key for part in keys for key in part], np.int64),
         line_item_campaign=np.array([campaign_index[ad.campaign.id] for ad in owners], np.int64),
+        line_item_own_budget=_own_budgets(line_items, owners, len(campaigns)),
         line_item_cpm_micros=np.array([ad.line_item.bid_cpm for ad in owners], np.int64),
         line_item_clauses=np.cumsum([0, *(len(part) for part in clauses)], dtype=np.int64),
         clauses=np.concatenate([np.zeros((0, 2, segment_words), np.uint64), *clauses]),
@@ -339,9 +354,45 @@ def _arrays(
         ungated=gates.ungated,
         # A config without ads still has a word.
         word_cpm_micros=np.array([int(ad.line_item.bid_cpm) for ad in ads[::64]] or [0], np.int64),
-        cap_codes=np.array(
-            [code_of(id_) for id_ in [ad.line_item.id for ad in owners] + list(campaigns)], np.uint32
-        ),
-        cap_per_day=np.array([cap.per_day or 0 for cap in caps], np.int64),
-        cap_per_hour=np.array([cap.per_hour or 0 for cap in caps], np.int64),
+        line_item_caps=np.array(line_item_caps, np.int64).reshape(-1, 2),
+        cap_codes=np.array(caps.codes, np.int64),
+        cap_limits=np.array(caps.limits, np.int64).reshape(-1, LIMITS),
     )
+
+
+class _CapRows:
+    """Collects the caps there are, each once."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.limits: list[tuple[int, ...]] = []
+        self._of_campaign: dict[str, int] = {}
+
+    def of_line_item(self, ad: Ad) -> int:
+        zone = ad.campaign.time_zone
+        start_s = max(
+            flight_bounds_s(flight, zone)[0] for flight in (ad.campaign.flight, ad.line_item.flight)
+        )
+        return self._row(ad.line_item.id, ad.line_item.frequency_cap, start_s)
+
+    def of_campaign(self, campaign: Campaign) -> int:
+        if campaign.id not in self._of_campaign:
+            start_s, _ = flight_bounds_s(campaign.flight, campaign.time_zone)
+            self._of_campaign[campaign.id] = self._row(campaign.id, campaign.frequency_cap, start_s)
+        return self._of_campaign[campaign.id]
+
+    def _row(self, id_: str, cap: FrequencyCap, start_s: int) -> int:
+        if not is_capped(cap):
+            return -1
+        self.codes.append(code_of(id_))
+        self.limits.append(limits_of(cap, start_s))
+        return len(self.codes) - 1
+
+
+def _own_budgets(
+    line_items: Sequence[tuple[str, str]], owners: Sequence[Ad], first_row: int
+) -> npt.NDArray[np.int64]:
+    rows = np.full(len(line_items), -1, np.int64)
+    with_budget = [index for index, ad in enumerate(owners) if ad.line_item.has_budget]
+    rows[with_budget] = np.arange(first_row, first_row + len(with_budget))
+    return rows

@@ -7,6 +7,8 @@ and our maximum price) masked:
     byte  0   version                      1
           1   flags                        bit 0: the exchange bills on the impression;
                                            bits 1-2: index of the format in FORMATS;
+                                           bit 3: the line item had a budget of its own, and the bid was
+                                           reserved from that too;
                                            bit 7: the person's impressions may be counted, but the
                                            person may be put in no segment for them
           2   line item code               u32
@@ -44,6 +46,7 @@ from config.schema import Format
 
 TOKEN_CHARS = 80
 FLAG_BILLED_ON_IMPRESSION = 1
+FLAG_FROM_LINE_ITEM = 1 << 3
 FLAG_NOT_PROFILED = 1 << 7
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
@@ -94,6 +97,11 @@ class Notice(msgspec.Struct, frozen=True):
     @property
     def billed_on_impression(self) -> bool:
         return bool(self.flags & FLAG_BILLED_ON_IMPRESSION)
+
+    @property
+    def from_line_item(self) -> bool:
+        """Tell whether the bid was reserved from its line item's own budget, beside its campaign's."""
+        return bool(self.flags & FLAG_FROM_LINE_ITEM)
 
     @property
     def may_profile(self) -> bool:

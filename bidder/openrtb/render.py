@@ -18,7 +18,13 @@ from bidder.decision.exchange_rules import can_answer_dsa, categories, preview_u
 from bidder.decision.media import shown_attributes, vast_protocol
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb import markup
-from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, FLAG_NOT_PROFILED, FORMATS, TokenSigner
+from bidder.openrtb.notice_token import (
+    FLAG_BILLED_ON_IMPRESSION,
+    FLAG_FROM_LINE_ITEM,
+    FLAG_NOT_PROFILED,
+    FORMATS,
+    TokenSigner,
+)
 from bidder.openrtb.notice_urls import TOKEN, NoticeUrls
 from bidder.openrtb.opportunity import DealOffer, DsaTerms, GoogleTerms, MediaOffer, Opportunity, Slot
 from config.currency import Currencies
@@ -221,6 +227,8 @@ class ResponseRenderer:
         flags = format_index << 1
         if exchange.billing_event != "burl":
             flags |= FLAG_BILLED_ON_IMPRESSION
+        if ad.line_item.has_budget:
+            flags |= FLAG_FROM_LINE_ITEM
         campaign_code = code_of(ad.campaign.id)
         return _PreparedAd(
             seat_opening=b'{"seat":%b,"bid":[' % orjson.dumps(ad.advertiser.seat_at(exchange.id)),

@@ -42,6 +42,7 @@ from config.limits import TIME_LEFT_MS_MIN
 from config.schema import ExchangeProfile
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
+from pacing.pending import open_pending
 from segments.link_memory import LinkMemory
 from segments.links import linked_person
 from segments.lookup import UserLookup, Values, unpack_users
@@ -95,6 +96,8 @@ class Bidder:
         self._epoch_s = epoch_s
         self._draw = draw
         self.links = LinkMemory()
+        self.pending = open_pending()
+        """What bids count for frequency caps, until they are shown or their time is up."""
         self._waiting: list[BidCall] = []
         self._unanswered = 0
         self._all_answered = asyncio.Event()
@@ -245,7 +248,15 @@ class Bidder:
                     users.bits[row] = 0
                 columns.add(position, request.opportunity, row)
         decisions = decide(
-            state.snapshot, state.active, columns, users, state.shading, state.book, now_s, self._draw()
+            state.snapshot,
+            state.active,
+            columns,
+            users,
+            state.shading,
+            state.book,
+            self.pending,
+            now_s,
+            self._draw(),
         )
         ads, prices, reasons = (column.tolist() for column in decisions)
         bids: dict[int, list[Bid]] = {}
@@ -295,7 +306,7 @@ class Bidder:
             known[1 + np.asarray(missing)] = False
         records, offsets = unpack_caps([None, *values[1::2]])
         bits = unpack_users([None, *values[::2]], snapshot.segment_words, today)
-        return Users(bits, known, records, offsets)
+        return Users(bits, known, np.array([0, *people], np.uint64), records, offsets)
 
     def _bid(self, state: BidState, request: _Request, bids: list[Bid], now_s: int) -> None:
         exchange_id = request.opportunity.exchange_id

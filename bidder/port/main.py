@@ -43,7 +43,7 @@ from bidder.port.stalls import Heartbeat
 from bidder.port.tally import Tally
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
-from config.calendar import local_day
+from config.calendar import local_day, local_hour
 from config.limits import (
     IDLE_SECONDS_MAX,
     LOOKUP_TIMEOUT_MS,
@@ -53,10 +53,12 @@ from config.money import BILLION
 from config.schema import Bundle, Engine, ExchangeProfile
 from config.settings import Secrets, Settings, load_secrets
 from pacing import plan as pacing_plan
+from pacing import stop as global_stop
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
 from pacing.ledger import Ledger
+from pacing.pending import open_pending
 from pacing.plan import Plan, cell_name
 from pacing.shading import shade_table
 from segments.bitsets import unpack_users
@@ -90,6 +92,8 @@ class BidWorker:
         lookup: UserLookup,
         owner: int,
         snapshot: Snapshot,
+        *,
+        stopped: bool,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -101,6 +105,7 @@ class BidWorker:
         self._plan_read_s = time.monotonic()
         self._audience_sizes = AudienceSizes()
         self._enough: tuple[Snapshot, BitRow] | None = None
+        self._stopped = stopped
         # A book must not be replaced while a sync is under way in it.
         self._book_in_use = asyncio.Lock()
         self._set_owner(owner)
@@ -121,10 +126,17 @@ class BidWorker:
         """Bid on a new config from now on; leases and reservations are carried over."""
         async with self._book_in_use:
             book = self.bidder.state.book.carry_over(
-                snapshot.campaign_codes, snapshot.campaign_bid_max_cpm_micros
+                snapshot.account_codes, snapshot.account_bid_max_cpm_micros
             )
             self.bidder.state = self._state(snapshot, book)
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
+
+    def hold(self, stopped: bool) -> None:
+        """Make no bid from now on, or bid again (`pacing.stop`)."""
+        self._stopped = stopped
+        metrics.STOPPED.set(stopped)
+        state = self.bidder.state
+        self.bidder.state = msgspec.structs.replace(state, active=self._active(state.snapshot))
 
     async def tick(self) -> None:
         """Do what is due twice a second. Redis failing is counted; the worker goes on with what it holds."""
@@ -155,13 +167,21 @@ class BidWorker:
         snapshot, book = self.bidder.state.snapshot, self.bidder.state.book
         now_s = time.time()
         try:
-            await self._sync.sync(book, now_s, _days(snapshot, now_s))
+            # Read before the accounts: a change in between is seen now, and looked at once more.
+            changes = await self._ledger.changes()
+            await self._sync.sync(book, now_s, _days(snapshot, now_s), _hours(snapshot, now_s), changes)
         except LeaseLost:
             _LOG.warning("this worker was silent for too long and its leases were reaped; starting afresh")
             self._set_owner(await self._ledger.new_owner())
             self.bidder.state = self._state(snapshot, _open_book(snapshot))
         else:
             metrics.SYNC_SECONDS.observe(time.monotonic() - started_s)
+            self._take_place(list(await self._ledger.beats()))
+
+    def _take_place(self, owners: list[int]) -> None:
+        """Take this worker's place among the live ones, who share what frequency caps leave."""
+        if self._owner in owners:
+            self.bidder.pending.place[:] = sorted(owners).index(self._owner), len(owners)
 
     async def close(self) -> None:
         """Give back what is not reserved; the rest is reaped when its notices can't come any more."""
@@ -193,7 +213,9 @@ class BidWorker:
         )
 
     def _active(self, snapshot: Snapshot) -> BitRow:
-        """The ads that may run now: on schedule, and with enough people in their audience."""
+        """The ads that may run now: on schedule, and with enough people in their audience; none in a stop."""
+        if self._stopped:
+            return np.zeros(snapshot.words, np.uint64)
         if self._enough is None or self._enough[0] is not snapshot:
             self._enough = (snapshot, large_enough(snapshot.crowds, self._audience_sizes.counts))
         return active_ads(snapshot.schedule, int(time.time())) & self._enough[1]
@@ -218,6 +240,9 @@ class BidWorker:
         for kind, count in faults.items():
             metrics.LOOKUP_FAILURES.labels(kind).inc(count)
         metrics.LOOKUP_REDIRECTS.inc(redirects)
+        crowded_out = self.bidder.pending.crowded_out
+        metrics.CAP_BIDS_CROWDED_OUT.inc(int(crowded_out[0]))
+        crowded_out[0] = 0
         metrics.LOOKUP_NODES_OUT.set(self._lookup.nodes_out)
         state = self.bidder.state
         campaigns = state.snapshot.bundle.campaigns_by_code()
@@ -237,9 +262,13 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         warm_up()
         lookup = await UserLookup.connect(settings.redis_url, LOOKUP_TIMEOUT_MS)
         closing.push_async_callback(lookup.close)
-        worker = BidWorker(settings, keys, client, lookup, await Ledger(client).new_owner(), snapshot)
+        stop_seen = await global_stop.fetch(client)
+        owner = await Ledger(client).new_owner()
+        stopped = stop_seen is not None
+        worker = BidWorker(settings, keys, client, lookup, owner, snapshot, stopped=stopped)
         closing.push_async_callback(worker.close)
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
+        metrics.STOPPED.set(stopped)
         connections = Connections()
         server = await asyncio.get_running_loop().create_server(
             lambda: BidConnection(worker.bidder.submit, worker.bidder.is_ready, connections),
@@ -257,8 +286,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, ticks)
         config = asyncio.create_task(_follow_config(worker, client, snapshot.version))
         closing.push_async_callback(end_task, config)
+        holding = asyncio.create_task(_follow_stop(worker, client, stop_seen))
+        closing.push_async_callback(end_task, holding)
         announce_ready(server.sockets[0].getsockname()[1])
-        await stopped_or_failed(stop, ticks, config)
+        await stopped_or_failed(stop, ticks, config, holding)
         server.close()
         connections.drain()
         with contextlib.suppress(TimeoutError):
@@ -273,10 +304,11 @@ def warm_up() -> None:
     slot = Slot("1", MediaOffer(banner=BannerShape(((300, 250),))), 0)
     columns.add(0, Opportunity("1", exchange.id, (slot,)), 0)
     nobody = unpack_users([None], snapshot.segment_words, 0)
-    users = Users(nobody, np.zeros(1, np.bool_), *unpack_caps([None]))
+    users = Users(nobody, np.zeros(1, np.bool_), np.zeros(1, np.uint64), *unpack_caps([None]))
     shading = shade_table({}, [cell_name(exchange.id, format_) for format_ in FORMATS])
     book = _open_book(snapshot)
-    decide(snapshot, active_ads(snapshot.schedule, 0), columns, users, shading, book, 0, 0)
+    active = active_ads(snapshot.schedule, 0)
+    decide(snapshot, active, columns, users, shading, book, open_pending(), 0, 0)
 
 
 async def _tick_forever(worker: BidWorker, connections: Connections) -> None:
@@ -289,6 +321,12 @@ async def _tick_forever(worker: BidWorker, connections: Connections) -> None:
         else:
             hurried_until_s = 0.0
             await asyncio.sleep(SYNC_SECONDS)
+
+
+async def _follow_stop(worker: BidWorker, client: redis.asyncio.Redis, seen: global_stop.Stop | None) -> None:
+    async for stop in global_stop.watch(client, seen):
+        worker.hold(stop is not None)
+        _LOG.warning("bidding goes on" if stop is None else f"bidding is stopped by {stop.by}: {stop.reason}")
 
 
 async def _follow_config(worker: BidWorker, client: redis.asyncio.Redis, version: str) -> None:
@@ -315,7 +353,7 @@ async def _compile(client: redis.asyncio.Redis, bundle: Bundle) -> Snapshot:
 
 
 def _open_book(snapshot: Snapshot) -> LeaseBook:
-    return LeaseBook(snapshot.campaign_codes, snapshot.campaign_bid_max_cpm_micros)
+    return LeaseBook(snapshot.account_codes, snapshot.account_bid_max_cpm_micros)
 
 
 def _apply_multipliers(book: LeaseBook, plan: Plan) -> None:
@@ -326,9 +364,20 @@ def _apply_multipliers(book: LeaseBook, plan: Plan) -> None:
 
 
 def _days(snapshot: Snapshot, now_s: float) -> dict[int, int]:
-    return {
+    """The local day of each account, by code."""
+    days = {
         code: local_day(int(now_s), campaign.time_zone)
         for code, campaign in snapshot.bundle.campaigns_by_code().items()
+    }
+    return days | {code: days[code & 0xFFFF_FFFF] for code in snapshot.account_codes if code not in days}
+
+
+def _hours(snapshot: Snapshot, now_s: float) -> dict[int, int]:
+    """The local hour of each campaign with an hourly budget, by code."""
+    return {
+        code: local_hour(int(now_s), campaign.time_zone)
+        for code, campaign in snapshot.bundle.campaigns_by_code().items()
+        if campaign.budget.hourly is not None
     }
 
 

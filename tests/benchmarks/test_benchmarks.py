@@ -7,7 +7,7 @@ import msgspec
 import orjson
 import pytest
 
-from benchmarks import latency, matching, overload, scaling, stages, startup, throughput
+from benchmarks import latency, matching, overload, scaling, segments, stages, startup, throughput
 from benchmarks.command import as_json
 from benchmarks.config_folder import write_folder
 from benchmarks.figures import spread
@@ -154,6 +154,18 @@ async def test_the_startup_benchmark_starts_the_engine_and_weighs_a_worker() -> 
     assert found["worker"]["rss_mb"] > 0
     assert "growth_mb_per_10_000_line_items" in found
     startup.show(report)
+
+
+async def test_the_segments_benchmark_measures_memory_look_ups_and_loads() -> None:
+    size = segments.Size(cookies=3_000, lookup_batches=3, load_rows=600, delta_rows=50)
+    report = await segments.measure(size)
+    found = printed(report)
+    assert set(found["bytes_per_cookie"]) == {"256", "512"}
+    assert set(found["lookup_us_per_key_batch64"]) == SPREAD_KEYS
+    rates = ("write_cookies_per_s", "scan_cookies_per_s", "load_rows_per_s")
+    assert all(found[key] > 0 for key in (*rates, "load_peak_mb", "delta_visible_s"))
+    assert found["size"]["load_rows"] == 600
+    segments.show(report)
 
 
 def test_a_config_folder_says_what_the_config_says(tmp_path: Path) -> None:

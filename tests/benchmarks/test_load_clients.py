@@ -107,7 +107,12 @@ async def test_a_request_without_a_connection_in_time_is_not_sent(tmp_path: Path
         raise AssertionError
 
     async with serving(never_answer) as port:
-        arrivals = await arrive(port, bodies_of(3), [Phase(100, 0.3)], tmp_path, connections=2, give_up_ms=50)
+        arrivals = await arrive(
+            *(port, bodies_of(3), [Phase(100, 0.3)], tmp_path),
+            connections=2,
+            give_up_ms=50,
+            answer_seconds_max=0.3,
+        )
     assert taken == 2
     assert np.count_nonzero(arrivals["sent_ns"] != NEVER) == 2
     assert (arrivals["done_ns"] == NEVER).all()

@@ -13,6 +13,7 @@ from config.calendar import (
     epoch_s,
     flight_bounds_s,
     local_day,
+    local_hour,
     utc_offset_s,
 )
 from config.schema import Daypart, Flight, When
@@ -114,3 +115,15 @@ def test_dayparts_cover_hours_of_the_week_from_monday() -> None:
     evening = Daypart(days=("sun",), from_hour=22)
     assert daypart_hours((evening, Daypart(days=("tue",), to_hour=1))) == {166, 167, 24}
     assert daypart_hours((Daypart(days=()),)) == frozenset()
+
+
+@given(moments, st.integers(0, 7_200), zones)
+def test_a_moment_lies_in_its_local_hour_and_hours_only_go_on(moment: int, later: int, zone: str) -> None:
+    hour = local_hour(moment, zone)
+    assert moment - 3_600 < hour <= moment
+    assert (hour + utc_offset_s(moment, zone)) % 3_600 == 0
+    assert local_hour(moment + later, zone) >= hour
+
+
+def test_hours_of_a_half_hour_zone_begin_at_the_half_hour_of_utc() -> None:
+    assert local_hour(at("2026-11-03T06:20"), "Asia/Kolkata") == at("2026-11-03T05:30")

@@ -61,6 +61,33 @@ creatives:
             {"segments.yaml": f"{SEGMENTS}  - name: {HERE}Not\n"},
             "`Not` means something in an audience; choose another name",
         ),
+        (
+            {"segments.yaml": f"{SEGMENTS}    owner: {HERE}oack\n"},
+            "there is no file advertisers/oack.yaml; did you mean `oak`?",
+        ),
+        (
+            {"segments.yaml": f"{SEGMENTS}    rule: {HERE}{{event: visit}}\n"},
+            "a visit needs `pages`: a domain, and the beginning of a path if you like",
+        ),
+        (
+            {"segments.yaml": f"{SEGMENTS}    rule: {{event: click, pages: {HERE}[oak.example]}}\n"},
+            "`pages` are for `event: visit`, and this is `event: click`; take them out",
+        ),
+        (
+            {"segments.yaml": f"{SEGMENTS}    rule: {{event: click, campaign: {HERE}sprin}}\n"},
+            "there is no campaign `sprin`; did you mean `spring`?",
+        ),
+        (
+            {"segments.yaml": f"{SEGMENTS}    rule: {{event: click, campaign: {HERE}spring}}\n"},
+            "`spring` is a campaign of oak, who alone may know who saw it; write `owner: oak`",
+        ),
+        (
+            {
+                "segments.yaml": f"{SEGMENTS}    rule: {{event: visit, pages: [oak.example/loans], "
+                f"campaign: {HERE}spring}}\n"
+            },
+            "a visit belongs to no campaign; take `campaign` out, or choose another event",
+        ),
         # Names that must exist.
         (
             edited("[oak-box, oak-clip]", f"[oak-box, {HERE}oak-clp]"),
@@ -124,6 +151,19 @@ creatives:
         ),
         (edited('"$1,000", daily: 12.50', f"{HERE}0"), "a budget of 0 never spends"),
         (edited("12.50", f"{HERE}0"), "a daily budget of 0 never spends"),
+        (edited("daily: 12.50", f"hourly: {HERE}0"), "an hourly budget of 0 never spends"),
+        (
+            edited("daily: 12.50", f"daily: 12.50, hourly: {HERE}13"),
+            "this hourly budget, $13.00, is more than the daily, $12.50",
+        ),
+        (
+            edited("bid_cpm: 4.50", f"budget: {{daily: {HERE}12.51}}\n        bid_cpm: 4.50"),
+            "this daily budget, $12.51, is more than the campaign's daily, $12.50",
+        ),
+        (
+            edited("bid_cpm: 4.50", f"budget: {{total: {HERE}0}}\n        bid_cpm: 4.50"),
+            "pause the line item",
+        ),
         (edited("cpm: 3", f"cpm: {HERE}0"), "a bid of 0 never wins"),
         # Creatives.
         (
@@ -289,3 +329,30 @@ def test_a_refused_id_is_not_also_called_unknown(tmp_path: Path) -> None:
     faults = faults_of(write_folder(tmp_path, texts))
     assert not [fault for fault in faults if "there is no" in fault.message or "has no" in fault.message]
     assert ADVERTISER.count("oak-box") == 2
+
+
+def test_a_line_item_may_name_its_own_and_shared_segments_alone(tmp_path: Path) -> None:
+    owned = SEGMENTS.replace("renters\n", "renters\n    owner: zelm\n")
+    owned = owned.replace("They own it.\n", "They own it.\n    owner: oak\n")
+    texts = other_advertiser("c", "l", "b") | {"segments.yaml": owned}
+    load_folder(write_folder(tmp_path / "sound", texts))
+    theirs = edited("audience: homeowners", "audience: homeowners and not renters")
+    (fault,) = faults_of(write_folder(tmp_path / "spoilt", texts | theirs))
+    assert fault.message.startswith("the segment `renters` belongs to zelm; name one of your own")
+    # What is near in name but another's is not suggested.
+    near = edited("audience: homeowners", "audience: rentersx")
+    (fault,) = faults_of(write_folder(tmp_path / "near", texts | near))
+    assert "did you mean `renters`" not in fault.message
+
+
+def test_a_segment_has_an_owner_and_a_rule(tmp_path: Path) -> None:
+    text = f"""{SEGMENTS}  - name: clicked
+    owner: oak
+    rule: {{event: click, campaign: spring, days: 7}}
+  - name: visited
+    rule: {{event: visit, pages: [oak.example/loans, news.example]}}
+"""
+    segments = load_folder(write_folder(tmp_path, {"segments.yaml": text})).segments
+    assert segments[-2].owner == "oak"
+    assert segments[-1].rule is not None
+    assert (segments[-1].rule.days, segments[-1].rule.pages) == (30, ("oak.example/loans", "news.example"))

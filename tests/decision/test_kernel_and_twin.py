@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,15 +19,16 @@ from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import Slot
 from config.money import play_cost
-from config.schema import ExchangeProfile, code_of
-from pacing.caps import CAP_RECORD
+from config.schema import ExchangeProfile, account_code, code_of
+from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of
+from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
+from pacing.pending import Pending, open_pending
 from pacing.plan import cell_name
 from pacing.shading import SHADE_EDGES_CPM_MICROS, shade, shade_table
-from tests.decision.world import SEGMENTS, World
+from tests.decision.world import NOW_S, SEGMENTS, World
 
-NOW_S = 1_795_000_000  # 2026-11-18, a Wednesday
-SEEDS = 60
+SEEDS = 80
 Row = tuple[int, int, int]
 """(ad, price_cpm_micros, reason)."""
 
@@ -39,7 +41,7 @@ class Judged:
         self.snapshot = compile_snapshot(
             self.world.config, {name: index for index, name in enumerate(SEGMENTS)}
         )
-        self.codes = self.snapshot.campaign_codes
+        self.codes = self.snapshot.account_codes
         self.budgets = [self.world.budget() for _ in self.codes]
         self.multipliers = [self.world.multiplier_q16() for _ in self.codes]
         self.too_small = self.world.too_small()
@@ -49,11 +51,45 @@ class Judged:
             self.columns.add(position, request, request.user_hash)
 
     def book(self) -> LeaseBook:
-        book = LeaseBook(self.codes, self.snapshot.campaign_bid_max_cpm_micros)
+        book = LeaseBook(self.codes, self.snapshot.account_bid_max_cpm_micros)
         book.available[:] = self.budgets
         book.outstanding[:] = self.budgets
         book.multiplier_q16[:] = self.multipliers
         return book
+
+    def pending(self) -> Pending:
+        """The bids that are live when the batch comes."""
+        pending = open_pending(64)
+        pending.place[:] = self.world.place
+        for hash_, code, bids in self.bids_before():
+            for n in range(bids):
+                key = np.uint64(pending_key(np.uint64(hash_), code))
+                hold_pending(pending, key, NOW_S + n, NOW_S)
+                # What is over counts no more.
+                hold_pending(pending, key, NOW_S - 1, NOW_S - 20)
+        return pending
+
+    def bids_before(self) -> list[tuple[int, int, int]]:
+        """(person, code, live bids)."""
+        return [
+            (row, code, bids)
+            for row, (person, bids) in enumerate(zip(self.world.people, self.world.bids_before, strict=True))
+            for code in person.seen
+        ]
+
+    def person(self, row: int, bids: dict[tuple[int, int], int]) -> Person:
+        """A person as the twin sees one now: with what was bid for them, and this worker's share."""
+
+        def share(code: int, left: int) -> int:
+            return int(share_of(left, np.uint64(pending_key(np.uint64(row), code)), place))
+
+        place = open_pending(1)
+        place.place[:] = self.world.place
+        mine = {code: count for (of, code), count in bids.items() if of == row}
+        person = self.world.people[row]
+        rows = [record for code, seen in person.seen.items() for record in record_of(code, seen)]
+        seen = seen_of(np.array(rows, CAP_RECORD).tobytes(), NOW_S)
+        return msgspec.structs.replace(person, seen=seen, pending=mine, share=share)
 
     def active(self) -> BitRow:
         """The ads in flight whose audience is large enough."""
@@ -61,10 +97,11 @@ class Judged:
         return active_ads(self.snapshot.schedule, NOW_S) & ~bit_row(small, self.snapshot.words)
 
     def compiled(self, book: LeaseBook) -> list[Row]:
+        pending = self.pending()
         active = self.active()
         users = users_of(self.world.people, self.snapshot)
         decisions = decide(
-            self.snapshot, active, self.columns, users, self.shading, book, NOW_S, self.world.draw
+            self.snapshot, active, self.columns, users, self.shading, book, pending, NOW_S, self.world.draw
         )
         return list(zip(*(column.tolist() for column in decisions), strict=True))
 
@@ -87,6 +124,7 @@ class Judged:
                 book.multiplier_q16,
                 book.available,
                 book.reserved,
+                self.pending(),
                 NOW_S,
                 np.uint64(self.world.draw),
                 *out,
@@ -102,6 +140,7 @@ class Judged:
         for ad in self.snapshot.ads:
             line_items.setdefault(ad.line_item.id, len(line_items))
         chosen: list[tuple[Candidate, Ad]] = []
+        bids = Counter({(row, code): count for row, code, count in self.bids_before()})
         said: list[Verdict] = []
         for n, (candidate, (ad_index, price, reason)) in enumerate(
             zip(self.columns.candidates, decided, strict=True)
@@ -114,7 +153,7 @@ class Judged:
             if len(in_response) >= exchange.bids_max or len(taken.of_imp) >= bids_wanted(slot, exchange):
                 assert (ad_index, price, reason) == (-1, 0, Reason.IMP_TAKEN)
                 continue
-            person = self.world.people[request.user_hash]
+            person = self.person(request.user_hash, bids)
             verdicts = [
                 judge(ad, exchange, request, slot, candidate.deal, person, market, NOW_S, taken)
                 for ad in self.snapshot.ads
@@ -131,7 +170,12 @@ class Judged:
                 if verdict.reason is Reason.BID and verdict.ad.line_item == best.ad.line_item
             ]
             chosen.append((candidate, self.snapshot.ads[ad_index]))
-            available[code_of(best.ad.campaign.id)] -= play_cost(price, slot.multiplier_millionths)
+            for id_ in (best.ad.line_item.id, best.ad.campaign.id):
+                bids[request.user_hash, code_of(id_)] += 1
+            cost = play_cost(price, slot.multiplier_millionths)
+            available[code_of(best.ad.campaign.id)] -= cost
+            if best.ad.line_item.has_budget:
+                available[account_code(best.ad.campaign.id, best.ad.line_item.id)] -= cost
         return available, said
 
     def shaded(self, exchange: str, format_: str, value: int) -> int:
@@ -198,11 +242,19 @@ def users_of(people: list[Person], snapshot: Snapshot) -> Users:
         for name in person.segments:
             index = SEGMENTS.index(name)
             bits[row, index // 64] |= np.uint64(1 << (index % 64))
-        for code, (today, this_hour) in person.seen.items():
-            records.append((code, NOW_S // 86_400, today, this_hour, NOW_S // 60))
+        for code, seen in person.seen.items():
+            records += record_of(code, seen)
         offsets.append(len(records))
     known = np.array([person.known for person in people])
-    return Users(bits, known, np.array(records, CAP_RECORD), np.array(offsets, np.int64))
+    hashes = np.arange(len(people), dtype=np.uint64)
+    return Users(bits, known, hashes, np.array(records, CAP_RECORD), np.array(offsets, np.int64))
+
+
+def record_of(code: int, seen: Seen) -> list[tuple[int, ...]]:
+    """The two rows of a record that says so much, whatever is of an earlier hour, day or week."""
+    first = (code, NOW_S // 86_400 + 1, seen.day, seen.hour, seen.last_minutes)
+    second = np.array([(code, 0, seen.week, seen.flight)], LONG_RECORD).view(CAP_RECORD)
+    return [first, tuple(second[0].tolist())]
 
 
 def half_price_for_banners_on_plain(snapshot: Snapshot) -> Any:

@@ -24,6 +24,7 @@ from bidder.openrtb.opportunity import (
     Slot,
     StreamShape,
 )
+from config.money import Money
 from config.schema import (
     POLITICAL_SCOPES,
     Advertiser,
@@ -41,6 +42,7 @@ from config.schema import (
     Inventory,
     InventoryTargeting,
     LineItem,
+    LineItemBudget,
     Places,
     Political,
     PoliticalRules,
@@ -50,6 +52,7 @@ from config.schema import (
     When,
     code_of,
 )
+from pacing.caps import Seen
 from tests.factories import advertiser, banner, bundle, campaign, line_item, video
 
 SEGMENTS = [f"segment-{i}" for i in range(70)]
@@ -66,6 +69,8 @@ CREATIVES = [
     video("skip-10", 10, media_files=(), vast_url="https://vast.partner.example/y", attributes=(16,)),
 ]
 NO_LIMIT = 2**60
+NOW_S = 1_795_000_000
+"""2026-11-18, a Wednesday."""
 
 
 class World:
@@ -77,6 +82,10 @@ class World:
         self.people = [Person(), self._person(), self._person()]
         self.requests = [self._request() for _ in range(24)]
         self.draw = self._random.getrandbits(64)
+        self.place = self._random.choice([(0, 1), (0, 1), (0, 2), (1, 2), (2, 4)])
+        """This worker's among all."""
+        self.bids_before = [self._random.randint(0, 2) for _ in range(3)]
+        """How many bids of each person's are live already, of whatever the person has seen."""
 
     def budget(self) -> int:
         return self._random.choice([NO_LIMIT, NO_LIMIT, 7_000_000, 2_000_000, 0])
@@ -171,8 +180,13 @@ class World:
             targeting=self._rarely(2, self._targeting(), Targeting()),
             audience=self._rarely(2, self._audience(2), None),
             frequency_cap=self._rarely(3, self._cap(), FrequencyCap()),
+            budget=self._rarely(4, LineItemBudget(total=Money(1)), LineItemBudget()),
             paused=self._rarely(12, True, False),
-            flight=self._rarely(12, Flight(end=When("2026-01-01")), Flight()),
+            flight=self._rarely(
+                10,
+                self._random.choice([Flight(end=When("2026-01-01")), Flight(start=When("2026-11-10"))]),
+                Flight(),
+            ),
         )
 
     def _targeting(self) -> Targeting:
@@ -228,17 +242,25 @@ class World:
         return FrequencyCap(
             per_day=self._rarely(2, self._random.randint(1, 3), None),
             per_hour=self._rarely(2, self._random.randint(1, 2), None),
+            per_week=self._rarely(4, self._random.randint(2, 5), None),
+            per_flight=self._rarely(4, self._random.randint(2, 6), None),
+            gap_minutes=self._rarely(6, self._random.choice([5, 90]), None),
         )
 
     def _person(self) -> Person:
         campaigns = [c for a in self.config.advertisers for c in a.campaigns]
         ids = [c.id for c in campaigns] + [i.id for c in campaigns for i in c.line_items]
-        seen = {
-            code_of(id_): (self._random.randint(1, 3), self._random.randint(0, 2))
-            for id_ in self._random.sample(ids, min(len(ids), 3))
-        }
+        seen = {code_of(id_): self._seen() for id_ in self._random.sample(ids, min(len(ids), 6))}
         members = frozenset(self._random.sample(NAMED_SEGMENTS, self._random.randint(0, 4)))
         return Person(members, self._rarely(6, False, True), seen)
+
+    def _seen(self) -> Seen:
+        """What somebody has seen who saw it last some minutes, hours or days ago."""
+        last_minutes = NOW_S // 60 - self._random.choice([0, 3, 5, 6, 120, 3 * 1_440, 30 * 1_440])
+        hour = self._random.randint(1, 2)
+        day = hour + self._random.randint(0, 1)
+        week = day + self._random.randint(0, 2)
+        return Seen(hour, day, week, week + self._random.randint(0, 2), last_minutes)
 
     def _floor(self) -> int | None:
         return self._random.choice([0, 0, 400_000, 1_000_000, 1_999_999, 2_000_000, 2_000_001, None])

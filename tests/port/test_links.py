@@ -13,7 +13,7 @@ from bidder.openrtb.notice_token import Notice, TokenSigner
 from config.calendar import SECONDS_PER_DAY
 from config.schema import ExchangeProfile, FrequencyCap, code_of
 from config.settings import load_secrets
-from pacing.caps import record_impression
+from pacing.caps import CapLife, record_impression
 from segments.identity import COOKIE
 from segments.links import LinkStore
 from tests.factories import advertiser, bid_request, bundle, campaign, line_item
@@ -103,15 +103,19 @@ async def test_the_cookie_itself_still_is_the_person_where_the_exchange_keeps_th
 
 
 async def test_impressions_under_any_id_count_for_one_cap(redis_url: str, tmp_path: Path) -> None:
-    config = one_line_item(hosted(), frequency_cap=FrequencyCap(per_day=2))
+    config = one_line_item(hosted(), frequency_cap=FrequencyCap(per_week=4))
     async with running_worker(redis_url, config, tmp_path) as worker:
         await link(worker, "ann-at-hosted", ANN)
-        codes = [code_of("line-1")]
+        codes, lives = [code_of("line-1")], {code_of("line-1"): CapLife(week=True)}
         for hash_ in (worker.identity.hash(COOKIE, ANN), worker.identity.hash(SOURCE, "ann-at-hosted")):
-            assert len(await worker.bids(bid_request(user=BY_EID))) == 1
-            await record_impression(worker.redis, hash_, codes, int(time.time()))
+            await record_impression(worker.redis, hash_, codes, int(time.time()), lives)
+        # Two were shown. On a phone and on a television it is the same person who gets the other two.
+        app = {"site": None, "app": {"bundle": "com.tv.example"}, "device": {"devicetype": 3}}
+        assert len(await worker.bids(bid_request(user=BY_BUYERUID))) == 1
+        assert len(await worker.bids(bid_request(user=BY_EID, **app))) == 1
         for user in (BY_EID, BY_BUYERUID):
             assert await worker.bids(bid_request(user=user)) == []
+            assert await worker.bids(bid_request(user=user, **app)) == []
         assert len(await worker.bids(bid_request(user={"buyeruid": "bob-at-hosted"}))) == 1
 
 

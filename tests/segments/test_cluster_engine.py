@@ -1,0 +1,174 @@
+"""The engine on a Cluster: bids, bills, caps, config and pacing over nodes that share the slots."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+import redis
+import redis.asyncio
+
+from bidder.admin.readiness import ask
+from bidder.cli.redis_option import checked_url
+from bidder.redis_client import redis_client, why_unusable
+from config import bundle_store
+from config.redis_keys import BUNDLE_CHANNEL, WORKERS
+from config.schema import Bundle, FrequencyCap, code_of
+from pacing.controller import Controller
+from pacing.ledger import Ledger
+from segments.location import caps_key
+from segments.registry import SegmentRegistry
+from segments.slot_map import slot_of
+from tests.events.processes import child
+from tests.factories import advertiser, bid_request, bundle, campaign, line_item
+from tests.running import running_worker
+from tests.segments.cluster import Cluster
+
+CAMPAIGNS = [f"campaign-{number}" for number in range(12)]
+"""Enough to be spread over all nodes."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster.start(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def client(cluster: Cluster) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis_client(cluster.url) as client:
+        yield client
+        for node in range(len(cluster.nodes)):
+            await asyncio.to_thread(cluster.call, node, "FLUSHALL")
+
+
+def config() -> Bundle:
+    once = FrequencyCap(per_day=1)
+    items = [line_item(f"line-{name}", audience="gardeners", frequency_cap=once) for name in CAMPAIGNS]
+    return bundle(
+        advertiser(campaigns=[campaign(name, [item]) for name, item in zip(CAMPAIGNS, items, strict=True)]),
+        segments=["gardeners", "renters"],
+    )
+
+
+async def test_a_bid_is_made_billed_and_capped(
+    cluster: Cluster, client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    async with running_worker(cluster.url, config(), tmp_path) as worker:
+        await worker.put_in_segments("member", "gardeners")
+        await worker.put_in_segments("other", "renters")
+        assert not await worker.bids(bid_request(user={"buyeruid": "other"}))
+        shown = set()
+        given = msgspec.structs.replace(worker.settings, events_port=0)
+        await asyncio.to_thread(Path(given.metrics_dir).mkdir)
+        with child("bidder.events.main", given) as events:
+            port = await asyncio.to_thread(events.wait_until_ready)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as exchange:
+                for _ in CAMPAIGNS:
+                    (bid,) = await worker.bids(bid_request(user={"buyeruid": "member"}))
+                    bill = urlsplit(bid["burl"].replace("${AUCTION_PRICE}", "5"))
+                    for path in (bill.path, bill.path, "/imp"):
+                        async with exchange.get(f"{path}?{bill.query}") as answer:
+                            assert answer.status in (200, 204)
+                    shown.add(bid["cid"])
+                    assert (await worker.account_check(bid["cid"])).spent == 5_000_000
+            events.terminate()
+            assert (await asyncio.to_thread(events.end))[0] == 0
+        # Each campaign once: after that its cap holds, wherever its counts and the person's are kept.
+        assert shown == set(CAMPAIGNS)
+        assert not await worker.bids(bid_request(user={"buyeruid": "member"}))
+        assert await client.exists(caps_key(worker.identity.hash("cookie", "member")))
+        readiness = await ask(client)
+        assert readiness.ready
+        assert len(readiness.workers) == 1
+
+
+async def test_bidding_goes_on_in_context_while_a_node_is_gone(cluster: Cluster, tmp_path: Path) -> None:
+    on_context = line_item("line-context", cpm=1.0)
+    wanted = line_item("line-audience", cpm=4.0, audience="gardeners")
+    bids_on = bundle(
+        advertiser(campaigns=[campaign("campaign-both", [on_context, wanted])]), segments=["gardeners"]
+    )
+    members = [f"member-{number}" for number in range(12)]
+    async with running_worker(cluster.url, bids_on, tmp_path) as worker:
+        for member in members:
+            await worker.put_in_segments(member, "gardeners")
+
+        async def prices() -> list[float | None]:
+            asked = [worker.bids(bid_request(user={"buyeruid": member})) for member in members]
+            return [bids[0]["price"] if bids else None for bids in await asyncio.gather(*asked)]
+
+        assert await prices() == [4.0] * len(members)
+        # Not the node of the campaign's money, whose loss stops its bids for another reason.
+        money = cluster.owners()[slot_of(b"c:%08x" % code_of("campaign-both"))]
+        node = (money + 1) % 3
+        os.kill(cluster.nodes[node].pid, signal.SIGSTOP)
+        try:
+            assert set(await prices()) == {1.0, 4.0}
+        finally:
+            os.kill(cluster.nodes[node].pid, signal.SIGCONT)
+        async with asyncio.timeout(30):
+            while await prices() != [4.0] * len(members):  # noqa: ASYNC110 what is waited for announces itself to nobody
+                await asyncio.sleep(0.2)
+
+
+async def test_a_new_config_reaches_who_watches(client: redis.asyncio.Redis) -> None:
+    first, second = config(), msgspec.structs.replace(config(), version="second")
+    async with asyncio.timeout(30), aclosing(bundle_store.watch(client, "", poll_seconds=600)) as bundles:
+        await bundle_store.publish(client, first)
+        assert await anext(bundles) == first
+        next_bundle = asyncio.create_task(anext(bundles))
+        while not next_bundle.done():  # until it listens again, a message may pass it by
+            await client.publish(BUNDLE_CHANNEL, "wake up")
+            await bundle_store.publish(client, second)
+            await asyncio.wait([next_bundle], timeout=0.05)
+        assert await next_bundle == second
+
+
+async def test_one_controller_paces_campaigns_of_all_nodes_and_reaps(client: redis.asyncio.Redis) -> None:
+    paced, now_s = config(), time.time()
+    await bundle_store.publish(client, paced)
+    ledger = Ledger(client)
+    controllers = [Controller(client, ledger, name) for name in ("first", "second")]
+    assert [await controller.tick(paced, now_s) for controller in controllers] == [True, False]
+    codes = [code_of(name) for name in CAMPAIGNS]
+    assert set(await ledger.accounts(codes)) == set(codes)
+    owner = await ledger.new_owner()
+    for code in codes:
+        assert (await ledger.grant(code, owner, 1_000_000, 0, 5_000_000, 1)).granted == 1_000_000
+    await client.zadd(WORKERS, {str(owner): 1})
+    assert await ledger.reap(notice_timeout_s=1) == len(codes) * 1_000_000
+    for account in (await ledger.accounts(codes)).values():
+        account.check()
+        assert account.leased == 0
+    await controllers[0].resign()
+    assert await controllers[1].tick(paced, now_s + 1)
+    await controllers[1].resign()
+
+
+async def test_segments_are_defined_once_by_many_at_once(client: redis.asyncio.Redis) -> None:
+    names = [f"segment-{number}" for number in range(40)]
+    found = await asyncio.gather(
+        *(SegmentRegistry(client).define(dict.fromkeys(names[start:], "")) for start in range(5))
+    )
+    merged = {name: index for indices in found for name, index in indices.items()}
+    assert merged.keys() == set(names)
+    assert len(set(merged.values())) == len(names)
+    assert await SegmentRegistry(client).indices() == merged
+
+
+async def test_a_node_named_as_a_server_is_told_what_it_is(cluster: Cluster) -> None:
+    url = checked_url(cluster.nodes[0].url)
+    elsewhere = next(f"key-{n}" for n in range(99) if cluster.owners()[slot_of(b"key-%d" % n)] != 0)
+    async with redis_client(url) as client:
+        with pytest.raises(redis.RedisError) as raised:
+            await client.get(elsewhere)
+    assert "redis+cluster://" in why_unusable(raised.value)
