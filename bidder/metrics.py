@@ -106,7 +106,7 @@ LOOKUP_REDIRECTS = Counter(
 )
 LOOKUP_NODES_OUT = Gauge(
     "hustings_lookup_nodes_out",
-    "Redis nodes that a live worker does not ask now, because they are lost or too slow; of the worst worker.",
+    "Redis nodes that a live worker does not ask now: lost, or too slow. Of the worst worker.",
     multiprocess_mode="livemax",
 )
 CAP_BIDS_CROWDED_OUT = Counter(

@@ -56,7 +56,8 @@ from config.limits import (
 from segments.bit_days import UserBits
 from segments.loader import LoadOptions, Mode
 from segments.registry import Load, SegmentRegistry, name_fault
-from segments.segment_file import LoadError, Rows
+from segments.rows import Rows
+from segments.segment_file import LoadError
 from segments.store_sink import Permitted, changes_of, check_ttl
 
 GROUP = "hustings"

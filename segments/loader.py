@@ -25,17 +25,8 @@ from numpy.typing import NDArray
 from segments.checkpoint import Checkpoint, SourceFile, read_checkpoint, write_checkpoint
 from segments.identity import COOKIE, Identity
 from segments.rejects import Rejects
-from segments.segment_file import (
-    AS_THEY_ARE,
-    REJECTS_SUFFIX,
-    Columns,
-    Fault,
-    LoadError,
-    Rows,
-    read_rows,
-    segment_files,
-    text_buffers,
-)
+from segments.rows import Fault, Rows, text_buffers
+from segments.segment_file import AS_THEY_ARE, REJECTS_SUFFIX, Columns, LoadError, read_rows, segment_files
 
 CHECKPOINT_SUFFIX = ".checkpoint.json"
 

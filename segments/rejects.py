@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from segments.segment_file import Fault, LoadError
+from segments.rows import Fault
+from segments.segment_file import LoadError
 
 _HEADER = ("file", "line", "reason")
 

@@ -71,6 +71,10 @@ def is_texts(kind: Any) -> bool:
 def rows_of(
     batch: Any, lines: NDArray[np.int64], broken: list[Fault], rows_done: int, bytes_done: int
 ) -> Rows:
+    """Check a pyarrow batch of the columns id, segments and perhaps source.
+
+    lines: int64[n], where its rows are in the file. The rest becomes part of the Rows as it is.
+    """
     faults: dict[int, str] = {}
     ids = _checked(batch.column("id"), "id", faults)
     sources = None

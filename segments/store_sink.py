@@ -24,7 +24,8 @@ from segments.links import LinkStore
 from segments.loader import LoadOptions
 from segments.packing import NO_NAME, REFUSED, add_sizes, pack_members
 from segments.registry import Definition, Load, SegmentRegistry, name_fault, words_of
-from segments.segment_file import LoadError, Rows
+from segments.rows import Rows
+from segments.segment_file import LoadError
 from segments.store import SegmentStore
 
 _NEAREST_NAMES_MAX = 100

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segments.identity import COOKIE, Identity
-from segments.segment_file import text_buffers
+from segments.rows import text_buffers
 
 KEY = bytes(range(32))
 # Up to four blocks, with the ends of blocks likely.

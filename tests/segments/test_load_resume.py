@@ -11,7 +11,8 @@ import redis.asyncio
 
 from segments import segment_file
 from segments.loader import LoadOptions
-from segments.segment_file import LoadError, Rows
+from segments.rows import Rows
+from segments.segment_file import LoadError
 from segments.store_sink import StoreSink
 from tests.segments.loading import TODAY, Audiences, compressed, json_lines, write_csv, write_parquet
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segments.name_split import split_names
-from segments.segment_file import text_buffers
+from segments.rows import text_buffers
 
 CELLS = st.lists(st.text("ab|; \t-é", max_size=12), max_size=20)
 
