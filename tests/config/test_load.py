@@ -193,7 +193,7 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
         ),
         (
             edited('{total: "$1,000", daily: 12.50}', f"{HERE}1000"),
-            "`budget` needs keys under it (total, daily)",
+            "`budget` needs keys under it (total, daily, hourly)",
         ),
         (edited("pacing: even", f"{HERE}pacing:"), "`pacing` has no value; give it one, or take it out"),
         (edited("Oak Savings\ndomain", f"Oak Savings\n{HERE}seat:\ndomain"), "`seat` has no value"),

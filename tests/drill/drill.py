@@ -24,6 +24,7 @@ import redis
 import redis.asyncio
 
 from bidder.cli.serve import running_engine
+from bidder.port.main import warm_up
 from bidder.redis_client import redis_client
 from config import redis_keys
 from config.money import Money
@@ -140,6 +141,8 @@ async def run_drill(plan: Plan, data: Path) -> DrillFigures:
         events_port=0,
         admin_port=0,
     )
+    # Else all workers, which start together, would compile the kernels at once.
+    warm_up()
     chance, config = random.Random(plan.seed), drill_bundle(plan)
     source, prices = market_prices(plan.seed)
     codes = [code_of(name) for name in CAMPAIGNS]
