@@ -70,9 +70,7 @@ def _is_capped(
     pending: Pending,
     now_s: int,
 ) -> bool:
-    """Whether the cap of a row of `Arrays.cap_limits` is reached; of -1, no."""
-    if row < 0:
-        return False
+    """Whether the cap of a row of `Arrays.cap_limits` is reached."""
     # Someone we can't recognise, or whose counts did not arrive, may have seen it enough.
     if not known:
         return True
@@ -125,11 +123,11 @@ def open_gates(arrays: Arrays, user_bits: NDArray[np.uint64]) -> NDArray[np.uint
 
 
 @kernel
-def _floor_of(arrays: Arrays, candidate: np.record, floors: NDArray[np.int64], ad: int) -> int:
+def _floor_of(candidate: np.record, floors: NDArray[np.int64], floor_class: int) -> int:
     """The floor of one ad, which may depend on its length."""
     if candidate.floors < 0:
         return int(candidate.floor_cpm_micros)
-    return int(floors[candidate.floors + arrays.ad_floor_class[ad]])
+    return int(floors[candidate.floors + floor_class])
 
 
 @kernel
@@ -217,7 +215,7 @@ def _reason_kept_out(
         line_item = arrays.ad_line_item[ad]
         full_cpm_micros = arrays.line_item_cpm_micros[line_item]
         value = _paced(full_cpm_micros, candidate, multiplier_q16[arrays.line_item_campaign[line_item]])
-        if value >= _floor_of(arrays, candidate, floors, ad) and value > 0:
+        if value >= _floor_of(candidate, floors, arrays.ad_floor_class[ad]) and value > 0:
             return OUT_OF_AUDIENCE
         furthest = BELOW_FLOOR
         if full_cpm_micros < candidate.floor_cpm_micros:
@@ -341,7 +339,7 @@ def decide_batch(
                     break
                 campaign = arrays.line_item_campaign[line_item]
                 value = _paced(full_cpm_micros, candidate, multiplier_q16[campaign])
-                floor_cpm_micros = _floor_of(arrays, candidate, floors, ad)
+                floor_cpm_micros = _floor_of(candidate, floors, arrays.ad_floor_class[ad])
                 if value < floor_cpm_micros or value == 0:
                     furthest = max(furthest, BELOW_FLOOR)
                     continue
@@ -361,18 +359,20 @@ def decide_batch(
                     continue
                 reached = False
                 for k in range(2):
-                    reached = reached or _is_capped(
-                        arrays.line_item_caps[line_item, k],
-                        arrays.cap_codes,
-                        arrays.cap_limits,
-                        user_known[user],
-                        user_hash[user],
-                        cap_records,
-                        cap_offsets[user],
-                        cap_offsets[user + 1],
-                        pending,
-                        now_s,
-                    )
+                    cap = arrays.line_item_caps[line_item, k]
+                    if cap >= 0 and not reached:
+                        reached = _is_capped(
+                            cap,
+                            arrays.cap_codes,
+                            arrays.cap_limits,
+                            user_known[user],
+                            user_hash[user],
+                            cap_records,
+                            cap_offsets[user],
+                            cap_offsets[user + 1],
+                            pending,
+                            now_s,
+                        )
                 if reached:
                     furthest = max(furthest, CAPPED)
                     continue
