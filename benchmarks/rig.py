@@ -53,6 +53,7 @@ class Rig:
         self.bodies = bodies
         self.folder = folder
         self.expected = expected_bids(installed, bodies)
+        self._uncapped = expected_bids(installed, bodies, remember=False)
         self.client = LoadClient(bodies, folder)
         self._cores = cores
 
@@ -72,7 +73,7 @@ class Rig:
     async def worker(self, port: int = 0) -> AsyncIterator[ServerProcess]:
         """Run a bid worker, on any free port or beside others on one, until the block ends."""
         async with self.server("bidder.port.main", port) as worker:
-            await check_answers(worker.port, self.bodies, self.expected)
+            await check_answers(worker.port, self.bodies, self.expected, self._uncapped)
             yield worker
 
     async def press(

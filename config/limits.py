@@ -15,7 +15,7 @@ BATCH_REQUESTS_MAX = 512
 """One flush takes on at most this many requests, some 20 ms of work; the rest get a 204 at once."""
 ADMISSION_REQUESTS_MIN = 16
 """An overloaded worker still takes on this many requests a flush."""
-ADMISSION_LAG_MS_MAX = 15
+ADMISSION_LAG_MS_MAX = 10
 """An event loop that is later than this for its timers, twice running, makes a worker take on less."""
 HEARTBEAT_MS = 5
 """How often a worker measures its event loop's lag."""

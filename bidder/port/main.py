@@ -38,6 +38,7 @@ from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.admission import Admission
 from bidder.port.bidder import Bidder, BidState
+from bidder.port.garbage import Garbage
 from bidder.port.protocol import BidConnection, Connections
 from bidder.port.stalls import Heartbeat
 from bidder.port.tally import Tally
@@ -277,12 +278,12 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
             reuse_port=True,
             backlog=BACKLOG,
         )
-        # What exists now lives as long as the worker: the collector need never walk it again.
-        gc.collect()
-        gc.freeze()
+        garbage = Garbage()
+        garbage.start(time.monotonic())
+        closing.callback(garbage.stop)
         worker.heartbeat.start()
         closing.callback(worker.heartbeat.stop)
-        ticks = asyncio.create_task(_tick_forever(worker, connections))
+        ticks = asyncio.create_task(_tick_forever(worker, connections, garbage))
         closing.push_async_callback(end_task, ticks)
         config = asyncio.create_task(_follow_config(worker, client, snapshot.version))
         closing.push_async_callback(end_task, config)
@@ -311,10 +312,11 @@ def warm_up() -> None:
     decide(snapshot, active, columns, users, shading, book, open_pending(), 0, 0)
 
 
-async def _tick_forever(worker: BidWorker, connections: Connections) -> None:
+async def _tick_forever(worker: BidWorker, connections: Connections, garbage: Garbage) -> None:
     hurried_until_s = time.monotonic() + HURRIED_SECONDS_MAX
     while True:
         await worker.tick()
+        garbage.tick(time.monotonic())
         connections.close_idle(time.monotonic_ns() - IDLE_SECONDS_MAX * 1_000_000_000)
         if not worker.has_money and time.monotonic() < hurried_until_s:
             await asyncio.sleep(HURRIED_SYNC_SECONDS)
