@@ -189,6 +189,9 @@ class _Lists:
     def restrictions(self, are_lists: bool) -> list[int]:
         """Return the restricted purposes of the vendor for each of the four types."""
         restricted = [0, 0, 0, 0]
+        if self._end - self._position < _COUNT_BITS:
+            # Strings of the specification's own examples end here, but for the zeros that fill them up.
+            return restricted
         count = self._take(_COUNT_BITS)
         if count > TC_STRING_RESTRICTIONS_MAX:
             raise Unreadable
@@ -202,7 +205,7 @@ class _Lists:
 
     def must_have_ended(self) -> None:
         """Raise Unreadable if anything is left but the few zeros that fill up a text."""
-        if not -_COUNT_BITS <= self._end - self._position <= FILL_BITS_MAX:
+        if not 0 <= self._end - self._position <= FILL_BITS_MAX:
             raise Unreadable
         rest = self._data[self._position >> 3 :]
         if int.from_bytes(rest, "big") & ((1 << (len(rest) * 8 - (self._position & 7))) - 1):
