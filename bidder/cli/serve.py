@@ -136,9 +136,11 @@ async def running_engine(
             async with redis_client(settings.redis_url) as client:
                 await client.ping()
                 await publish_config(client, config, settings.price_keys_file)
+            _end_if_told()
             if before_start is not None:
                 await before_start(settings)
             await supervisor.serve(settings)
+            _end_if_told()
             keeper = asyncio.create_task(_keep_alive(server))
             try:
                 yield supervisor
@@ -223,6 +225,13 @@ async def _keep_alive(server: EmbeddedServer | None) -> None:
                 await asyncio.to_thread(server.revive)
             except EmbeddedServerError as error:
                 _say(str(error))
+
+
+def _end_if_told() -> None:
+    """Raise a cancellation that was swallowed, as `asyncio.wait_for` may do before Python 3.12."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def end_on_signal() -> None:
