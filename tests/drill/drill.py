@@ -141,6 +141,8 @@ async def run_drill(plan: Plan, data: Path) -> DrillFigures:
         events_port=0,
         admin_port=0,
     )
+    # A test run has a server of its own among this process's children.
+    spared = {pid for pid, _ in _children()}
     # Else all workers, which start together, would compile the kernels at once.
     warm_up()
     chance, config = random.Random(plan.seed), drill_bundle(plan)
@@ -155,7 +157,7 @@ async def run_drill(plan: Plan, data: Path) -> DrillFigures:
         market = Market(http, url, prices, chance)
         await _until_funded(watch.ledger, codes)
         watching = asyncio.create_task(watch.run())
-        killing = asyncio.create_task(_kills(plan, chance))
+        killing = asyncio.create_task(_kills(plan, chance, spared))
         await market.run(plan.rate, plan.seconds)
         workers_killed, servers_killed = await killing
         if plan.wait_for_leases:
@@ -219,7 +221,7 @@ async def _until_funded(ledger: Ledger, codes: list[int]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _kills(plan: Plan, chance: random.Random) -> tuple[int, int]:
+async def _kills(plan: Plan, chance: random.Random, spared: set[int]) -> tuple[int, int]:
     """kill -9 a random worker now and then, and the server a few times; return how many of each died."""
     loop = asyncio.get_running_loop()
     start_s = loop.time()
@@ -232,7 +234,8 @@ async def _kills(plan: Plan, chance: random.Random) -> tuple[int, int]:
     killed: Counter[bool] = Counter()
     for after_s, is_worker in sorted(kills):
         await asyncio.sleep(max(0.0, start_s + after_s - loop.time()))
-        pids = [pid for pid, module in _children() if module == (WORKER_MODULE if is_worker else "")]
+        wanted = WORKER_MODULE if is_worker else ""
+        pids = [pid for pid, module in _children() if module == wanted and pid not in spared]
         if pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(chance.choice(pids), signal.SIGKILL)
