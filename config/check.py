@@ -19,6 +19,7 @@ from config.faults import SchemaPath
 from config.findings import Finding, Findings, Known, known
 from config.limits import CREATIVES_PER_LINE_ITEM_MAX, LINE_ITEM_BUDGETS_MAX, LINE_ITEMS_MAX, SEGMENTS_MAX
 from config.money import format_money
+from config.price_checks import check_adjustments, check_price, check_zips_in_all, foreign_segment
 from config.schema import (
     Advertiser,
     Budget,
@@ -26,6 +27,7 @@ from config.schema import (
     Campaign,
     Creative,
     Flight,
+    Format,
     Inventory,
     LineItem,
     LineItemBudget,
@@ -68,6 +70,7 @@ def check(bundle: Bundle, doubtful: Set[SchemaPath] = frozenset()) -> tuple[Find
     if len(bundle.line_items_by_account()) > LINE_ITEM_BUDGETS_MAX:
         message = f"more than {LINE_ITEM_BUDGETS_MAX:,} line items have a budget of their own"
         findings.add(("advertisers",), message)
+    check_zips_in_all(findings, _line_items(bundle))
     segments = known((segment.name for segment in bundle.segments), ("segments",), "name")
     owners = {segment.name: segment.owner for segment in bundle.segments if segment.owner is not None}
     exchanges = known((exchange.id for exchange in bundle.exchanges), ("exchanges",), "id")
@@ -88,6 +91,8 @@ class _Names(msgspec.Struct, frozen=True):
     """Those of others, and whose they are."""
     exchanges: Known
     creatives: Known
+    formats: Mapping[str, Format]
+    """Of the creatives."""
 
 
 def _campaigns(bundle: Bundle) -> Iterator[tuple[SchemaPath, Campaign]]:
@@ -196,7 +201,8 @@ def _check_advertiser(
     creatives = known((creative.id for creative in advertiser.creatives), (*path, "creatives"), "id")
     foreign = {name: owner for name, owner in owners.items() if owner != advertiser.id}
     own_or_shared = Known(segments.names - foreign.keys(), segments.written)
-    names = _Names(own_or_shared, foreign, exchanges, creatives)
+    formats = {creative.id: creative.format for creative in advertiser.creatives}
+    names = _Names(own_or_shared, foreign, exchanges, creatives, formats)
     for c, campaign in enumerate(advertiser.campaigns):
         campaign_path = (*path, "campaigns", c)
         bounds_s = _check_campaign(findings, campaign_path, campaign)
@@ -230,6 +236,8 @@ def _check_campaign(findings: Findings, path: SchemaPath, campaign: Campaign) ->
             bound = getattr(budget, name)
             hourly_path = (*path, "budget", "hourly")
             _check_within(findings, hourly_path, budget.hourly, (*path, "budget", name), bound)
+    if campaign.goal is not None and campaign.goal.target == 0:
+        findings.add((*path, "goal", "target"), "a target of 0 can't be met; raise it, or take `goal` out")
     for index, line_item in enumerate(campaign.line_items):
         own_path = (*path, "line_items", index, "budget")
         _check_own_budget(findings, own_path, line_item.budget, path, budget)
@@ -297,8 +305,8 @@ def _check_line_item(
     zone: str,
     campaign_bounds_s: tuple[int, int] | None,
 ) -> None:
-    if line_item.bid_cpm == 0:
-        findings.add((*path, "bid_cpm"), "a bid of 0 never wins; raise it, or pause the line item")
+    check_price(findings, path, line_item, names.formats)
+    check_adjustments(findings, path, line_item, names.segments, names.foreign_segments)
     _check_line_item_creatives(findings, (*path, "creatives"), line_item, names.creatives)
     _check_audience(findings, (*path, "audience"), line_item.audience, names)
     _check_targeting(findings, (*path, "targeting"), line_item.targeting, names.exchanges)
@@ -345,8 +353,7 @@ def _check_audience(
     known = names.segments
     for name in sorted(segment_names(expression) - known.names):
         if name in names.foreign_segments:
-            message = f"the segment `{name}` belongs to {names.foreign_segments[name]}; name one of your "
-            message += "own, or one that is shared"
+            message = foreign_segment(name, names.foreign_segments[name])
         else:
             message = f"there is no segment `{name}` in segments.yaml{nearest_hint(name, known.names)}"
         findings.add(_place_of_name(audience, name, path) or path, message, rests_on=known.written)

@@ -13,8 +13,9 @@ from typing import Literal
 import msgspec
 
 from config.currency import ExchangeRate, rate_text
-from config.money import CpmMicros, Money, cpm_text, format_money
+from config.money import BILLION, MICROS, CpmMicros, Money, cpm_text, format_money
 from config.schema import Bundle
+from config.value import PRICE_FIELDS, Factor, Rate, decimal_text
 
 Kind = Literal["engine", "traffic", "exchange", "segment", "advertiser", "campaign", "line item", "creative"]
 
@@ -114,6 +115,10 @@ def _text(value: object, currency: str) -> str:
         return cpm_text(value)
     if isinstance(value, ExchangeRate):
         return rate_text(value)
+    if isinstance(value, Rate):
+        return decimal_text(value, BILLION)
+    if isinstance(value, Factor):
+        return decimal_text(value, MICROS)
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -121,16 +126,18 @@ def _text(value: object, currency: str) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(_text(item, currency) for item in value)
     if isinstance(value, msgspec.Struct):
-        inner = _fields(value, "", currency)
-        return "{" + ", ".join(f"{name}: {text}" for name, text in inner) + "}"
+        fields = _fields(value, "", currency)
+        return "{" + ", ".join(f"{name}: {text}" for name, text in fields) + "}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: [{_text(item, currency)}]" for key, item in value.items()) + "}"
+        opening, closing = ("", "") if isinstance(next(iter(value.values())), Factor) else ("[", "]")
+        inner = (f"{key}: {opening}{_text(item, currency)}{closing}" for key, item in value.items())
+        return "{" + ", ".join(inner) + "}"
     return str(value)
 
 
 def _summary(fields: dict[str, str]) -> str:
     budgets = ("budget.total", "budget.daily", "budget.hourly")
-    shown = ("owner", "bid_cpm", *budgets, "format", "flight.start", "flight.end")
+    shown = ("owner", *PRICE_FIELDS, *budgets, "format", "flight.start", "flight.end")
     return ", ".join(f"{name} {fields[name]}" for name in shown if name in fields)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from config.currency import ExchangeRate
 from config.money import CpmMicros, Money
 from config.schema import Advertiser, Engine, ExchangeProfile, SegmentList, Traffic, When
+from config.value import Factor, Rate
 
 FILES = (Engine, SegmentList, Traffic, ExchangeProfile, Advertiser)
 """The struct of each kind of file."""
@@ -36,6 +37,10 @@ def _scalar_schema(type_: type) -> dict[str, object]:
         return _AMOUNT | {"description": "The price of a thousand impressions, like 4.50"}
     if type_ is ExchangeRate:
         return {"type": ["number", "string"], "description": "A rate, like 1.0842"}
+    if type_ is Rate:
+        return {"type": ["number", "string"], "description": "How often it happens, like 0.0012 or 0.12%"}
+    if type_ is Factor:
+        return {"type": ["number", "string"], "description": "A factor, like 1.25"}
     if type_ is When:
         return {"type": "string", "description": "A moment, like 2026-11-03 or 2026-11-03 20:00"}
     if type_ is object:

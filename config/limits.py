@@ -75,6 +75,16 @@ AUDIENCE_CLAUSES_MAX = 64
 AUDIENCE_DEPTH_MAX = 32
 AUDIENCE_NAMES_MAX = 1_024
 """Segment names written in one line item's audience, repeats counted."""
+EVENT_PRICE_MAX = 1_000_000 * 1_000_000_000
+"""The most a click, conversion or completed view may pay: a million currency units, in billionths."""
+ADJUSTMENT_MIN_MILLIONTHS, ADJUSTMENT_MAX_MILLIONTHS = 100_000, 10_000_000
+"""A bid adjustment, and all of one impression together, multiply a value by 0.1 to 10."""
+SEGMENT_ADJUSTMENTS_MAX = 64
+"""Segments that one line item may adjust its bid for."""
+ZIP_ADJUSTMENTS_MAX = 45_000
+"""Postal codes likewise; the United States have some 41,700."""
+ZIP_ADJUSTMENTS_IN_ALL_MAX = 1_000_000
+"""Postal codes of all line items whose adjustments differ; 24 bytes each in every worker."""
 HTML_CHARS_MAX = 32 * 1024
 """A creative's own HTML; it travels in every bid."""
 ID_CHARS_MAX = 64

@@ -38,6 +38,7 @@ from config.limits import (
     SEGMENT_TTL_DAYS_MAX,
 )
 from config.money import CpmMicros, Money, parse_cpm, parse_money
+from config.value import PRICE_FIELDS, Factor, Price, Rate, parse_factor, parse_share
 
 Id = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_CHARS_MAX - 1}}}$")]
 Pixels = Annotated[int, Meta(ge=1, le=16_384)]
@@ -283,12 +284,39 @@ class LineItemBudget(_Model, frozen=True, kw_only=True):
     daily: Money | None = None
 
 
+class BidAdjustments(_Model, frozen=True, kw_only=True):
+    """Factors on the value of an impression, all that apply multiplied (`config.value`)."""
+
+    segments: dict[Id, Factor] = {}
+    """For a person who is in the segment."""
+    zips: dict[Zip, Factor] = {}
+
+
+class Goal(_Model, frozen=True, kw_only=True):
+    """What a campaign's clicks or conversions may cost on average: its bids are lowered until they do."""
+
+    type: Literal["cpc", "cpa"]
+    target: Money
+
+
 class LineItem(_Model, frozen=True, kw_only=True):
-    """One audience, one price, some creatives."""
+    """One audience, one price, some creatives.
+
+    It has one of the five prices (`config.value`); `config.check` sees to that.
+    """
 
     id: Id
     name: str = ""
-    bid_cpm: CpmMicros
+    bid_cpm: CpmMicros | None = None
+    bid_vcpm: CpmMicros | None = None
+    bid_cpc: Money | None = None
+    bid_cpa: Money | None = None
+    bid_cpcv: Money | None = None
+    bid_cpm_max: CpmMicros | None = None
+    """The most it bids, whatever an impression is worth; without one, `bid_cpm`."""
+    expected_rate: Rate | None = None
+    """How often an impression brings what is paid for, as long as little is known of the line item."""
+    bid_adjustments: BidAdjustments = BidAdjustments()
     audience: str | dict[str, Any] | None = None
     targeting: Targeting = Targeting()
     creatives: tuple[Id, ...]
@@ -302,6 +330,21 @@ class LineItem(_Model, frozen=True, kw_only=True):
         """Whether it has a budget of its own, within its campaign's."""
         return self.budget != LineItemBudget()
 
+    @property
+    def price(self) -> Price:
+        """What it pays, and for what."""
+        field, event = next(
+            ((name, event) for name, event in PRICE_FIELDS.items() if getattr(self, name) is not None),
+            ("bid_cpm_max", "impression"),
+        )
+        return Price(event, int(getattr(self, field) or 0))
+
+    @property
+    def cpm_max_micros(self) -> int:
+        """The most it bids, in CPM micros."""
+        stated = self.bid_cpm if self.bid_cpm_max is None else self.bid_cpm_max
+        return int(stated or 0)
+
 
 class Campaign(_Model, frozen=True, kw_only=True):
     id: Id
@@ -310,6 +353,7 @@ class Campaign(_Model, frozen=True, kw_only=True):
     budget: Budget
     pacing: Literal["even", "asap"] = "even"
     flight: Flight = Flight()
+    goal: Goal | None = None
     frequency_cap: FrequencyCap = FrequencyCap()
     political: Political | None = None
     paused: bool = False
@@ -525,10 +569,10 @@ def account_code(campaign_id: str, line_item_id: str) -> int:
 
 
 def decode_hook(type_: type, value: object) -> object:
-    """Build our own scalar types (`Money`, `CpmMicros`, `When`) for msgspec; ValueError says why not.
+    """Build our own scalar types (`Money`, `CpmMicros`, `When` ...) for msgspec; ValueError says why not.
 
-    An int for Money or CpmMicros is already in billionths or micros: YAML numbers reach this
-    hook only through `config.load`, which hands them over as text.
+    An int for Money or CpmMicros is already in billionths or micros, and so on: YAML numbers reach
+    this hook only through `config.load`, which hands them over as text.
     """
     if type_ is Money:
         return Money(value) if type(value) is int else parse_money(value)
@@ -536,13 +580,17 @@ def decode_hook(type_: type, value: object) -> object:
         return CpmMicros(value) if type(value) is int else parse_cpm(value)
     if type_ is ExchangeRate:
         return ExchangeRate(value) if type(value) is int else parse_rate(value)
+    if type_ is Rate:
+        return Rate(value) if type(value) is int else parse_share(value)
+    if type_ is Factor:
+        return Factor(value) if type(value) is int else parse_factor(value)
     if type_ is When:
         return When(str(value))
     raise NotImplementedError(f"no decoder for {type_.__name__}")
 
 
 def _encode_hook(value: object) -> object:
-    if isinstance(value, (Money, CpmMicros, ExchangeRate)):
+    if isinstance(value, (Money, CpmMicros, ExchangeRate, Rate, Factor)):
         return int(value)
     if isinstance(value, When):
         return str(value)

@@ -23,6 +23,7 @@ from config.currency import ExchangeRate
 from config.faults import Fault, SchemaPath
 from config.limits import AUDIENCE_DEPTH_MAX, CONFIG_NODES_MAX, ID_CHARS_MAX
 from config.money import CpmMicros, Money
+from config.value import Factor, Rate
 from config.yaml_file import YamlFile, is_null, place_of
 
 _TAG = "tag:yaml.org,2002:"
@@ -332,6 +333,10 @@ def _words(type_: inspect.Type) -> str:
             return "a CPM, like 4.50"
         case inspect.CustomType(cls=cls) if cls is ExchangeRate:
             return "a rate, like 1.0842"
+        case inspect.CustomType(cls=cls) if cls is Rate:
+            return "a rate, like 0.0012 or 0.12%"
+        case inspect.CustomType(cls=cls) if cls is Factor:
+            return "a factor, like 1.25"
     return "a moment, like 2026-11-03 20:00"
 
 

@@ -139,7 +139,7 @@ def observe(campaign: Campaign, account: Account, outcomes: int, now_s: float) -
         # What past hours left unspent can't be made up.
         hours_left = max(end_s - max(now_s, start_s), 0) / 3_600
         budget = min(budget, spent + math.ceil(campaign.budget.hourly * hours_left))
-    bids = [line_item.bid_cpm for line_item in campaign.line_items]
+    bids = [line_item.cpm_max_micros for line_item in campaign.line_items]
     return Observation(
         pacing=campaign.pacing,
         start_s=start_s,

@@ -103,7 +103,7 @@ def judge(
         return Verdict(ad, Reason.NO_MATCH, stopped)
     floor = floor_cpm_micros(slot, deal, floor_class(ad.creative))
     code = code_of(ad.campaign.id)
-    value = int(ad.line_item.bid_cpm)
+    value = ad.line_item.cpm_max_micros
     if deal is None or not deal.guaranteed:
         value = (value * market.multiplier_q16[code]) >> MULTIPLIER_BITS
     if value < floor or value == 0:

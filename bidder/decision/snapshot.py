@@ -160,9 +160,9 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     line_items = list(dict.fromkeys((ad.campaign.id, ad.line_item.id) for ad in ads))
     campaigns = list(dict.fromkeys(ad.campaign.id for ad in ads))
     # The ads are sorted: the first of an account is its dearest.
-    dearest = {code_of(ad.campaign.id): int(ad.line_item.bid_cpm) for ad in reversed(ads)}
+    dearest = {code_of(ad.campaign.id): ad.line_item.cpm_max_micros for ad in reversed(ads)}
     dearest |= {
-        account_code(ad.campaign.id, ad.line_item.id): int(ad.line_item.bid_cpm)
+        account_code(ad.campaign.id, ad.line_item.id): ad.line_item.cpm_max_micros
         for ad in ads
         if ad.line_item.has_budget
     }
@@ -233,7 +233,7 @@ def _ads(bundle: Bundle) -> list[Ad]:
             for line_item in campaign.line_items:
                 ads += [Ad(advertiser, campaign, line_item, creatives[id_]) for id_ in line_item.creatives]
     # Dearest first; the line item's id keeps its ads together and the order the same everywhere.
-    ads.sort(key=lambda ad: (-ad.line_item.bid_cpm, ad.line_item.id, ad.creative.id))
+    ads.sort(key=lambda ad: (-ad.line_item.cpm_max_micros, ad.line_item.id, ad.creative.id))
     return ads
 
 
@@ -346,14 +346,14 @@ def _arrays(
         keys=np.array([key for part in keys for key in part], np.int64),
         line_item_campaign=np.array([campaign_index[ad.campaign.id] for ad in owners], np.int64),
         line_item_own_budget=_own_budgets(line_items, owners, len(campaigns)),
-        line_item_cpm_micros=np.array([ad.line_item.bid_cpm for ad in owners], np.int64),
+        line_item_cpm_micros=np.array([ad.line_item.cpm_max_micros for ad in owners], np.int64),
         line_item_clauses=np.cumsum([0, *(len(part) for part in clauses)], dtype=np.int64),
         clauses=np.concatenate([np.zeros((0, 2, segment_words), np.uint64), *clauses]),
         gates=gates.rows,
         gate_row=gates.row_of_segment,
         ungated=gates.ungated,
         # A config without ads still has a word.
-        word_cpm_micros=np.array([int(ad.line_item.bid_cpm) for ad in ads[::64]] or [0], np.int64),
+        word_cpm_micros=np.array([ad.line_item.cpm_max_micros for ad in ads[::64]] or [0], np.int64),
         line_item_caps=np.array(line_item_caps, np.int64).reshape(-1, 2),
         cap_codes=np.array(caps.codes, np.int64),
         cap_limits=np.array(caps.limits, np.int64).reshape(-1, LIMITS),

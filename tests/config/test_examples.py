@@ -95,7 +95,7 @@ def test_anonymous_app_traffic_is_bid_on_over_its_usual_floor(bundle: Bundle) ->
         (campaign, line_item)
         for campaign, line_item in broad(bundle, Targeting(devices=("phone", "tablet")))
         if campaign.pacing == "asap"
-        and line_item.bid_cpm >= 9 * MICROS
+        and line_item.cpm_max_micros >= 9 * MICROS
         and campaign.frequency_cap
         == line_item.frequency_cap
         == msgspec.convert({}, type(campaign.frequency_cap))

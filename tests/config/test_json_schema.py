@@ -32,7 +32,7 @@ def test_every_reference_leads_to_a_definition() -> None:
 def test_keys_values_and_our_own_scalars_are_described() -> None:
     line_item, budget = definitions()["LineItem"], definitions()["Budget"]
     assert line_item["additionalProperties"] is False
-    assert set(line_item["required"]) == {"id", "bid_cpm", "creatives"}
+    assert set(line_item["required"]) == {"id", "creatives"}
     assert budget["properties"]["total"]["type"] == ["number", "string"]
     assert definitions()["Campaign"]["properties"]["pacing"]["enum"] == ["asap", "even"]
     assert "2026-11-03" in str(definitions()["Flight"]["properties"]["start"])

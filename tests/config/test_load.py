@@ -134,7 +134,7 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
         ),
         (
             edited("        bid_cpm: 3\n", "", "- id: spring-radio", f"- {HERE}id: spring-radio"),
-            "item 2 of `line_items` needs the key `bid_cpm`",
+            "the line item `spring-radio` has no price; give it one of `bid_cpm`, `bid_vcpm`",
         ),
         (
             edited("budget: {", f"budget: {{{HERE}totl: 5, "),
