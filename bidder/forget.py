@@ -8,7 +8,8 @@ What is held of a person, and what becomes of it:
     segments, and the days of those that events filled      deleted        `segments.bit_days`
     frequency caps                                          deleted        `pacing.caps`
     links between the person's ids                          deleted        `segments.links`
-    event streams                                           never named a person
+    which campaigns they saw how often, if sampled          deleted        `pacing.delivery`
+    event streams, and the registers of reach               never named a person
     notices on their way, for ads shown until now           not written: a mark under each id says
                                                             so, for hours or until tomorrow's end
 
@@ -25,6 +26,7 @@ import redis.asyncio
 from config import redis_keys
 from config.calendar import SECONDS_PER_DAY
 from pacing.caps import FORGOTTEN, forget_caps
+from pacing.delivery import forget_frequencies
 from segments.bit_days import UserBits
 from segments.links import LinkStore
 from segments.location import BUCKET_SHIFT, caps_key, location
@@ -41,12 +43,13 @@ class Forgotten(msgspec.Struct, frozen=True):
     segments: bool
     caps: bool
     links: bool
+    frequencies: bool
     left: tuple[str, ...]
     """What is still held: nothing, or the work of somebody who writes the person at this moment."""
 
     @property
     def anything(self) -> bool:
-        return self.segments or self.caps or self.links
+        return self.segments or self.caps or self.links or self.frequencies
 
 
 async def forget(client: redis.asyncio.Redis, user_hash: int, now_s: int) -> Forgotten:
@@ -63,11 +66,14 @@ async def forget(client: redis.asyncio.Redis, user_hash: int, now_s: int) -> For
     linked = await links.forget_kin(family)
     segments |= await users.forget(user_hash, today)
     caps |= await forget_caps(client, user_hash)
+    members: Any = await client.smembers(redis_keys.CAMPAIGNS)
+    frequencies = await forget_frequencies(client, sorted(map(int, members)), family.hashes)
     return Forgotten(
         ids=len(family.hashes),
         segments=segments,
         caps=caps,
         links=linked,
+        frequencies=frequencies,
         left=await what_is_left(client, family.hashes),
     )
 

@@ -210,6 +210,18 @@ ADJUSTMENTS_PER_CAMPAIGN_MAX = 100_000
 """Corrections of what a campaign has spent that are remembered, so that none is made twice."""
 ADJUSTMENT_REASON_CHARS_MAX = 500
 
+# What campaigns delivered.
+DELIVERED_SECONDS = 400 * 86_400
+"""How long a day's sums are kept after it was last added to, and a campaign's reach after its last
+impression. A day takes some 200 bytes, and 500 for each line item that bid."""
+DELIVERED_HOURS_SECONDS = 62 * 86_400
+"""Likewise the sums of a day's hours; some 6 kB a day."""
+FREQUENCY_SAMPLE_PEOPLE = 256
+"""People of a campaign whose impressions are counted one by one, to see how frequencies are distributed.
+With so many a share of one half is told to within 6 points."""
+DELIVERY_CALLS_PER_TICK_MAX = 64
+"""Line items whose bids a worker reports at a time; the others wait for the next half second."""
+
 # Notices.
 NOTICE_URL_CHARS_MAX = 2_000
 STREAM_ENTRIES_MAX = 1_000_000

@@ -106,6 +106,26 @@ def adjustments(campaign_code: int) -> bytes:
     return b"{c:%08x}:adjustments" % campaign_code
 
 
+def delivered(campaign_code: int, day: int) -> bytes:
+    """Hash: what was delivered on a local day (days since 1970), see `pacing.delivery`."""
+    return b"{c:%08x}:delivered:%d" % (campaign_code, day)
+
+
+def delivered_hours(campaign_code: int, day: int) -> bytes:
+    """Hash: likewise in each hour of the day."""
+    return b"{c:%08x}:delivered:%d:hours" % (campaign_code, day)
+
+
+def reach(campaign_code: int, line_item_code: int = 0) -> bytes:
+    """HyperLogLog: the people a campaign, or one of its line items, was shown to."""
+    return b"{c:%08x}:reach:%08x" % (campaign_code, line_item_code)
+
+
+def frequencies(campaign_code: int) -> bytes:
+    """Hash: rank of a sampled person -> impressions of the campaign, see `pacing.delivery`."""
+    return b"{c:%08x}:frequencies" % campaign_code
+
+
 def bills(campaign_code: int) -> bytes:
     """Stream: one entry for each settled bill."""
     return b"{c:%08x}:bills" % campaign_code

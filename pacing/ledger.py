@@ -49,6 +49,8 @@ from config.limits import (
     ADJUSTMENT_REASON_CHARS_MAX,
     ADJUSTMENTS_PER_CAMPAIGN_MAX,
     BIDS_PER_MINUTE_MAX,
+    DELIVERED_HOURS_SECONDS,
+    DELIVERED_SECONDS,
     ID_CHARS_MAX,
     LEASE_EXCHANGE_SECONDS_MAX,
     LEASE_STALE_SECONDS_MAX,
@@ -88,7 +90,7 @@ _HEARTBEAT = Script("heartbeat")
 _REGISTER = Script("register")
 _RELEASE = Script("release", "limbs", "room", "settled")
 _SET_FIELDS = Script("set_fields")
-_SETTLE = Script("settle", "limbs", "day")
+_SETTLE = Script("settle", "limbs", "day", "delivery")
 _STRIKE_OFF = Script("strike_off")
 
 
@@ -464,9 +466,10 @@ class Ledger:
         its reservation expires in, where its worker will find it settled. `hour` is the local hour of
         the bid, `line_item` the code of its line item, whose own budget, where it has one, is charged too;
         `from_line_item` says that it was reserved from that as well. `entry` goes to the stream
-        of bills together with `price_cpm_micros`. By the server's clock, a bid older than
-        `taken_seconds_max` is a DUPLICATE: the bits that would tell are gone, or going. Who takes more
-        than NOTICE_TAKEN_SECONDS_MAX must have looked the bid up among the bills (`pacing.bills`).
+        of bills together with `price_cpm_micros`, and the bill is added to the sums of its day and hour
+        (`pacing.delivery`). By the server's clock, a bid older than `taken_seconds_max` is a DUPLICATE: the
+        bits that would tell are gone, or going. Who takes more than NOTICE_TAKEN_SECONDS_MAX must have looked
+        the bid up among the bills (`pacing.bills`).
         """
         if not 0 <= price <= CPM_MICROS_MAX or not 0 <= price_max <= CPM_MICROS_MAX:
             raise ValueError(f"price {price} and its bound {price_max} must be from 0 to {CPM_MICROS_MAX}")
@@ -481,11 +484,14 @@ class Ledger:
             redis_keys.seen(code, owner, minute),
             redis_keys.bills(code),
             redis_keys.spent_by_line_item(code),
+            redis_keys.delivered(code, day),
+            redis_keys.delivered_hours(code, day),
         ]
         arguments: list[str | int] = [owner, _bit(sequence, _BILLED_BIT), price, price_max, day]
         arguments += [minute, taken_seconds_max, taken_seconds_max + NOTICE_CLOCK_SECONDS_MAX]
         arguments += [expiry_s, RESERVATION_SLOTS]
-        arguments += [hour, line_item, int(from_line_item), STREAM_ENTRIES_MAX]
+        arguments += [hour, line_item, int(from_line_item), DELIVERED_SECONDS, DELIVERED_HOURS_SECONDS]
+        arguments += [STREAM_ENTRIES_MAX]
         for field, value in {**entry, "price_cpm_micros": str(int(price))}.items():
             arguments += [field, value]
         return Settlement(await _SETTLE.run(self._client, keys, arguments))

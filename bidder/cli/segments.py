@@ -222,6 +222,7 @@ def _forgotten_sentence(forgotten: Forgotten) -> str:
         "segments": forgotten.segments,
         "frequency caps": forgotten.caps,
         f"the links of {forgotten.ids} ids": forgotten.links,
+        "frequencies": forgotten.frequencies,
     }
     there = ", ".join(what for what, was_held in held.items() if was_held)
     return f"forgotten: {there}; a second look found nothing"

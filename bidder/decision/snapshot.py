@@ -44,7 +44,16 @@ from config.audience import parse_audience, to_clauses
 from config.calendar import flight_bounds_s
 from config.categories import parent
 from config.currency import Currencies
-from config.schema import Bundle, Campaign, ExchangeProfile, FrequencyCap, Places, account_code, code_of
+from config.schema import (
+    Bundle,
+    Campaign,
+    ExchangeProfile,
+    Format,
+    FrequencyCap,
+    Places,
+    account_code,
+    code_of,
+)
 from pacing.caps import is_capped, limits_of
 from pacing.kernels import LIMITS
 from segments.expressions import compile_clauses
@@ -97,6 +106,14 @@ class Arrays(NamedTuple):
     """int64[caps, LIMITS]: see `pacing.kernels.impressions_left`."""
 
 
+class BidLabel(NamedTuple):
+    """What bids are counted by."""
+
+    format: Format
+    campaign_code: int
+    line_item_code: int
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """See the module. Row numbers index `arrays.bits`."""
 
@@ -105,6 +122,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     exchanges: Mapping[str, ExchangeProfile]
     exchange_index: Mapping[str, int]
     ads: tuple[Ad, ...]
+    bid_labels: tuple[BidLabel, ...]
+    """By ad; those of one line item and format are one object."""
     account_codes: tuple[int, ...]
     """The rows of a lease book: campaigns, then line items with a budget of their own."""
     account_bid_max_cpm_micros: tuple[int, ...]
@@ -203,6 +222,7 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         exchanges={profile.id: profile for profile in bundle.exchanges},
         exchange_index={profile.id: index for index, profile in enumerate(bundle.exchanges)},
         ads=tuple(ads),
+        bid_labels=_bid_labels(ads),
         account_codes=accounts,
         account_bid_max_cpm_micros=tuple(dearest[code] for code in accounts),
         words=words,
@@ -235,6 +255,15 @@ def _ads(bundle: Bundle) -> list[Ad]:
     # Dearest first; the line item's id keeps its ads together and the order the same everywhere.
     ads.sort(key=lambda ad: (-ad.line_item.cpm_max_micros, ad.line_item.id, ad.creative.id))
     return ads
+
+
+def _bid_labels(ads: Sequence[Ad]) -> tuple[BidLabel, ...]:
+    labels: dict[BidLabel, BidLabel] = {}
+    found = []
+    for ad in ads:
+        label = BidLabel(ad.creative.format, code_of(ad.campaign.id), code_of(ad.line_item.id))
+        found.append(labels.setdefault(label, label))
+    return tuple(found)
 
 
 def _by_value(values_of_ads: Sequence[Iterable[str]]) -> dict[str, list[int]]:

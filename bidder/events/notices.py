@@ -13,6 +13,9 @@ Outcome and has counted it. Where money and memory are touched:
     /click       clicks stream                                          nothing
     /conv        conversions stream                                     nothing
 
+What is written to a stream is added to the campaign's sums of its bid's day and hour in the same round trip
+(`pacing.delivery`).
+
 A charge that can't be booked (no price, more than the bid, no such account, too old) goes to the
 refused stream, so that the difference from the exchange's report can be explained entry by entry. What
 comes from the rendering of an ad for review, with the word AUDIT for its macros, is counted and no more.
@@ -53,8 +56,10 @@ from config.limits import (
 )
 from config.money import BILLION
 from pacing.bills import billed_bids
-from pacing.caps import record_impression
+from pacing.caps import FORGOTTEN, record_impression
+from pacing.delivery import Happening, What, append_and_count
 from pacing.ledger import Ledger, Settlement
+from segments.location import caps_key
 
 Kind = Literal["win", "bill", "loss", "impression", "click", "conversion"]
 LOSS = "l"
@@ -178,7 +183,9 @@ class NoticeDesk:
         if not await self._first_time(notice, "shown"):
             return count("impression", Outcome.DUPLICATE)
         directory = self._directory.current
-        await self._append(redis_keys.STREAM_IMPRESSIONS, _entry(notice, directory))
+        await self._append_and_count(
+            redis_keys.STREAM_IMPRESSIONS, _entry(notice, directory), notice, "impressions"
+        )
         if notice.user_hash:
             await self._count_for_caps(notice, int(at_s))
         await self._rules.notice("impression", notice)
@@ -206,7 +213,7 @@ class NoticeDesk:
                 outcome = Outcome.OVERPRICED
                 entry["flagged"] = outcome.value
         entry |= self._min_to_win(notice, query, at_s)
-        await self._append(redis_keys.STREAM_WINS, entry)
+        await self._append_and_count(redis_keys.STREAM_WINS, entry, notice, "wins")
         return count("win", outcome)
 
     async def _loss(self, notice: Notice, query: Query, at_s: float) -> Outcome:
@@ -218,7 +225,7 @@ class NoticeDesk:
         if code is not None:
             entry["loss_code"] = str(code)
         entry |= self._min_to_win(notice, query, at_s)
-        await self._append(redis_keys.STREAM_LOSSES, entry)
+        await self._append_and_count(redis_keys.STREAM_LOSSES, entry, notice, "losses")
         LOSS_REASONS.labels(str(code) if code in KNOWN_LOSS_CODES else "other").inc()
         return count("loss", Outcome.OK)
 
@@ -226,7 +233,8 @@ class NoticeDesk:
         """Remember a click."""
         if not await self._first_time(notice, "clicked"):
             return count("click", Outcome.DUPLICATE)
-        await self._append(redis_keys.STREAM_CLICKS, _entry(notice, self._directory.current))
+        entry = _entry(notice, self._directory.current)
+        await self._append_and_count(redis_keys.STREAM_CLICKS, entry, notice, "clicks")
         await self._rules.notice("click", notice)
         return count("click", Outcome.OK)
 
@@ -234,7 +242,8 @@ class NoticeDesk:
         """Remember that what was advertised happened; once for each bid."""
         if not await self._first_conversion(notice):
             return count("conversion", Outcome.DUPLICATE)
-        await self._append(redis_keys.STREAM_CONVERSIONS, _entry(notice, self._directory.current))
+        entry = _entry(notice, self._directory.current)
+        await self._append_and_count(redis_keys.STREAM_CONVERSIONS, entry, notice, "conversions")
         await self._rules.notice("conversion", notice)
         return count("conversion", Outcome.OK)
 
@@ -328,6 +337,31 @@ class NoticeDesk:
     async def _first_conversion(self, notice: Notice) -> bool:
         key = redis_keys.converted(notice.campaign_code, notice.owner, notice.minute, notice.sequence)
         return bool(await self._client.set(key, b"", nx=True, ex=CONVERSION_MEMORY_SECONDS_MAX))
+
+    async def _append_and_count(
+        self, stream: bytes, entry: dict[str, str], notice: Notice, what: What
+    ) -> None:
+        user_hash = await self._countable(notice) if what == "impressions" else 0
+        zone, bid_s = self._directory.current.campaign(notice.campaign_code).time_zone, notice.minute * 60
+        happening = Happening(
+            notice.campaign_code,
+            notice.line_item_code,
+            local_day(bid_s, zone),
+            local_hour(bid_s, zone),
+            what,
+            user_hash,
+        )
+        await append_and_count(self._client, stream, entry, happening)
+
+    async def _countable(self, notice: Notice) -> int:
+        """Return who may be counted for reach; 0 for nobody.
+
+        A report takes a broader permission than a cap, and nobody who asked to be forgotten.
+        """
+        if not notice.may_profile:
+            return 0
+        forgotten = await self._client.get(caps_key(notice.user_hash)) == FORGOTTEN
+        return 0 if forgotten else notice.user_hash
 
     async def _append(self, stream: bytes, entry: dict[str, str]) -> None:
         fields: dict[FieldT, EncodableT] = dict(entry.items())

@@ -313,7 +313,7 @@ class Bidder:
         request.call.answer(ok(state.renderer.render(request.opportunity, bids, now_s)))
         self._tally.outcomes[exchange_id, "bid"] += 1
         for bid in bids:
-            self._tally.bids[exchange_id, state.snapshot.ads[bid.ad].creative.format] += 1
+            self._tally.bids[exchange_id, state.snapshot.bid_labels[bid.ad]] += 1
 
     def _no_bid(self, call: BidCall, exchange_id: str, reason: int, request_id: str = "") -> None:
         """Answer that there is no bid, in the exchange's form; without its id, when nothing was read."""

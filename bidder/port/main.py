@@ -37,6 +37,7 @@ from bidder.openrtb.person import linked_sources
 from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.admission import Admission
+from bidder.port.bid_reports import BidReports
 from bidder.port.bidder import Bidder, BidState
 from bidder.port.garbage import Garbage
 from bidder.port.protocol import BidConnection, Connections
@@ -111,6 +112,7 @@ class BidWorker:
         self._book_in_use = asyncio.Lock()
         self._set_owner(owner)
         self.tally = Tally()
+        self._reports = BidReports(client)
         admission = Admission()
         self.heartbeat = Heartbeat(admission, self.tally)
         self.bidder = Bidder(
@@ -147,6 +149,7 @@ class BidWorker:
                 self._enough = None
             async with self._book_in_use:
                 await self._sync_with_ledger()
+            await self._reports.send(self.bidder.state.snapshot.bundle, time.time())
         except redis.RedisError as error:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
@@ -189,6 +192,8 @@ class BidWorker:
         with contextlib.suppress(redis.RedisError, LeaseLost):
             await self._sync.close(self.bidder.state.book)
         self._export()
+        with contextlib.suppress(redis.RedisError):
+            await self._reports.send_all(self.bidder.state.snapshot.bundle, time.time())
 
     def _set_owner(self, owner: int) -> None:
         self._owner = owner
@@ -236,7 +241,7 @@ class BidWorker:
             _apply_multipliers(state.book, plan)
 
     def _export(self) -> None:
-        self.tally.export()
+        self._reports.add(self.tally.export())
         faults, redirects = self._lookup.tally.take()
         for kind, count in faults.items():
             metrics.LOOKUP_FAILURES.labels(kind).inc(count)

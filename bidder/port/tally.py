@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bidder import metrics
 from bidder.decision.reasons import Reason
+from bidder.decision.snapshot import BidLabel
 
 
 class Tally:
@@ -19,8 +20,8 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """By (exchange id, outcome): bid, no_bid, invalid, unknown_exchange."""
-        self.bids: Counter[tuple[str, str]] = Counter()
-        """By (exchange id, format)."""
+        self.bids: Counter[tuple[str, BidLabel]] = Counter()
+        """By exchange id, and what the ad is."""
         self.no_bids: Counter[int] = Counter()
         """By `Reason`."""
         self.latencies_ns: list[int] = []
@@ -32,12 +33,17 @@ class Tally:
         self.users_unknown = 0
         self.users_unanswered = 0
 
-    def export(self) -> None:
-        """Add everything to the metrics and start again from nothing."""
+    def export(self) -> Counter[tuple[int, int]]:
+        """Add everything to the metrics and start again from nothing.
+
+        Returns the bids by campaign and line item code, for `bidder.port.bid_reports`.
+        """
         for (exchange, outcome), count in self.outcomes.items():
             metrics.BID_REQUESTS.labels(exchange, outcome).inc(count)
-        for (exchange, format_), count in self.bids.items():
-            metrics.BIDS.labels(exchange, format_).inc(count)
+        bids: Counter[tuple[int, int]] = Counter()
+        for (exchange, label), count in self.bids.items():
+            metrics.BIDS.labels(exchange, label.format).inc(count)
+            bids[label.campaign_code, label.line_item_code] += count
         for reason, count in self.no_bids.items():
             metrics.NO_BIDS.labels(Reason(reason).name.lower()).inc(count)
         _observe_ns(metrics.BID_LATENCY, self.latencies_ns, metrics.LATENCY_BOUNDS_SECONDS)
@@ -53,6 +59,7 @@ class Tally:
         if self.users_unanswered:
             metrics.LOOKUP_USERS.labels("unanswered").inc(self.users_unanswered)
         Tally.__init__(self)
+        return bids
 
 
 def _observe_ns(

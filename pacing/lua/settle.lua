@@ -1,16 +1,18 @@
--- Charges one bill to a campaign and to its line item, once. Follows limbs.lua and day.lua.
+-- Charges one bill to a campaign and to its line item, once. Follows limbs.lua, day.lua and delivery.lua.
 --
 -- KEYS  1 the ledger: hash  2 the leases: hash, owner -> outstanding
 --       3 what is settled: hash, second of expiry -> sum of highest prices
 --       4, 5, 6 the same of the line item's own budget, if it has one
 --       7 the seen bits: bit string  8 the bills: stream
 --       9 what each line item of the campaign has spent: hash
+--       10 what the campaign delivered on the bid's local day: hash  11 in the hours of that day: hash
 -- ARGV  1 owner  2 the bid's bit  3 price  4 the highest price the bid allows  5 local day
 --       6 the minute of the bid  7 seconds after it that a notice is taken  8 seconds a bit is kept
 --       9 the second that the bid's reservation expires in  10 seconds that KEYS[3] is kept
 --       11 the second that the local hour of the bid began in  12 the line item's code, 0 for none
 --       13 "1" when the bid was reserved from the line item's own budget too
---       14 entries of the stream  15.. fields and values of its new entry
+--       14 seconds KEYS[10] is kept  15 seconds KEYS[11] is kept
+--       16 entries of the stream  17.. fields and values of its new entry
 -- reply 0 settled  1 late: settled, and part of it was in no lease  2 a repeat  3 overpriced
 --       4 no such campaign. Above 1 nothing was booked. Too old to tell from a repeat is a repeat.
 --
@@ -60,5 +62,8 @@ if ARGV[12] ~= '0' then
   redis.call('HINCRBY', KEYS[9], ARGV[12], ARGV[3])
   if redis.call('EXISTS', KEYS[4]) == 1 then charge(KEYS[4], KEYS[5], KEYS[6], ARGV[13] == '1') end
 end
-redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[14], '*', unpack(ARGV, 15))
+for what, amount in pairs({spent = ARGV[3], bills = 1}) do
+  deliver(KEYS[10], KEYS[11], ARGV[14], ARGV[15], ARGV[11], ARGV[12], what, amount)
+end
+redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[16], '*', unpack(ARGV, 17))
 return late

@@ -12,7 +12,7 @@ from config.limits import (
     NOTICE_TAKEN_SECONDS_MAX,
 )
 from config.money import BILLION
-from tests.events.conftest import CODE, EventsPort, account, counted, events_port, notices
+from tests.events.conftest import CODE, DAY, EventsPort, account, counted, events_port, notices
 from tests.events.factories import (
     BID_MINUTE,
     CAMPAIGN,
@@ -241,6 +241,8 @@ async def test_a_forged_token_looks_like_a_genuine_one_on_every_route(port: Even
             redis_keys.seen(CODE, OWNER, BID_MINUTE),
             redis_keys.lost(CODE, OWNER, BID_MINUTE),
             redis_keys.converted(CODE, OWNER, BID_MINUTE, 1),
+            redis_keys.delivered(CODE, DAY),
+            redis_keys.delivered_hours(CODE, DAY),
         }
     assert len(await port.stream(redis_keys.STREAM_WINS)) == 1
 
