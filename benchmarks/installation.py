@@ -74,11 +74,12 @@ async def _filled(
         bid_port=0,
         events_url=EVENTS_URL,
     )
-    identity = Identity(load_secrets(Path(settings.secret_file)).identity_key)
+    keys = load_secrets(Path(settings.secret_file))
+    identity = Identity(keys.identity_key)
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         people = await settle_people(client, config, people_count, identity)
         await _open_accounts(client, config)
-        await bundle_store.publish(client, config)
+        await bundle_store.publish(client, config, keys.bundle_key)
         plan = sample_plan(config, time.time())
         await pacing_plan.publish(client, plan)
         publisher = asyncio.create_task(_publish_forever(client, plan))

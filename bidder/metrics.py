@@ -143,6 +143,11 @@ CONFIG_VERSION = Gauge(
     ["part"],
     multiprocess_mode="liveall",
 )
+CONFIGS_REFUSED = Counter(
+    "hustings_configs_refused",
+    "New configs that a process would not take, by reason (unsigned, forged, unreadable, unusable).",
+    ["reason"],
+)
 
 # The events process.
 NOTICES = Counter(
@@ -206,6 +211,16 @@ LEDGER_AUDITED = Gauge(
     "When every account was last held against its bills, in seconds since 1970.",
     multiprocess_mode="livemax",
 )
+
+
+for _reason in ("unsigned", "forged", "unreadable", "unusable"):
+    # Begun at 0: Prometheus sees no increase in a series that begins at 1.
+    CONFIGS_REFUSED.labels(_reason)
+
+
+def note_refusal(reason: str) -> None:
+    """Count a config that was not taken; the one before it stays live."""
+    CONFIGS_REFUSED.labels(reason).inc()
 
 
 def config_number(version: str) -> int:

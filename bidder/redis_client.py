@@ -107,12 +107,12 @@ def why_unusable(error: Exception) -> str:
     return str(error)
 
 
-async def live_bundle(client: redis.asyncio.Redis) -> Bundle | None:
-    """Return the published config, None when there is none yet.
+async def live_bundle(client: redis.asyncio.Redis, key: bytes | None = None) -> Bundle | None:
+    """Return the published config, None when there is none yet. With a key it must be signed with it.
 
     Raises SettingsError when what is there can't be read, and redis.RedisError.
     """
     try:
-        return await bundle_store.fetch(client)
+        return await bundle_store.fetch(client, key)
     except bundle_store.BundleUnreadableError as error:
         raise SettingsError(str(error)) from None

@@ -99,6 +99,10 @@ DSA_NAME_CHARS_MAX = 100
 CONFIG_FILES_MAX = 10_000
 CONFIG_FILE_BYTES_MAX = 4 * 1024 * 1024
 """One YAML file; some 30,000 line items. A larger advertiser is split in two files."""
+BUNDLES_KEPT_MAX = 30
+"""Bundles that can be gone back to, the live one among them. One of 1,000 line items takes some 50 kB."""
+BUNDLE_BYTES_MAX = 256 * 1024 * 1024
+"""A bundle from the history is inflated no further than this."""
 CONFIG_NODES_MAX = 500_000
 """Values read from one file with every alias followed, so that aliases of aliases can't explode."""
 

@@ -58,6 +58,8 @@ class Secrets(msgspec.Struct, frozen=True):
 
     notice_key: bytes
     identity_key: bytes
+    bundle_key: bytes
+    """Signs configs (`config.bundle_store`)."""
 
 
 def load_secrets(path: Path) -> Secrets:
@@ -75,7 +77,11 @@ def load_secrets(path: Path) -> Secrets:
     def derive(purpose: bytes) -> bytes:
         return hashlib.blake2b(secret, digest_size=32, person=purpose).digest()
 
-    return Secrets(notice_key=derive(b"hustings-notice"), identity_key=derive(b"hustings-ident"))
+    return Secrets(
+        notice_key=derive(b"hustings-notice"),
+        identity_key=derive(b"hustings-ident"),
+        bundle_key=derive(b"hustings-bundle"),
+    )
 
 
 def read_private(path: Path, what: str) -> bytes:
@@ -94,13 +100,15 @@ def read_private(path: Path, what: str) -> bytes:
     return content
 
 
+def secret_path(data_dir: Path) -> Path:
+    """Return the secret file named by HUSTINGS_SECRET_FILE, else the data folder's."""
+    return Path(os.environ.get(SECRET_ENV) or data_dir / "secret")
+
+
 def ensure_secret_file(data_dir: Path) -> Path:
-    """Return the secret file named by HUSTINGS_SECRET_FILE, else the data folder's, made if absent."""
-    named = os.environ.get(SECRET_ENV)
-    if named:
-        return Path(named)
-    path = data_dir / "secret"
-    if not path.exists():
+    """Return the secret file (`secret_path`); the data folder's is made if absent."""
+    path = secret_path(data_dir)
+    if not os.environ.get(SECRET_ENV) and not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

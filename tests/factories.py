@@ -21,6 +21,7 @@ from config.schema import (
 )
 
 CDN = "https://cdn.shop.example"
+BUNDLE_KEY = b"signs configs nobody acts on"
 
 
 def banner(id_: str = "banner-300x250", w: int = 300, h: int = 250, **changes: Any) -> Creative:

@@ -94,6 +94,10 @@ class RunningWorker:
         )
 
     @property
+    def bundle_key(self) -> bytes:
+        return load_secrets(Path(self.settings.secret_file)).bundle_key
+
+    @property
     def identity(self) -> Identity:
         return Identity(load_secrets(Path(self.settings.secret_file)).identity_key)
 
@@ -118,7 +122,7 @@ async def running_worker(redis_url: str, bundle: Bundle, data_dir: Path) -> Asyn
     stop = asyncio.Event()
     async with redis_client(redis_url) as client, aiohttp.ClientSession() as http:
         worker = RunningWorker(settings, client, http)
-        await bundle_store.publish(client, bundle)
+        await bundle_store.publish(client, bundle, worker.bundle_key)
         await worker.register(bundle)
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(serve(settings, ready.set_result, stop))

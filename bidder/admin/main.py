@@ -23,11 +23,11 @@ from bidder.admin.audience_keeper import AudienceKeeper
 from bidder.admin.auditor import audit_until
 from bidder.admin.snapshot import Watcher
 from bidder.background import end_task, stopped_or_failed
-from bidder.metrics import CONFIG_VERSION, config_number
+from bidder.metrics import CONFIG_VERSION, config_number, note_refusal
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.schema import Bundle
-from config.settings import Settings
+from config.settings import Settings, load_secrets
 from pacing.controller import Controller
 from pacing.ledger import Ledger, LedgerError
 from pacing.reaper import reap_until
@@ -43,7 +43,8 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
     async with contextlib.AsyncExitStack() as closing:
         client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
-        bundle = await live_bundle(client)
+        bundle_key = load_secrets(Path(settings.secret_file)).bundle_key
+        bundle = await live_bundle(client, bundle_key)
         ledger = Ledger(client)
         watcher = Watcher(client, ledger, _metrics_dir(settings), bundle)
         runner = web.AppRunner(admin_app(watcher), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
@@ -52,7 +53,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         await web.TCPSite(runner, settings.admin_host, settings.admin_port).start()
         controller = Controller(client, ledger, f"{socket.gethostname()}-{os.getpid()}")
         changed = asyncio.Event()
-        follower = asyncio.create_task(_follow(watcher, client, changed))
+        follower = asyncio.create_task(_follow(watcher, client, bundle_key, changed))
         closing.push_async_callback(end_task, follower)
         keeper = AudienceKeeper(client, f"{socket.gethostname()}-{os.getpid()}")
         keeping = asyncio.create_task(keeper.run(stop, lambda: watcher.bundle))
@@ -77,12 +78,14 @@ def _metrics_dir(settings: Settings) -> Path:
     return folder
 
 
-async def _follow(watcher: Watcher, client: redis.asyncio.Redis, changed: asyncio.Event) -> None:
+async def _follow(
+    watcher: Watcher, client: redis.asyncio.Redis, bundle_key: bytes, changed: asyncio.Event
+) -> None:
     seen_version = ""
     if watcher.bundle is not None:
         seen_version = watcher.bundle.version
         _swap(watcher, watcher.bundle, changed)
-    async for newer in bundle_store.watch(client, seen_version):
+    async for newer in bundle_store.watch(client, seen_version, bundle_key, on_refused=note_refusal):
         _swap(watcher, newer, changed)
 
 

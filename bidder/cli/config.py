@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +19,14 @@ from bidder.cli.redis_option import (
     say_and_exit,
 )
 from bidder.redis_client import redis_client
-from config.bundle_store import BundleUnreadableError, fetch, publish
+from config.bundle_store import BundleUnreadableError, Seal, fetch, fetch_kept, history, publish
 from config.calendar import SECONDS_PER_DAY
 from config.diff import diff
 from config.faults import ConfigFaults
 from config.json_schema import json_schema
 from config.load import load_folder
 from config.schema import Bundle
+from config.settings import SECRET_ENV, SettingsError, load_secrets, secret_path
 from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
 from segments.sizes import audiences_of, count_audiences, too_small
@@ -79,7 +81,7 @@ def diff_command(
     bundle = _load(folder, as_json)
     url = redis_url(redis, data)
     with redis_or_exit(url):
-        live = asyncio.run(_fetch(url))
+        live = asyncio.run(_fetch(url, None))
     if isinstance(live, BundleUnreadableError):
         say_and_exit(str(live))
     _report(live, bundle, "nothing would change", as_json)
@@ -92,18 +94,68 @@ def apply_command(
     data: DataOption = DATA_DIR_DEFAULT,
     as_json: JsonOption = False,
     by: ByOption = "",
+    sign_anew: Annotated[
+        bool, typer.Option("--sign-anew", help="Replace a live config that another secret signed.")
+    ] = False,
 ) -> None:
-    """Check a config folder and make it the live one in every process."""
+    """Check a config folder, sign it and make it the live one in every process."""
     bundle = _load(folder, as_json)
     url = redis_url(redis, data)
+    key = _bundle_key(data)
     with redis_or_exit(url):
-        live = asyncio.run(_fetch(url))
+        live = asyncio.run(_fetch(url, key))
+        if isinstance(live, BundleUnreadableError) and live.reason == "forged" and not sign_anew:
+            say_and_exit(f"nothing was applied: {live}")
         # An unreadable bundle is mended by applying over it; then everything counts as new.
         before = None if isinstance(live, BundleUnreadableError) else live
-        asyncio.run(_publish(url, before, bundle, who(by)))
+        asyncio.run(_publish(url, before, bundle, key, who(by)))
     _report(before, bundle, "nothing changed", as_json)
     if not as_json:
         typer.echo(f"version {bundle.version} is live")
+
+
+@app.command("history")
+def history_command(
+    redis: RedisOption = None, data: DataOption = DATA_DIR_DEFAULT, as_json: JsonOption = False
+) -> None:
+    """List the configs that were live, the newest first; `rollback` goes back to any of them."""
+    url = redis_url(redis, data)
+    with redis_or_exit(url):
+        seals = asyncio.run(_history(url))
+    if as_json:
+        _echo_json([{**msgspec.structs.asdict(seal), "live": not place} for place, seal in enumerate(seals)])
+        return
+    if not seals:
+        typer.echo("no config was ever applied here")
+    for place, seal in enumerate(seals):
+        at = datetime.fromtimestamp(seal.at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        parts = [f"#{seal.number}", seal.version, at, seal.by, seal.note, "" if place else "live"]
+        typer.echo("  ".join(part for part in parts if part))
+
+
+@app.command("rollback")
+def rollback_command(
+    version: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="A version or #number of `history`; else the one before."),
+    ] = None,
+    redis: RedisOption = None,
+    data: DataOption = DATA_DIR_DEFAULT,
+    as_json: JsonOption = False,
+    by: ByOption = "",
+) -> None:
+    """Make an earlier config live again; the folder it came from is not touched."""
+    url = redis_url(redis, data)
+    key = _bundle_key(data)
+    with redis_or_exit(url):
+        seal = _wanted(asyncio.run(_history(url)), version)
+        bundle = asyncio.run(_fetch_kept(url, seal, key))
+        live = asyncio.run(_fetch(url, key))
+        before = None if isinstance(live, BundleUnreadableError) else live
+        asyncio.run(_publish(url, before, bundle, key, who(by), f"rollback to #{seal.number}"))
+    _report(before, bundle, "nothing changed", as_json)
+    if not as_json:
+        typer.echo(f"version {bundle.version} is live again")
 
 
 @app.command("schema")
@@ -147,22 +199,70 @@ def _report(before: Bundle | None, after: Bundle, nothing: str, as_json: bool) -
         typer.echo(nothing)
 
 
-async def _fetch(url: str) -> Bundle | BundleUnreadableError | None:
+def _bundle_key(data: Path) -> bytes:
+    """Return what the installation signs configs with; exits with status 2 when its secret is not at hand."""
+    path = secret_path(data)
+    if not path.exists():
+        say_and_exit(
+            f"a config is signed with the engine's secret, and there is none at {path}; name the engine's "
+            f"with --data, or in {SECRET_ENV}"
+        )
+    try:
+        return load_secrets(path).bundle_key
+    except SettingsError as error:
+        say_and_exit(str(error))
+
+
+def _wanted(seals: tuple[Seal, ...], version: str | None) -> Seal:
+    """Return the seal that a person named; exits with status 2 when it is none, or not one."""
+    if not seals:
+        say_and_exit("there was never a config here to go back to; see `hustings config apply DIR`")
+    if version is None:
+        earlier = [seal for seal in seals if seal.version != seals[0].version]
+        if not earlier:
+            say_and_exit("there is no earlier config to go back to; see `hustings config history`")
+        return earlier[0]
+    number = version.removeprefix("#")
+    found = [seal for seal in seals if str(seal.number) == number]
+    found = found or [seal for seal in seals if seal.version.startswith(version)]
+    if len({seal.version for seal in found}) != 1:
+        what = "several configs begin" if found else "no config that is kept begins"
+        say_and_exit(f"{what} with `{version}`; see `hustings config history`")
+    return found[0]
+
+
+async def _history(url: str) -> tuple[Seal, ...]:
+    async with redis_client(url) as client:
+        return await history(client)
+
+
+async def _fetch_kept(url: str, seal: Seal, key: bytes) -> Bundle:
     async with redis_client(url) as client:
         try:
-            return await fetch(client)
+            bundle = await fetch_kept(client, seal.version, key)
+        except BundleUnreadableError as error:
+            say_and_exit(f"#{seal.number} can't be made live again: {error}")
+    return bundle or say_and_exit(f"version {seal.version} is not kept any more")
+
+
+async def _fetch(url: str, key: bytes | None) -> Bundle | BundleUnreadableError | None:
+    async with redis_client(url) as client:
+        try:
+            return await fetch(client, key)
         except BundleUnreadableError as error:
             return error
 
 
-async def _publish(url: str, before: Bundle | None, bundle: Bundle, by: str) -> None:
+async def _publish(
+    url: str, before: Bundle | None, bundle: Bundle, key: bytes, by: str, note: str = ""
+) -> None:
     async with redis_client(url) as client:
         # First, for a segment that is another owner's must not go live.
         try:
             await SegmentRegistry(client).declare(bundle.segments)
         except RegistryError as error:
             say_and_exit(str(error))
-        await publish(client, bundle)
+        await publish(client, bundle, key, by=by, note=note)
         await record(client, from_config(diff(before, bundle), by))
 
 

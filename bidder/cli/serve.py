@@ -17,7 +17,7 @@ import typer
 from bidder.child import EXIT_UNUSABLE
 from bidder.cli.logged_changes import from_config, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url
-from bidder.redis_client import live_bundle, redis_client, why_unusable
+from bidder.redis_client import redis_client, why_unusable
 from bidder.supervisor import Supervisor
 from config import bundle_store
 from config.diff import diff
@@ -27,7 +27,7 @@ from config.folder_state import folder_state
 from config.load import load_folder
 from config.price_keys import require_price_keys
 from config.schema import Bundle
-from config.settings import PRICE_KEYS_ENV, Settings, SettingsError, ensure_secret_file
+from config.settings import PRICE_KEYS_ENV, Settings, SettingsError, ensure_secret_file, load_secrets
 from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
 
@@ -135,7 +135,7 @@ async def running_engine(
                 settings = msgspec.structs.replace(settings, redis_url=server.url)
             async with redis_client(settings.redis_url) as client:
                 await client.ping()
-                await publish_config(client, config, settings.price_keys_file)
+                await publish_config(client, config, settings)
             _end_if_told()
             if before_start is not None:
                 await before_start(settings)
@@ -149,31 +149,34 @@ async def running_engine(
 
 
 async def publish_config(
-    client: redis.asyncio.Redis, config: Path | Bundle | None, price_keys_file: str
+    client: redis.asyncio.Redis, config: Path | Bundle | None, settings: Settings
 ) -> None:
     """Make a config the live one, unless it is already; None stands for the live one.
 
-    Raises SettingsError when the prices of its exchanges can't be read, ConfigFaults, and redis.RedisError.
+    Raises SettingsError when the prices of its exchanges can't be read, or what is live is not signed with
+    our secret; ConfigFaults; and redis.RedisError.
     """
+    key = load_secrets(Path(settings.secret_file)).bundle_key
     try:
-        live = await live_bundle(client)
-    except SettingsError:
-        if config is None:
-            raise
+        live = await bundle_store.fetch(client, key)
+    except bundle_store.BundleUnreadableError as error:
+        if config is None or error.reason == "forged":
+            raise SettingsError(str(error)) from None
         # Another release wrote it, and it is about to be replaced.
         live = None
     if isinstance(config, Path):
         is_live = live is not None and live.read_from != "" and live.read_from == folder_state(config)
         config = live if is_live else load_folder(config)
     wanted = live if config is None else config
-    require_price_keys(wanted.exchanges if wanted is not None else (), price_keys_file)
+    require_price_keys(wanted.exchanges if wanted is not None else (), settings.price_keys_file)
     if wanted is not None and wanted is not live:
         try:
             await SegmentRegistry(client).declare(wanted.segments)
         except RegistryError as error:
             raise SettingsError(str(error)) from None
-        await bundle_store.publish(client, wanted)
-        await record(client, from_config(diff(live, wanted), f"{who('')}, hustings serve"))
+        by = f"{who('')}, hustings serve"
+        await bundle_store.publish(client, wanted, key, by=by)
+        await record(client, from_config(diff(live, wanted), by))
 
 
 def _made(data_dir: Path) -> Path:

@@ -22,6 +22,7 @@ from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import SpoolTakenError, open_spools
+from bidder.metrics import note_refusal
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
@@ -45,7 +46,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(client.aclose)
         bundle, away = None, False
         try:
-            bundle = await live_bundle(client)
+            bundle = await live_bundle(client, keys.bundle_key)
         except redis.RedisError as error:
             # Notices come now, and can wait in the spool.
             logger.warning("Redis can't be used yet, notices go to the spool: %s", error)
@@ -69,11 +70,13 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, settings.events_host, settings.events_port).start()
-        bundles = bundle_store.watch(client, directory.current.version)
+        bundles = bundle_store.watch(
+            client, directory.current.version, keys.bundle_key, on_refused=note_refusal
+        )
         follower = asyncio.create_task(directory.follow(bundles))
         closing.push_async_callback(end_task, follower)
         # From the beginning: the registry may have to be waited for.
-        ruler = asyncio.create_task(rules.follow(bundle_store.watch(client, "")))
+        ruler = asyncio.create_task(rules.follow(bundle_store.watch(client, "", keys.bundle_key)))
         closing.push_async_callback(end_task, ruler)
         replay = asyncio.create_task(intake.replay_forever())
         closing.push_async_callback(end_task, replay)

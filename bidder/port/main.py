@@ -264,7 +264,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         keys = load_secrets(Path(settings.secret_file))
         client = redis_client(settings.redis_url)
         closing.push_async_callback(client.aclose)
-        snapshot = await _compile(client, await live_bundle(client) or _NO_CONFIG)
+        snapshot = await _compile(client, await live_bundle(client, keys.bundle_key) or _NO_CONFIG)
         warm_up()
         lookup = await UserLookup.connect(settings.redis_url, LOOKUP_TIMEOUT_MS)
         closing.push_async_callback(lookup.close)
@@ -290,7 +290,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.callback(worker.heartbeat.stop)
         ticks = asyncio.create_task(_tick_forever(worker, connections, garbage))
         closing.push_async_callback(end_task, ticks)
-        config = asyncio.create_task(_follow_config(worker, client, snapshot.version))
+        config = asyncio.create_task(_follow_config(worker, client, keys.bundle_key, snapshot.version))
         closing.push_async_callback(end_task, config)
         holding = asyncio.create_task(_follow_stop(worker, client, stop_seen))
         closing.push_async_callback(end_task, holding)
@@ -336,12 +336,16 @@ async def _follow_stop(worker: BidWorker, client: redis.asyncio.Redis, seen: glo
         _LOG.warning("bidding goes on" if stop is None else f"bidding is stopped by {stop.by}: {stop.reason}")
 
 
-async def _follow_config(worker: BidWorker, client: redis.asyncio.Redis, version: str) -> None:
-    async for bundle in bundle_store.watch(client, version):
+async def _follow_config(
+    worker: BidWorker, client: redis.asyncio.Redis, bundle_key: bytes, version: str
+) -> None:
+    bundles = bundle_store.watch(client, version, bundle_key, on_refused=metrics.note_refusal)
+    async for bundle in bundles:
         try:
             snapshot = await _compile(client, bundle)
         except (redis.RedisError, RegistryError) as error:
             _LOG.error("config %s can't be used, the one before it stays live: %s", bundle.version, error)
+            metrics.note_refusal("unusable")
             continue
         await worker.swap(snapshot)
         _LOG.info("config %s is live: %d ads", snapshot.version, len(snapshot.ads))

@@ -29,6 +29,7 @@ from pacing import plan
 from pacing.plan import CampaignPlan, Plan
 from tests.admin.conftest import AdminPort, admin_port, run_worker
 from tests.events.factories import BID_MINUTE, CAMPAIGN, OWNER, bundle
+from tests.factories import BUNDLE_KEY
 
 CODE = code_of(CAMPAIGN)
 SPENT = 2_500_000_001
@@ -102,7 +103,7 @@ async def test_the_ledger_is_read_when_prometheus_asks(port: AdminPort) -> None:
     assert ("hustings_campaign_spent", LABELS) not in await port.metrics()
     await spend(port)
     await beat(port.client, OWNER)
-    await bundle_store.publish(port.client, bundle())
+    await bundle_store.publish(port.client, bundle(), BUNDLE_KEY)
     found = await port.metrics()
     assert found["hustings_campaign_budget", LABELS] == 100
     assert found["hustings_campaign_daily_budget", LABELS] == 10
@@ -191,7 +192,7 @@ async def test_it_is_ready_when_there_are_a_config_and_a_live_worker(port: Admin
         return answer.status, answer.text.strip()
 
     assert await asked() == (503, readiness.NO_CONFIG)
-    await bundle_store.publish(port.client, bundle())
+    await bundle_store.publish(port.client, bundle(), BUNDLE_KEY)
     assert await asked() == (503, readiness.NO_WORKER)
     await beat(port.client, 11, silent_s=WORKER_HEARTBEAT_SECONDS_MAX + 1)
     assert await asked() == (503, readiness.NO_WORKER)
@@ -206,7 +207,7 @@ async def forsaken(metrics_dir: Path, tmp_path: Path) -> AsyncIterator[AdminPort
     """An admin port whose Redis has gone away."""
     server = EmbeddedServer.start(tmp_path / "valkey", durable=False)
     client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
-    await bundle_store.publish(client, bundle())
+    await bundle_store.publish(client, bundle(), BUNDLE_KEY)
     await beat(client, 1)
     server.stop()
     async with admin_port(client, metrics_dir, bundle()) as running:

@@ -11,7 +11,7 @@ from config.schema import code_of
 from pacing import plan
 from pacing.ledger import Ledger
 from tests.events.factories import CAMPAIGN, bundle
-from tests.events.processes import SECONDS_MAX, child, settings
+from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
 
 MODULE = "bidder.admin.main"
 
@@ -19,12 +19,13 @@ MODULE = "bidder.admin.main"
 async def test_it_paces_the_config_that_arrives_and_hands_the_office_over_when_it_ends(
     redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    with child(MODULE, settings(redis_url, tmp_path)) as process:
+    given = settings(redis_url, tmp_path)
+    with child(MODULE, given) as process:
         port = await asyncio.to_thread(process.wait_until_ready)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             async with session.get("/ready") as response:
                 assert response.status == 503
-            await bundle_store.publish(redis_client, bundle())
+            await bundle_store.publish(redis_client, bundle(), bundle_key(given))
             async with asyncio.timeout(SECONDS_MAX):
                 while (live := await plan.fetch(redis_client)) is None:
                     pass

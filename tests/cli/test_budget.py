@@ -21,6 +21,7 @@ from config.schema import Advertiser, Budget, Bundle, Campaign, Engine, LineItem
 from pacing.ledger import Account, Ledger, Settlement
 from pacing.plan import CampaignPlan, Plan
 from pacing.plan import publish as publish_plan
+from tests.factories import BUNDLE_KEY
 
 HARVEST = code_of("harvest-days")
 _Result = TypeVar("_Result")
@@ -73,7 +74,7 @@ def live(redis_url: str) -> str:
     """A server with a config, two accounts, one bill of $0.004 and a plan."""
 
     async def set_up(client: AsyncRedis) -> None:
-        await publish_bundle(client, BUNDLE_OF_TWO)
+        await publish_bundle(client, BUNDLE_OF_TWO, BUNDLE_KEY)
         ledger = Ledger(client)
         for item in BUNDLE_OF_TWO.advertisers[0].campaigns:
             await ledger.register(code_of(item.id), item.id, item.budget.total, item.budget.daily, "UTC")
@@ -123,7 +124,7 @@ def test_status_for_a_person_is_a_table(live: str) -> None:
 
 
 def test_status_before_the_engine_has_run(redis_url: str) -> None:
-    with_redis(redis_url, lambda client: publish_bundle(client, BUNDLE_OF_TWO))
+    with_redis(redis_url, lambda client: publish_bundle(client, BUNDLE_OF_TWO, BUNDLE_KEY))
     result = budget("status", "--json", "--redis", redis_url)
     assert result.exit_code == 0
     status = json.loads(result.stdout)
@@ -160,7 +161,7 @@ def test_pause_and_resume(live: str) -> None:
 
 
 def test_pause_before_the_engine_has_run_holds(redis_url: str) -> None:
-    with_redis(redis_url, lambda client: publish_bundle(client, BUNDLE_OF_TWO))
+    with_redis(redis_url, lambda client: publish_bundle(client, BUNDLE_OF_TWO, BUNDLE_KEY))
     assert budget("pause", "harvest-days", "--redis", redis_url).exit_code == 0
     paused = account(redis_url)
     assert paused is not None

@@ -19,6 +19,8 @@ from config.schema import Budget, Bundle, ExchangeProfile, Flight, When
 from pacing import stop as global_stop
 from pacing.ledger import Ledger
 from tests.cli.test_budget import BUNDLE_OF_TWO, HARVEST, budget, with_redis
+from tests.events.processes import bundle_key, settings
+from tests.factories import BUNDLE_KEY
 
 PRICE = 4_000_000
 CONFIG = msgspec.structs.replace(
@@ -35,7 +37,7 @@ def billed(redis_url: str) -> str:
     """A server with a config and 25 bills of $0.004 from `plain` made this minute, and one from `x`."""
 
     async def set_up(client: AsyncRedis) -> None:
-        await bundle_store.publish(client, CONFIG)
+        await bundle_store.publish(client, CONFIG, BUNDLE_KEY)
         ledger = Ledger(client)
         for item in CONFIG.advertisers[0].campaigns:
             await ledger.register(
@@ -220,8 +222,10 @@ def test_a_config_logs_budgets_flights_and_pauses_and_nothing_else() -> None:
     ]
 
 
-def test_an_engine_that_publishes_a_config_at_its_start_logs_it(billed: str) -> None:
-    with_redis(billed, lambda client: publish_config(client, changed(), ""))
+def test_an_engine_that_publishes_a_config_at_its_start_logs_it(billed: str, tmp_path: Path) -> None:
+    given = settings(billed, tmp_path)
+    with_redis(billed, lambda client: bundle_store.publish(client, CONFIG, bundle_key(given)))
+    with_redis(billed, lambda client: publish_config(client, changed(), given))
     found = logged(billed)
     assert {change["what"] for change in found} == {"budget.total", "budget.daily", "flight.end", "paused"}
     assert all(change["by"].endswith(", hustings serve") for change in found)

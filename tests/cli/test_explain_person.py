@@ -22,7 +22,7 @@ from segments.identity import COOKIE, Identity
 from segments.links import LinkStore
 from segments.registry import SegmentRegistry
 from segments.store import SegmentStore
-from tests.factories import advertiser, bid_request, bundle, campaign, line_item
+from tests.factories import BUNDLE_KEY, advertiser, bid_request, bundle, campaign, line_item
 
 HOSTED = ExchangeProfile(id="plain", id_source="hosted.example", id_field="id")
 
@@ -36,7 +36,7 @@ async def test_a_linked_id_is_explained_as_the_person(
         exchanges=[HOSTED],
         segments=["gardeners"],
     )
-    await bundle_store.publish(redis_client, config)
+    await bundle_store.publish(redis_client, config, BUNDLE_KEY)
     await Ledger(redis_client).register(code_of(gardeners.id), gardeners.id, BILLION, None, "UTC")
     identity = Identity(load_secrets(ensure_secret_file(tmp_path)).identity_key)
     ann, today = identity.hash(COOKIE, "ann"), int(time.time()) // SECONDS_PER_DAY

@@ -46,6 +46,7 @@ def test_a_segment_nobody_has_loaded_has_nobody(redis_url: str, tmp_path: Path) 
     assert "spring-web will not bid: 0 people" in result.stderr
 
 
+@pytest.mark.usefixtures("secret_file")
 def test_a_config_that_takes_another_owners_segment_is_not_applied(redis_url: str, tmp_path: Path) -> None:
     owned = SEGMENTS.replace("They own it.\n", "They own it.\n    owner: oak\n")
     folder = write_folder(tmp_path / "campaigns", {"segments.yaml": owned})

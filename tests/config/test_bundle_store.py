@@ -9,13 +9,26 @@ import pytest
 import redis
 import redis.asyncio
 
-from config.bundle_store import BundleUnreadableError, fetch, publish, watch
+from config.bundle_store import (
+    BundleUnreadableError,
+    Refusal,
+    Seal,
+    fetch,
+    fetch_kept,
+    history,
+    publish,
+    signature_of,
+    watch,
+)
 from config.embedded_server import EmbeddedServer
+from config.limits import BUNDLES_KEPT_MAX
 from config.load import load_folder
-from config.redis_keys import BUNDLE, BUNDLE_CHANNEL, BUNDLE_VERSION
+from config.redis_keys import BUNDLE, BUNDLE_CHANNEL, BUNDLE_SEAL, BUNDLE_VERSION, BUNDLES_KEPT
 from config.schema import Bundle, encode_bundle
 from tests.config.folder import write_folder
 
+KEY = b"one key"
+OTHER_KEY = b"another key"
 LONG_S = 20.0
 """No test waits this long unless the thing it names is broken."""
 
@@ -38,7 +51,7 @@ async def listening(client: redis.asyncio.Redis) -> None:
 
 async def test_what_is_published_is_fetched(redis_client: redis.asyncio.Redis, bundle: Bundle) -> None:
     assert await fetch(redis_client) is None
-    await publish(redis_client, bundle)
+    await publish(redis_client, bundle, KEY)
     assert await fetch(redis_client) == bundle
 
 
@@ -46,7 +59,7 @@ async def test_a_publication_is_announced(redis_client: redis.asyncio.Redis, bun
     async with redis_client.pubsub() as channel:
         await channel.subscribe(BUNDLE_CHANNEL)
         await channel.get_message(timeout=LONG_S)
-        await publish(redis_client, bundle)
+        await publish(redis_client, bundle, KEY)
         message = await channel.get_message(timeout=LONG_S)
     assert message is not None
     assert message["data"] == bundle.version.encode()
@@ -55,34 +68,43 @@ async def test_a_publication_is_announced(redis_client: redis.asyncio.Redis, bun
 async def test_watch_yields_what_is_new_and_not_what_was_seen(
     redis_client: redis.asyncio.Redis, bundle: Bundle
 ) -> None:
-    await publish(redis_client, bundle)
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, bundle.version)) as bundles:
+    await publish(redis_client, bundle, KEY)
+    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, bundle.version, KEY)) as bundles:
         next_bundle = asyncio.create_task(anext(bundles))
         await listening(redis_client)
         assert not next_bundle.done()
-        await publish(redis_client, versioned(bundle, "second"))
+        await publish(redis_client, versioned(bundle, "second"), KEY)
         assert (await next_bundle).version == "second"
-        await publish(redis_client, versioned(bundle, "second"))
-        await publish(redis_client, bundle)
+        await publish(redis_client, versioned(bundle, "second"), KEY)
+        await publish(redis_client, bundle, KEY)
         assert await anext(bundles) == bundle
 
 
 async def test_announcements_wake_the_watcher(redis_client: redis.asyncio.Redis, bundle: Bundle) -> None:
     # With so rare a look at the version, only the announcements can bring all of these in time.
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", poll_seconds=3_600)) as bundles:
+    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", KEY, poll_seconds=3_600)) as bundles:
         for number in range(20):
             next_bundle = asyncio.create_task(anext(bundles))
             await listening(redis_client)
-            await publish(redis_client, versioned(bundle, f"v{number}"))
+            await publish(redis_client, versioned(bundle, f"v{number}"), KEY)
             assert (await next_bundle).version == f"v{number}"
 
 
 async def test_a_missed_announcement_heals(redis_client: redis.asyncio.Redis, bundle: Bundle) -> None:
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", poll_seconds=0.02)) as bundles:
+    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", KEY, poll_seconds=0.02)) as bundles:
         next_bundle = asyncio.create_task(anext(bundles))
         await listening(redis_client)
-        await redis_client.mset({BUNDLE: encode_bundle(bundle), BUNDLE_VERSION: bundle.version})
+        await publish_unheard(redis_client, bundle)
         assert await next_bundle == bundle
+
+
+async def publish_unheard(client: redis.asyncio.Redis, bundle: Bundle) -> None:
+    """Publish as `publish` does, and lose the announcement."""
+    data = encode_bundle(bundle)
+    seal = Seal(
+        number=1, version=bundle.version, signature=signature_of(data, KEY), release="1", by="", at_s=0
+    )
+    await client.mset({BUNDLE: data, BUNDLE_SEAL: msgspec.json.encode(seal), BUNDLE_VERSION: bundle.version})
 
 
 def start_server(data_dir: Path, port: int | None = None) -> tuple[EmbeddedServer, str]:
@@ -96,25 +118,114 @@ def start_server(data_dir: Path, port: int | None = None) -> tuple[EmbeddedServe
 async def test_watch_outlives_a_restart_of_the_server(tmp_path: Path, bundle: Bundle) -> None:
     first, url = start_server(tmp_path / "first")
     client = redis.asyncio.Redis.from_url(url)
-    async with client, aclosing(watch(client, "")) as bundles:
+    async with client, aclosing(watch(client, "", KEY)) as bundles:
         with first:
             next_bundle = asyncio.create_task(anext(bundles))
             await listening(client)
         second, _ = start_server(tmp_path / "second", int(url.rpartition(":")[2].removesuffix("/0")))
         with second:
             async with asyncio.timeout(LONG_S), redis.asyncio.Redis.from_url(url) as publisher:
-                await publish(publisher, bundle)
+                await publish(publisher, bundle, KEY)
                 assert await next_bundle == bundle
 
 
 async def test_a_bundle_of_another_release_is_told_and_passed_over(
     redis_client: redis.asyncio.Redis, bundle: Bundle
 ) -> None:
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", poll_seconds=0.02)) as bundles:
+    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", KEY, poll_seconds=0.02)) as bundles:
         next_bundle = asyncio.create_task(anext(bundles))
         await listening(redis_client)
-        await redis_client.mset({BUNDLE: msgspec.msgpack.encode({"version": "x"}), BUNDLE_VERSION: "x"})
-        with pytest.raises(BundleUnreadableError, match="hustings config apply DIR"):
-            await fetch(redis_client)
-        await publish(redis_client, bundle)
+        await publish(redis_client, bundle, KEY)
         assert await next_bundle == bundle
+        next_bundle = asyncio.create_task(anext(bundles))
+        foreign = msgspec.msgpack.encode({"version": "x"})
+        (live, *_) = await history(redis_client)
+        seal = msgspec.structs.replace(
+            live, version="x", signature=signature_of(foreign, KEY), release="99.0"
+        )
+        await redis_client.mset(
+            {BUNDLE: foreign, BUNDLE_VERSION: "x", BUNDLE_SEAL: msgspec.json.encode(seal)}
+        )
+        with pytest.raises(BundleUnreadableError, match=r"by Hustings 99\.0, and this is .*config apply DIR"):
+            await fetch(redis_client, KEY)
+        bundle = versioned(bundle, "y")
+        await publish(redis_client, bundle, KEY)
+        assert await next_bundle == bundle
+
+
+@pytest.mark.parametrize(
+    ("tampering", "reason"),
+    [
+        ("bytes", "forged"),
+        ("seal", "forged"),
+        ("key", "forged"),
+        ("no seal", "unsigned"),
+        ("old seal", "forged"),
+    ],
+)
+async def test_a_bundle_that_was_tampered_with_is_refused_and_the_next_sound_one_taken(
+    redis_client: redis.asyncio.Redis, bundle: Bundle, tampering: str, reason: Refusal
+) -> None:
+    refused: list[Refusal] = []
+    bundles = watch(redis_client, "", KEY, poll_seconds=0.02, on_refused=refused.append)
+    async with asyncio.timeout(LONG_S), aclosing(bundles):
+        await publish(redis_client, bundle, KEY)
+        assert await anext(bundles) == bundle
+        (sealed, *_) = await history(redis_client)
+        raised = versioned(bundle, "raised")
+        if tampering == "key":
+            await publish(redis_client, raised, OTHER_KEY)
+        else:
+            seal = msgspec.structs.replace(sealed, version="raised")
+            if tampering == "seal":
+                seal = msgspec.structs.replace(seal, signature="")
+            async with redis_client.pipeline(transaction=True) as pipe:
+                pipe.set(BUNDLE, encode_bundle(raised))
+                pipe.set(BUNDLE_VERSION, "raised")
+                if tampering == "no seal":
+                    pipe.delete(BUNDLE_SEAL)
+                elif tampering != "old seal":
+                    pipe.set(BUNDLE_SEAL, msgspec.json.encode(seal))
+                await pipe.execute()
+        next_bundle = asyncio.create_task(anext(bundles))
+        with pytest.raises(BundleUnreadableError) as caught:
+            await fetch(redis_client, KEY)
+        assert caught.value.reason == reason
+        # Who only shows it may look.
+        assert await fetch(redis_client) == raised
+        while not refused:  # noqa: ASYNC110 - the watcher announces itself to nobody
+            await asyncio.sleep(0.005)
+        assert not next_bundle.done()
+        # The very same version, signed by us, is taken.
+        await publish(redis_client, raised, KEY)
+        assert await next_bundle == raised
+    assert refused == [reason]
+
+
+async def test_what_was_live_can_be_fetched_again_and_the_history_is_bounded(
+    redis_client: redis.asyncio.Redis, bundle: Bundle
+) -> None:
+    for number in range(BUNDLES_KEPT_MAX + 2):
+        await publish(redis_client, versioned(bundle, f"v{number}"), KEY, by="dana", note=f"note {number}")
+    last = BUNDLES_KEPT_MAX + 1
+    seals = await history(redis_client)
+    assert [seal.version for seal in seals] == [f"v{number}" for number in range(last, 1, -1)]
+    assert (seals[0].number, seals[0].by, seals[0].note) == (last + 1, "dana", f"note {last}")
+    assert await redis_client.hlen(BUNDLES_KEPT) == BUNDLES_KEPT_MAX
+    assert await fetch_kept(redis_client, "v2", KEY) == versioned(bundle, "v2")
+    assert await fetch_kept(redis_client, "v1", KEY) is None
+    with pytest.raises(BundleUnreadableError, match="not signed with this installation"):
+        await fetch_kept(redis_client, "v2", OTHER_KEY)
+    await redis_client.hset(BUNDLES_KEPT, "v2", b"not compressed")
+    with pytest.raises(BundleUnreadableError):
+        await fetch_kept(redis_client, "v2", KEY)
+
+
+async def test_publishing_what_is_live_makes_no_entry(
+    redis_client: redis.asyncio.Redis, bundle: Bundle
+) -> None:
+    await publish(redis_client, bundle, OTHER_KEY, by="ann")
+    await publish(redis_client, bundle, KEY, by="ben")
+    (seal,) = await history(redis_client)
+    assert (seal.number, seal.by) == (1, "ben")
+    assert await fetch_kept(redis_client, bundle.version, KEY) == bundle

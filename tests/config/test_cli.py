@@ -11,8 +11,10 @@ from typer.testing import CliRunner, Result
 from bidder.cli.config import app
 from config.embedded_server import EmbeddedServer
 from config.load import load_folder
+from config.money import BILLION
 from config.redis_keys import BUNDLE, BUNDLE_VERSION
 from config.schema import decode_bundle
+from config.settings import SECRET_ENV, ensure_secret_file
 from tests.config.folder import edited, write_folder
 
 
@@ -71,6 +73,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "there is no such folder" in refusal(hustings_config("check", tmp_path / "nowhere"))
 
 
+@pytest.mark.usefixtures("secret_file")
 def test_apply_makes_a_folder_live_and_diff_shows_what_would_change(
     folder: Path, tmp_path: Path, redis_url: str
 ) -> None:
@@ -114,11 +117,14 @@ def test_apply_refuses_a_spoilt_folder_and_changes_nothing(spoilt: Path, redis_u
 def test_the_private_server_of_a_data_folder_is_found(folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with EmbeddedServer.start(data, durable=False):
+        assert f"there is none at {data}/secret" in refusal(hustings_config("apply", folder, "--data", data))
+        ensure_secret_file(data)
         assert hustings_config("apply", folder, "--data", data).exit_code == 0
         assert hustings_config("diff", folder, "--data", data).stdout == "nothing would change\n"
     assert "no engine is running" in refusal(hustings_config("diff", folder, "--data", data))
 
 
+@pytest.mark.usefixtures("secret_file")
 def test_a_bundle_of_another_release_is_refused_by_diff_and_replaced_by_apply(
     folder: Path, redis_url: str
 ) -> None:
@@ -129,6 +135,7 @@ def test_a_bundle_of_another_release_is_refused_by_diff_and_replaced_by_apply(
     assert hustings_config("diff", folder, "--redis", redis_url).stdout == "nothing would change\n"
 
 
+@pytest.mark.usefixtures("secret_file")
 @pytest.mark.parametrize("command", ["diff", "apply"])
 def test_a_redis_that_is_not_there(folder: Path, command: str) -> None:
     with socket.socket() as probe:
@@ -154,3 +161,56 @@ def test_schema_prints_json() -> None:
         "ExchangeProfile",
         "SegmentList",
     }
+
+
+def spring_daily(redis_url: str) -> int | None:
+    """The live daily budget, in whole units."""
+    with redis.Redis.from_url(redis_url) as client:
+        data = client.get(BUNDLE)
+    assert isinstance(data, bytes)
+    daily = decode_bundle(data).advertisers[0].campaigns[0].budget.daily
+    return None if daily is None else daily // BILLION
+
+
+@pytest.mark.usefixtures("secret_file")
+def test_what_was_applied_is_listed_and_can_be_gone_back_to(folder: Path, redis_url: str) -> None:
+    assert "never a config here" in refusal(hustings_config("rollback", "--redis", redis_url))
+    for daily in (15, 20, 25):
+        write_folder(folder, edited("12.50", str(daily)))
+        assert hustings_config("apply", folder, "--by", f"dana{daily}", "--redis", redis_url).exit_code == 0
+    lines = hustings_config("history", "--redis", redis_url).stdout.splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in lines] == [
+        ("#3", "live"),
+        ("#2", "dana20"),
+        ("#1", "dana15"),
+    ]
+    result = hustings_config("rollback", "--redis", redis_url)
+    assert "changed campaign `spring`: budget.daily $25.00 -> $20.00\n" in result.stdout
+    assert spring_daily(redis_url) == 20
+    for version, daily in (("1", 15), ("#3", 25), (lines[2].split()[1], 15), (lines[1].split()[1][:8], 20)):
+        assert hustings_config("rollback", version, "--redis", redis_url).exit_code == 0
+        assert spring_daily(redis_url) == daily
+    told = json.loads(hustings_config("history", "--json", "--redis", redis_url).stdout)
+    assert [entry["live"] for entry in told] == [True] + [False] * 7
+    assert told[0]["note"] == "rollback to #4"
+    assert "no config that is kept begins" in refusal(hustings_config("rollback", "zz", "--redis", redis_url))
+    assert "several configs begin" in refusal(hustings_config("rollback", "", "--redis", redis_url))
+    # The folder is not touched.
+    assert "daily: 25" in (folder / "advertisers" / "oak.yaml").read_text()
+
+
+def test_a_config_is_signed_with_the_secret_and_not_replaced_by_whoever_has_another(
+    folder: Path, tmp_path: Path, redis_url: str, secret_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hustings_config("apply", folder, "--redis", redis_url).exit_code == 0
+    monkeypatch.delenv(SECRET_ENV)
+    other = ensure_secret_file(tmp_path / "other")
+    assert other != secret_file
+    write_folder(folder, edited("12.50", "99"))
+    with_other = ("--redis", redis_url, "--data", other.parent)
+    said = refusal(hustings_config("apply", folder, *with_other))
+    assert "nothing was applied: the bundle in Redis is not signed with this installation's secret" in said
+    assert "can't be made live again" in refusal(hustings_config("rollback", "1", *with_other))
+    assert spring_daily(redis_url) == 12
+    assert hustings_config("apply", folder, *with_other, "--sign-anew").exit_code == 0
+    assert spring_daily(redis_url) == 99

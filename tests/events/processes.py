@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.settings import Settings
+from config.settings import Settings, load_secrets
 
 REPOSITORY = Path(__file__).parents[2]
 SECONDS_MAX = 30
 SECRET = "0123456789abcdef" * 3
+
+
+def bundle_key(given: Settings) -> bytes:
+    """Return what an installation signs its configs with."""
+    return load_secrets(Path(given.secret_file)).bundle_key
 
 
 def settings(redis_url: str, folder: Path, **changes: object) -> Settings:

@@ -19,7 +19,7 @@ from config.schema import Bundle, ExchangeProfile, code_of
 from config.settings import SettingsError, load_secrets
 from pacing.ledger import Ledger
 from tests.events.factories import BID_MINUTE, CAMPAIGN, CREATIVE, LINE_ITEM, OWNER, bundle
-from tests.events.processes import SECONDS_MAX, child, settings
+from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
 
 MODULE = "bidder.events.main"
 
@@ -51,7 +51,7 @@ async def test_a_request_under_way_is_answered_before_the_process_ends(
     redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     given = settings(redis_url, tmp_path)
-    await bundle_store.publish(redis_client, bundle())
+    await bundle_store.publish(redis_client, bundle(), bundle_key(given))
     ledger = Ledger(redis_client)
     await ledger.register(code_of(CAMPAIGN), CAMPAIGN, 100 * BILLION, None, "UTC")
     with child(MODULE, given) as process:
@@ -93,7 +93,9 @@ async def test_a_new_config_is_followed_without_a_restart(
             assert await landing() is None
             for version in ("v1", "v2"):
                 url = f"https://shop.example/{version}"
-                await bundle_store.publish(redis_client, bundle(version=version, landing_url=url))
+                await bundle_store.publish(
+                    redis_client, bundle(version=version, landing_url=url), bundle_key(given)
+                )
                 async with asyncio.timeout(SECONDS_MAX):
                     while await landing() != url:
                         pass
@@ -148,7 +150,7 @@ async def test_the_engine_does_not_start_without_the_price_keys_of_a_live_exchan
 
     assert "adx encrypts its prices" in await refusal(sealed)
     assert await bundle_store.fetch(redis_client) is None
-    await bundle_store.publish(redis_client, sealed)
+    await bundle_store.publish(redis_client, sealed, bundle_key(settings(redis_url, tmp_path)))
     assert "--price-keys" in await refusal(None)
     assert "can't read the price-keys file" in await refusal(bundle(), str(tmp_path / "absent"))
 

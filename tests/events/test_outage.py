@@ -39,7 +39,7 @@ from tests.events.factories import (
     sealed_price,
     token,
 )
-from tests.events.processes import SECONDS_MAX, child, settings
+from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
 
 
 @asynccontextmanager
@@ -211,7 +211,7 @@ async def test_what_a_killed_process_kept_is_booked_by_the_next(tmp_path: Path) 
     server = EmbeddedServer.start(tmp_path)
     given = settings(server.url, tmp_path)
     client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
-    await bundle_store.publish(client, bundle())
+    await bundle_store.publish(client, bundle(), bundle_key(given))
     await Ledger(client).register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
     signer = TokenSigner(load_secrets(Path(given.secret_file)).notice_key)
     codes = (code_of(LINE_ITEM), code_of(CAMPAIGN), code_of(CREATIVE), code_of("plain"))

@@ -28,6 +28,7 @@ from pacing.controller import MULTIPLIER_START, SHADE_INTERVAL_S, SLACK_SHARE, C
 from pacing.ledger import Ledger, Settlement
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish
 from pacing.shading import OBSERVATIONS_MIN, SHADE_BINS, OutcomeReader
+from tests.factories import BUNDLE_KEY
 
 EVEN, ASAP = code_of("even"), code_of("asap")
 NOW_S = 1_790_000_000
@@ -125,7 +126,7 @@ async def test_late_bills_make_the_leader_hold_money_back(redis_client: redis.as
 
 async def test_a_new_config_is_not_kept_waiting_for_the_next_tick(redis_client: redis.asyncio.Redis) -> None:
     stop, changed, current = asyncio.Event(), asyncio.Event(), [bundle("1")]
-    await publish_bundle(redis_client, current[0])
+    await publish_bundle(redis_client, current[0], BUNDLE_KEY)
     running = asyncio.create_task(
         candidate(redis_client, "a", interval_s=600).run(stop, lambda: current[0], changed)
     )
@@ -136,7 +137,7 @@ async def test_a_new_config_is_not_kept_waiting_for_the_next_tick(redis_client: 
 
     await until(lambda: has_account(EVEN))
     current[0] = bundle("2", campaign("even"), campaign("late"))
-    await publish_bundle(redis_client, current[0])
+    await publish_bundle(redis_client, current[0], BUNDLE_KEY)
     changed.set()
     await until(lambda: has_account(code_of("late")))
     stop.set()
@@ -168,7 +169,7 @@ async def test_a_leader_whose_lease_was_lost_falls_silent(redis_client: redis.as
 
 
 async def test_running_controllers_hand_over(redis_client: redis.asyncio.Redis) -> None:
-    await publish_bundle(redis_client, bundle())
+    await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
     stops = [asyncio.Event(), asyncio.Event()]
     controllers = [candidate(redis_client, name, interval_s=0.05) for name in ("first", "second")]
     first_task = asyncio.create_task(controllers[0].run(stops[0], bundle))
@@ -308,7 +309,7 @@ async def test_outcomes_are_counted_once_and_odd_ones_not_at_all(redis_client: r
 async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -> None:
     """A key of a wrong type makes every round fail half-way, until somebody mends it."""
     stop = asyncio.Event()
-    await publish_bundle(redis_client, bundle())
+    await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
     await redis_client.rpush(STREAM_WINS, "not a stream")
     task = asyncio.create_task(candidate(redis_client, "a", 0.02).run(stop, bundle))
 
@@ -331,7 +332,7 @@ async def test_an_emptied_server_gets_no_new_accounts_until_somebody_publishes(
     redis_client: redis.asyncio.Redis,
 ) -> None:
     """What was spent is lost with the accounts: opening them anew would spend it again."""
-    await publish_bundle(redis_client, bundle())
+    await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
     ledger = Ledger(redis_client)
     controller = candidate(redis_client, "a", interval_s=0.01)
     stop = asyncio.Event()
@@ -356,7 +357,7 @@ async def test_an_emptied_server_gets_no_new_accounts_until_somebody_publishes(
 
     await until(some_rounds_later)
     assert await ledger.accounts([EVEN, ASAP]) == {}
-    await publish_bundle(redis_client, bundle())
+    await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
     await until(accounts_open)
     stop.set()
     await task

@@ -186,7 +186,7 @@ async def test_places_and_a_config_change_without_a_restart(redis_url: str, tmp_
     new_york = bid_request(device={"geo": {"country": "USA", "region": "NY"}})
     async with running_worker(redis_url, in_region("USA-IA", "v1"), tmp_path) as worker:
         assert await worker.bids(iowa)
-        await bundle_store.publish(worker.redis, in_region("USA-NY", "v2"))
+        await bundle_store.publish(worker.redis, in_region("USA-NY", "v2"), worker.bundle_key)
         while not await worker.bids(new_york):
             pass
         assert not await worker.bids(iowa)

@@ -28,7 +28,7 @@ from segments.location import caps_key
 from segments.registry import SegmentRegistry
 from segments.slot_map import slot_of
 from tests.events.processes import child
-from tests.factories import advertiser, bid_request, bundle, campaign, line_item
+from tests.factories import BUNDLE_KEY, advertiser, bid_request, bundle, campaign, line_item
 from tests.running import running_worker
 from tests.segments.cluster import Cluster
 
@@ -122,20 +122,21 @@ async def test_bidding_goes_on_in_context_while_a_node_is_gone(cluster: Cluster,
 
 async def test_a_new_config_reaches_who_watches(client: redis.asyncio.Redis) -> None:
     first, second = config(), msgspec.structs.replace(config(), version="second")
-    async with asyncio.timeout(30), aclosing(bundle_store.watch(client, "", poll_seconds=600)) as bundles:
-        await bundle_store.publish(client, first)
+    watching = aclosing(bundle_store.watch(client, "", BUNDLE_KEY, poll_seconds=600))
+    async with asyncio.timeout(30), watching as bundles:
+        await bundle_store.publish(client, first, BUNDLE_KEY)
         assert await anext(bundles) == first
         next_bundle = asyncio.create_task(anext(bundles))
         while not next_bundle.done():  # until it listens again, a message may pass it by
             await client.publish(BUNDLE_CHANNEL, "wake up")
-            await bundle_store.publish(client, second)
+            await bundle_store.publish(client, second, BUNDLE_KEY)
             await asyncio.wait([next_bundle], timeout=0.05)
         assert await next_bundle == second
 
 
 async def test_one_controller_paces_campaigns_of_all_nodes_and_reaps(client: redis.asyncio.Redis) -> None:
     paced, now_s = config(), time.time()
-    await bundle_store.publish(client, paced)
+    await bundle_store.publish(client, paced, BUNDLE_KEY)
     ledger = Ledger(client)
     controllers = [Controller(client, ledger, name) for name in ("first", "second")]
     assert [await controller.tick(paced, now_s) for controller in controllers] == [True, False]
