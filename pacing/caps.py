@@ -34,6 +34,7 @@ What was bid and not yet shown is in no record: `pacing.pending`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -216,6 +217,6 @@ def unpack_caps(values: Sequence[bytes | None]) -> tuple[npt.NDArray[np.void], n
     """
     size = CAP_RECORD.itemsize
     whole = [value if value and len(value) % size == 0 else b"" for value in values]
-    offsets = np.zeros(len(whole) + 1, np.int64)
-    np.cumsum([len(value) // size for value in whole], out=offsets[1:])
+    # For a batch, summed faster than np.cumsum is called.
+    offsets = np.array([0, *accumulate([len(value) // size for value in whole])], np.int64)
     return np.frombuffer(b"".join(whole), CAP_RECORD), offsets

@@ -24,6 +24,7 @@ from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
 
+_NONE = np.empty(0, np.int64)
 ONE_FLOOR = -1
 """In `floors`: the candidate has one floor for every ad."""
 
@@ -203,14 +204,10 @@ class CandidateColumns:
 
     def arrays(self) -> Columns:
         """Return the batch."""
-        # Three times as fast as np.array, which asks each integer for its type first.
-        candidates = np.empty(len(self._flat), np.int64)
-        struct.pack_into(f"{len(self._flat)}q", candidates.data, 0, *self._flat)
-        return Columns(
-            candidates.view(CANDIDATE),
-            np.array(self._blocked, np.int64),
-            np.array(self._floors, np.int64),
-        )
+        # Three times as fast as np.array, which asks each integer for its type first. A bytearray, because
+        # a kernel is compiled once more for what is read-only.
+        flat = bytearray(struct.pack(f"{len(self._flat)}q", *self._flat))
+        return Columns(np.frombuffer(flat, CANDIDATE), _integers(self._blocked), _integers(self._floors))
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""
@@ -219,6 +216,10 @@ class CandidateColumns:
         self._blocked += self._blocked[start:end]
         self._blocked += rows
         return start_here, len(self._blocked)
+
+
+def _integers(values: list[int]) -> npt.NDArray[np.int64]:
+    return np.array(values, np.int64) if values else _NONE
 
 
 def _break_by_break(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:

@@ -58,7 +58,8 @@ def decide(
     number below 2**64 that settles ties.
     """
     candidates, blocked, floors = columns.arrays()
-    decisions = Decisions(*np.empty((3, len(candidates)), np.int64))
+    count = len(candidates)
+    decisions = Decisions(np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64))
     decide_batch(
         snapshot.arrays,
         active,

@@ -299,9 +299,9 @@ class Bidder:
         self._tally.users_known += found
         self._tally.users_unknown += len(people) - found - len(missing)
         self._tally.users_unanswered += len(missing)
-        known = np.ones(len(people) + 1, np.bool_)
         # Row 0 is nobody.
-        known[0] = False
+        known = np.zeros(len(people) + 1, np.bool_)
+        known[1:] = True
         if missing:
             known[1 + np.asarray(missing)] = False
         records, offsets = unpack_caps([None, *values[1::2]])

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import gc
 import logging
-import secrets
+import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -122,7 +123,7 @@ class BidWorker:
             self.tally,
             admission,
             time.time,
-            lambda: secrets.randbits(64),
+            partial(random.Random().getrandbits, 64),
         )
 
     async def swap(self, snapshot: Snapshot) -> None:
