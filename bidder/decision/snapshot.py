@@ -124,6 +124,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     ads: tuple[Ad, ...]
     bid_labels: tuple[BidLabel, ...]
     """By ad; those of one line item and format are one object."""
+    campaigns: Mapping[int, Campaign]
+    """By code."""
     account_codes: tuple[int, ...]
     """The rows of a lease book: campaigns, then line items with a budget of their own."""
     account_bid_max_cpm_micros: tuple[int, ...]
@@ -223,6 +225,7 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         exchange_index={profile.id: index for index, profile in enumerate(bundle.exchanges)},
         ads=tuple(ads),
         bid_labels=_bid_labels(ads),
+        campaigns=bundle.campaigns_by_code(),
         account_codes=accounts,
         account_bid_max_cpm_micros=tuple(dearest[code] for code in accounts),
         words=words,

@@ -109,6 +109,8 @@ class BidWorker:
         self._audience_sizes = AudienceSizes()
         self._enough: tuple[Snapshot, BitRow] | None = None
         self._stopped = stopped
+        self._shown: dict[int, int] = {}
+        """What the metrics say each campaign may still promise."""
         # A book must not be replaced while a sync is under way in it.
         self._book_in_use = asyncio.Lock()
         self._set_owner(owner)
@@ -251,10 +253,11 @@ class BidWorker:
         metrics.CAP_BIDS_CROWDED_OUT.inc(int(crowded_out[0]))
         crowded_out[0] = 0
         metrics.LOOKUP_NODES_OUT.set(self._lookup.nodes_out)
-        state = self.bidder.state
-        campaigns = state.snapshot.bundle.campaigns_by_code()
-        for code, available in zip(state.book.codes, state.book.available.tolist(), strict=True):
-            if code in campaigns:
+        campaigns, book = self.bidder.state.snapshot.campaigns, self.bidder.state.book
+        for code, available in zip(book.codes, book.available.tolist(), strict=True):
+            # Setting a gauge takes microseconds, and most campaigns have spent nothing since.
+            if code in campaigns and self._shown.get(code) != available:
+                self._shown[code] = available
                 metrics.LEASE_AVAILABLE.labels(campaigns[code].id).set(max(available, 0) / BILLION)
 
 
@@ -379,7 +382,7 @@ def _days(snapshot: Snapshot, now_s: float) -> dict[int, int]:
     """The local day of each account, by code."""
     days = {
         code: local_day(int(now_s), campaign.time_zone)
-        for code, campaign in snapshot.bundle.campaigns_by_code().items()
+        for code, campaign in snapshot.campaigns.items()
     }
     return days | {code: days[code & 0xFFFF_FFFF] for code in snapshot.account_codes if code not in days}
 
@@ -388,7 +391,7 @@ def _hours(snapshot: Snapshot, now_s: float) -> dict[int, int]:
     """The local hour of each campaign with an hourly budget, by code."""
     return {
         code: local_hour(int(now_s), campaign.time_zone)
-        for code, campaign in snapshot.bundle.campaigns_by_code().items()
+        for code, campaign in snapshot.campaigns.items()
         if campaign.budget.hourly is not None
     }
 
