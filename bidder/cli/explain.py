@@ -20,7 +20,8 @@ from bidder.cli.redis_option import (
     say_and_exit,
 )
 from bidder.cli.serve import run_or_exit
-from bidder.decision.explain import Market, Person, Verdict, choose, judge
+from bidder.decision.dimensions import Ad
+from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted, choose, judge
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import compile_snapshot
 from bidder.openrtb.consent.permissions import sentences
@@ -38,7 +39,7 @@ from config.calendar import SECONDS_PER_DAY
 from config.limits import BODY_BYTES_MAX
 from config.load import load_folder
 from config.money import MONEY_MAX, cpm_text
-from config.schema import Bundle
+from config.schema import Bundle, ExchangeProfile
 from config.settings import ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
 from pacing.caps import seen_of
@@ -194,20 +195,55 @@ def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Mar
     if not as_json:
         for sentence in refused:
             console.print(f"Privacy: {sentence}.", soft_wrap=True)
+    chosen: list[tuple[Slot, Ad]] = []
     for slot in opportunity.slots:
-        offers: list[DealOffer | None] = [deal for deal in slot.deals if deal.floor_cpm_micros is not None]
-        if not slot.deals_only and slot.floor_cpm_micros is not None:
-            offers.append(None)
-        for deal in offers:
-            verdicts = [judge(ad, profile, opportunity, slot, deal, person, market, now_s) for ad in ads]
-            winner = choose(verdicts, line_items, 0, 0)
-            if as_json:
-                answers.append(_as_data(slot, deal, verdicts, winner))
-            else:
-                _show(console, slot, deal, verdicts, winner)
+        for deal, bids_max in _offers(slot, profile):
+            for turn in range(bids_max):
+                taken = _taken(slot, chosen)
+                if len(taken.of_imp) >= bids_wanted(slot, profile) or len(chosen) >= profile.bids_max:
+                    break
+                verdicts = [
+                    judge(ad, profile, opportunity, slot, deal, person, market, now_s, taken) for ad in ads
+                ]
+                winner = choose(verdicts, line_items, 0, 0)
+                if winner is None and turn:
+                    break
+                if as_json:
+                    answers.append(_as_data(slot, deal, verdicts, winner))
+                else:
+                    _show(console, slot, deal, verdicts, winner)
+                if winner is None:
+                    break
+                chosen.append((slot, winner.ad))
     if as_json:
         report = {"privacy": refused, "imps": answers}
         typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+
+
+def _offers(slot: Slot, exchange: ExchangeProfile) -> list[tuple[DealOffer | None, int]]:
+    """Return the terms on which an imp is bid for, None being the open auction, and how often on each."""
+    wanted = bids_wanted(slot, exchange)
+    under_deal = wanted if slot.pod is not None and slot.pod.seconds else 1
+    openly = wanted if slot.pod is None else under_deal
+    offers: list[tuple[DealOffer | None, int]] = [
+        (deal, under_deal) for deal in slot.deals if deal.floor_cpm_micros is not None
+    ]
+    if not slot.deals_only and slot.floor_cpm_micros is not None:
+        offers.append((None, openly))
+    return offers
+
+
+def _taken(slot: Slot, chosen: list[tuple[Slot, Ad]]) -> Taken:
+    """Return what of the ads chosen so far is on the same imp, and on others of its break."""
+    break_id = slot.pod.id if slot.pod is not None else ""
+    return Taken(
+        of_imp=tuple(ad for other, ad in chosen if other is slot),
+        of_break=tuple(
+            ad
+            for other, ad in chosen
+            if other is not slot and break_id and other.pod is not None and other.pod.id == break_id
+        ),
+    )
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -153,10 +153,11 @@ class CandidateColumns:
                 *blocked_here,
                 *shared,
             )
-            times = ads_max if pod_seconds else 1
             for deal in slot.deals:
                 terms = self._deal_terms(slot, deal, opportunity, left)
                 if terms is not None:
+                    # Under a deal one bid, but in a break as many as it takes.
+                    times = ads_max if pod_seconds else 1
                     self._put(Candidate(request, slot, deal), (*terms, *of_imp), times)
             if slot.deals_only:
                 continue
@@ -164,6 +165,8 @@ class CandidateColumns:
             if floor < UNREACHABLE_CPM_MICROS:
                 row = snapshot.open_auction_row
                 terms = (row, floor, floors, opportunity.first_price, False, False, left)
+                # Alternatives for one place in a break would keep each other's like out of its other places.
+                times = ads_max if pod is None or pod_seconds else 1
                 self._put(Candidate(request, slot, None), (*terms, *of_imp), times)
 
     def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:

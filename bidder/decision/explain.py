@@ -125,6 +125,14 @@ def judge(
     return Verdict(ad, Reason.BID, None, value, price)
 
 
+def bids_wanted(slot: Slot, exchange: ExchangeProfile) -> int:
+    """Return how many bids an imp takes, those under its deals included."""
+    wanted = exchange.bids_per_imp_max
+    if slot.pod is not None and slot.pod.seconds and slot.pod.ads_max:
+        wanted = min(wanted, slot.pod.ads_max)
+    return wanted
+
+
 def choose(
     verdicts: Sequence[Verdict], line_item_index: Mapping[str, int], draw: int, candidate: int
 ) -> Verdict | None:

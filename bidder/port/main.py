@@ -380,10 +380,7 @@ def _apply_multipliers(book: LeaseBook, plan: Plan) -> None:
 
 def _days(snapshot: Snapshot, now_s: float) -> dict[int, int]:
     """The local day of each account, by code."""
-    days = {
-        code: local_day(int(now_s), campaign.time_zone)
-        for code, campaign in snapshot.campaigns.items()
-    }
+    days = {code: local_day(int(now_s), campaign.time_zone) for code, campaign in snapshot.campaigns.items()}
     return days | {code: days[code & 0xFFFF_FFFF] for code in snapshot.account_codes if code not in days}
 
 

@@ -21,6 +21,7 @@ EXCHANGES = {
     "google": "extensions: google\npolitical: {countries: [USA], audiences: false}",
     "paused": "paused: true",
     "elsewhere": "name: Shows nothing political",
+    "generous": "bids_per_imp_max: 4",
 }
 TRAFFIC = """\
 crawlers: [{pattern: examplebot}]
@@ -47,6 +48,17 @@ def explained(folder: Path, exchange: str = "plain", **fields: Any) -> tuple[set
         return set(), result.stderr
     ads = [ad for imp in json.loads(result.stdout)["imps"] for ad in imp["ads"]]
     return {ad["why"] for ad in ads}, ""
+
+
+def test_what_keeps_a_second_ad_from_an_imp_and_a_break(folder: Path) -> None:
+    audio = {"mimes": ["audio/mpeg"], "minduration": 5, "maxduration": 60, "podid": "a"}
+    places = [{"id": str(number), "audio": audio | {"poddedupe": [1]}} for number in range(2)]
+    assert Mismatch.POD_TWICE in explained(folder, imp=places)[0]
+    assert Mismatch.POD_TWICE not in explained(folder, imp=places[:1])[0]
+    native = {"request": json.dumps({"ver": "1.2", "assets": [{"id": 1, "title": {"len": 90}}]})}
+    mixed = {"id": "1", "audio": audio | {"podid": ""}, "native": native}
+    assert Mismatch.SAME_CREATIVE in explained(folder, "generous", imp=[mixed])[0]
+    assert Mismatch.SAME_CREATIVE not in explained(folder, imp=[mixed])[0]
 
 
 @pytest.mark.parametrize(

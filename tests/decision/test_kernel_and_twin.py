@@ -11,15 +11,14 @@ from bidder.decision.bitrows import BitRow, bit_row
 from bidder.decision.columns import Candidate, CandidateColumns
 from bidder.decision.decide import Users, decide
 from bidder.decision.dimensions import Ad
-from bidder.decision.explain import Market, Person, Taken, Verdict, choose, furthest, judge
+from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted, choose, furthest, judge
 from bidder.decision.kernels import decide_batch
 from bidder.decision.reasons import Mismatch, Reason
 from bidder.decision.schedule import active_ads
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS
-from bidder.openrtb.opportunity import Slot
 from config.money import play_cost
-from config.schema import ExchangeProfile, account_code, code_of
+from config.schema import account_code, code_of
 from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of
 from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
@@ -224,14 +223,6 @@ def taken_already(candidate: Candidate, chosen: list[tuple[Candidate, Ad]]) -> T
         elif pod is not None and pod.id and other.slot.pod is not None and other.slot.pod.id == pod.id:
             of_break.append(ad)
     return Taken(tuple(of_imp), tuple(of_break))
-
-
-def bids_wanted(slot: Slot, exchange: ExchangeProfile) -> int:
-    """How many bids an imp takes."""
-    wanted = exchange.bids_per_imp_max
-    if slot.pod is not None and slot.pod.seconds and slot.pod.ads_max:
-        wanted = min(wanted, slot.pod.ads_max)
-    return wanted
 
 
 def users_of(people: list[Person], snapshot: Snapshot) -> Users:

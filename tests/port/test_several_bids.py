@@ -64,7 +64,7 @@ async def test_a_dynamic_break_gets_several_ads_within_its_time(redis_url: str, 
             assert bool(durations) == (seconds > 10)
         assert await ads(poddur=105) == [15, 15, 30, 45]
         assert len(await ads(poddur=105, maxseq=2)) == 2
-        assert len(await ads()) == 1, "an imp that is no break takes one"
+        assert await ads() == [15, 15, 30, 45], "bids beside each other share no time"
 
 
 async def test_one_bid_an_imp_where_the_exchange_takes_no_more(redis_url: str, tmp_path: Path) -> None:
@@ -85,6 +85,20 @@ async def test_a_break_has_no_advertiser_twice_where_it_says_so(redis_url: str, 
         assert await domains(poddedupe=[1]) == ["shop-0.example", "shop-1.example"]
         assert len(await domains(poddedupe=[3])) == 3
         assert len(await domains(poddedupe=[5])) == 3
+
+
+async def test_the_dearest_ads_bid_beside_each_other(redis_url: str, tmp_path: Path) -> None:
+    creatives = [banner(f"b-{number}") for number in range(5)]
+    items = [line_item(c.id, creatives=[c.id], cpm=number + 1.0) for number, c in enumerate(creatives)]
+    shop_ = advertiser(campaigns=[campaign(line_items=items)], creatives=creatives)
+    async with running_worker(redis_url, bundle(shop_, exchanges=[GENEROUS]), tmp_path) as worker:
+        imp = {"id": "1", "banner": {"w": 300, "h": 250}}
+
+        async def prices(**fields: Any) -> list[float]:
+            return [bid["price"] for bid in await worker.bids(bid_request(imp=[imp | fields]))]
+
+        assert await prices() == [5, 4, 3, 2], "as many as the exchange takes"
+        assert await prices(bidfloor=3.5) == [5, 4]
 
 
 async def test_a_deal_and_the_open_auction_are_both_bid_on(redis_url: str, tmp_path: Path) -> None:
