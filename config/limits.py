@@ -202,6 +202,10 @@ LEASE_STALE_SECONDS_MAX = 2.5
 taken back when, besides, its last notices can't come any more (`pacing.ledger`)."""
 LEASE_EXCHANGE_SECONDS_MAX = 1.5
 """How long one sync may take. Together with the pause between two it is shorter than the above."""
+SHORT_SECONDS = 3
+"""An account that a worker called short counts as short for so long."""
+SHORT_ACCOUNTS_MAX = 1_000
+"""Accounts that are called short at a time; of more, the ones called last."""
 PLAN_STALE_SECONDS_MAX = 30
 """A worker that has seen no new pacing plan for this long stops bidding."""
 STOP_SECONDS_MAX = 1

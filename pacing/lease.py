@@ -6,6 +6,8 @@ book without asking anybody, in place:
     if available[c] >= price:
         available[c] -= price
         reserved[c, expiry_s % RESERVATION_SLOTS] += price
+    else:
+        missed[c] = True
 
 `expiry_s` is the whole second of the decision plus the exchange's notice timeout: after that
 second has passed, a notice is late. About twice a second `pacing.lease_sync` settles the book with
@@ -52,6 +54,26 @@ reservation of a loss notice: an exchange that reports a loss, and then bills, w
 money promised elsewhere. One object for each bid: at 10,000 bids a second and a timeout of 10 seconds
 that is 100,000 live objects; the ring is 8 kB a campaign whatever the rate.
 
+Why the last money finds the worker that has the requests
+---------------------------------------------------------
+A worker leases some bids' worth of money before anybody asks for it, so that a first burst finds it at
+hand. Of a small budget, or near the end of any, three workers that hear of no request could so hold all
+that the fourth, whom an exchange's one connection reaches, needs. So one that has bids to make, and was
+refused while others hold money of the account, has the ledger call the account short. Every worker reads
+in every round which accounts are (`Ledger.short`; mostly none), and of a short one keeps no more than it
+needs: two seconds of its rate and at least one bid, or nothing where it has reserved and missed nothing for
+IDLE_SECONDS. What was idle then asks for nothing until it has a bid to make. For example, with 39 bids'
+money leased in equal parts to four workers, of which one is busy:
+
+    0.0    the busy one's ten bids are gone, and it misses one
+    0.5    its sync asks for more and is refused: the others hold 29. It calls the account short
+    1.0    the syncs of the others read so, and give back 29
+    1.5    it asks again, sooner than after a refusal where nobody holds anything, and gets 4: no more than
+           half an equal share, so that two busy workers come to the same
+
+Rejected: that idle workers hold little in every account that is nearly spent. Under a plan's ceiling all
+accounts are, and a request now and then would find nothing at hand, though nobody else wants the money.
+
 A line item with a budget of its own has a row too, with the code of its account, after the rows of the
 campaigns: its bids are taken from both rows, or not made. Each row is safe by itself, so both budgets
 hold. A bid made before the line item had its budget is in no ring of that row, and must free nothing
@@ -61,7 +83,7 @@ The ring has room because a row's live seconds span less than a turn: a bid expi
 NOTICE_TIMEOUT_SECONDS_MAX ahead, and none is made LEASE_STALE_SECONDS_MAX after the last sync began.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +108,12 @@ RATE_SECONDS = 5.0
 """Time constant of the moving average of the rate of reserving."""
 BACKOFF_SECONDS_MAX = 8
 """A campaign that was refused waits 1, 2, 4, then this many seconds before it asks again."""
+SHORT_WAIT_SECONDS = 1
+"""... but only this long while it has bids to make and others hold money of the account."""
+IDLE_SECONDS = 3.0
+"""A worker that has reserved and missed nothing of an account for this long has no bids to make."""
+LEAN_SECONDS = 30.0
+"""So long after an account was last called short, a worker still holds no more of it than it needs."""
 
 
 class SyncStart(NamedTuple):
@@ -103,6 +131,7 @@ class LeaseBook:
 
     available            int64[C]         what the kernel may still reserve; negative is nothing
     reserved             int64[C, RESERVATION_SLOTS]  sums of live reservations by second of expiry
+    missed               bool[C]          the kernel found too little available since the last sync began
     multiplier_q16       int64[C]         the pacing multiplier, 65536 = 1.0; written by the plan's reader
     bid_max_cpm_micros   int64[C]         the campaign's highest possible price
     outstanding          int64[C]         the lease as the ledger last told it
@@ -127,8 +156,10 @@ class LeaseBook:
         assert len(set(campaign_codes)) == rows, "a campaign has one row"
         assert len(bid_max_cpm_micros) == rows, "one highest price for each campaign"
         self.codes = tuple(campaign_codes)
+        self._row_of = {code: row for row, code in enumerate(self.codes)}
         self.available: Int64s = np.zeros(rows, np.int64)
         self.reserved: Int64s = np.zeros((rows, RESERVATION_SLOTS), np.int64)
+        self.missed: Bools = np.zeros(rows, np.bool_)
         self.multiplier_q16: Int64s = np.full(rows, MULTIPLIER_ONE_Q16, np.int64)
         self.bid_max_cpm_micros: Int64s = np.array(bid_max_cpm_micros, np.int64).reshape(rows)
         self.outstanding: Int64s = np.zeros(rows, np.int64)
@@ -152,24 +183,35 @@ class LeaseBook:
         self._newly_reserved: Int64s = np.zeros(rows, np.int64)
         self._refusals: Int64s = np.zeros(rows, np.int64)
         self._ask_from_s = np.full(rows, float("-inf"))
+        # When each row last had a bid to make; and whether, and since when, it holds only what it needs.
+        self._busy_s = np.full(rows, float("-inf"))
+        self._lean: Bools = np.zeros(rows, np.bool_)
+        self._short_s = np.full(rows, float("-inf"))
 
     # -- the sync, in order ------------------------------------------------------------------
 
     def begin_sync(self, now_s: float) -> SyncStart:
         """Fix what this sync may forget, and measure the rate; one sync at a time."""
         through_s = int(now_s) - 1
+        self._note_bids_to_make(now_s)
         self._measure_rate(now_s)
         return SyncStart(now_s, through_s, self.reserved[:, self._slots_through(through_s)].sum(axis=1))
+
+    def share_short(self, codes: Collection[int], now_s: float) -> None:
+        """Hold of these accounts, which the ledger says are short, only what is needed."""
+        rows = [self._row_of[code] for code in codes if code in self._row_of]
+        self._lean[rows] = True
+        self._short_s[rows] = now_s
 
     def surplus(self) -> Int64s:
         """Return how much of each lease (int64[C]) the worker has no use for.
 
         That is all that is not reserved of a paused or retired campaign; what is above the target
-        where it is far above; and a remainder too small for a bid that nobody adds to: two
-        workers' remainders may make a bid together.
+        where it is far above, or the account is short; and a remainder too small for a bid that nobody
+        adds to: two workers' remainders may make a bid together.
         """
         unreserved, target = self.unreserved(), self._target()
-        far_above = unreserved > SURPLUS_TARGETS * target
+        far_above = unreserved > np.where(self._lean, 1, SURPLUS_TARGETS) * target
         useless = (self._refusals > 0) & (unreserved < self.bid_max_cpm_micros) & (self._last_rate == 0)
         all_of_it = self.paused | self.retired | useless
         return np.where(all_of_it, unreserved, np.where(far_above, unreserved - target, 0))
@@ -210,13 +252,16 @@ class LeaseBook:
         asked: Int64s | None = None,
         granted: Int64s | None = None,
         settled: Mapping[int, Mapping[int, int]] | None = None,
-    ) -> None:
+        contended: Bools | None = None,
+    ) -> Bools:
         """Take in the leases (int64[C]) as read after `start`; forget what had expired by then.
 
         A row that was not read repeats `self.outstanding`; that is only right where
         `start.expired` is 0. `paused` (bool[C]) is the ledger's word, else unchanged. `asked` and
         `granted` (int64[C], 0 where nothing was asked) are what became of the wishes. `settled` has, for
-        rows that were read, `pacing.ledger.Lease.settled`.
+        rows that were read, `pacing.ledger.Lease.settled`; `contended` (bool[C]) is whether others hold
+        money of the account. Returns the rows (bool[C]) to call short: there are bids to make, and nothing
+        was granted while others hold money.
         """
         still_reserved = self.outstanding - self._withheld - self.available - start.expired
         self.reserved[:, self._slots_through(start.through_s)] = 0
@@ -227,12 +272,16 @@ class LeaseBook:
         self._synced_s = start.now_s
         if paused is not None:
             self.paused = paused.copy()
+        short = np.zeros(len(self.codes), np.bool_)
         if asked is not None and granted is not None:
-            self._back_off(start.now_s, asked, granted)
+            if contended is not None:
+                short = contended & ~self._idle()
+            short &= self._back_off(start.now_s, asked, granted, short)
         self.outstanding = outstanding.copy()
         unreserved = outstanding - still_reserved
         self._withheld = np.where(self.paused | self.retired, np.maximum(unreserved, 0), 0)
         self._set_available(unreserved - self._withheld)
+        return short
 
     def _drop_settled(self, row: int, sums: Mapping[int, int], through_s: int) -> int:
         """Take what is newly settled out of the ring's seconds after `through_s`; return how much."""
@@ -246,8 +295,9 @@ class LeaseBook:
         return dropped
 
     def ask_again(self) -> None:
-        """Forget all refusals: there may be money by now."""
+        """Forget all refusals, and what was short: there may be money by now."""
         self._refusals[:] = 0
+        self._lean[:] = False
         self._ask_from_s[:] = float("-inf")
 
     def promised(self) -> Int64s:
@@ -286,8 +336,7 @@ class LeaseBook:
         codes = (*campaign_codes, *(self.codes[row] for row in gone))
         bid_max = [*(int(price) for price in bid_max_cpm_micros), *(0 for _ in gone)]
         book = LeaseBook(codes, bid_max, self._ahead_bids)
-        row_of = {code: row for row, code in enumerate(self.codes)}
-        moves = [(to, row_of[code]) for to, code in enumerate(codes) if code in row_of]
+        moves = [(to, self._row_of[code]) for to, code in enumerate(codes) if code in self._row_of]
         to = np.array([move[0] for move in moves], np.intp)
         origin = np.array([move[1] for move in moves], np.intp)
         for name in _CARRIED:
@@ -330,26 +379,46 @@ class LeaseBook:
         starved = self.available + self._withheld < self.bid_max_cpm_micros
         last_rate = np.where(starved, STARVED_FACTOR * self._last_rate, self._last_rate)
         ahead = np.minimum(AHEAD_SECONDS * np.maximum(last_rate, self._mean_rate), float(MONEY_MAX))
-        target: Int64s = np.maximum(ahead.astype(np.int64), self._ahead_bids * self.bid_max_cpm_micros)
+        bids_at_hand = np.where(self._lean, ~self._idle(), self._ahead_bids)
+        target: Int64s = np.maximum(ahead.astype(np.int64), bids_at_hand * self.bid_max_cpm_micros)
+        target[self._lean & self._idle()] = 0
         return target
+
+    def _idle(self) -> Bools:
+        """Say for which rows no bid was to be made for IDLE_SECONDS."""
+        idle: Bools = self._busy_s <= self._begun_s - IDLE_SECONDS
+        return idle
+
+    def _note_bids_to_make(self, now_s: float) -> None:
+        """Take in what the kernel missed and reserved; who was idle, and is no more, may ask at once."""
+        self._set_available(self.available)
+        busy = self.missed | (self._newly_reserved > 0)
+        woken = busy & (self._busy_s <= now_s - IDLE_SECONDS)
+        self._refusals[woken] = 0
+        self._ask_from_s[woken] = float("-inf")
+        self._busy_s[busy] = now_s
+        self._lean &= ~busy | (now_s - self._short_s < LEAN_SECONDS)
+        self.missed[:] = False
 
     def _measure_rate(self, now_s: float) -> None:
         elapsed_s = now_s - self._begun_s
         if elapsed_s <= 0:
             return
-        self._set_available(self.available)
         self._last_rate = self._newly_reserved / elapsed_s
         self._mean_rate += (self._last_rate - self._mean_rate) * -np.expm1(-elapsed_s / RATE_SECONDS)
         self._newly_reserved[:] = 0
         self._begun_s = now_s
 
-    def _back_off(self, now_s: float, asked: Int64s, granted: Int64s) -> None:
+    def _back_off(self, now_s: float, asked: Int64s, granted: Int64s, short: Bools) -> Bools:
+        """Count refusals and set when to ask again; return which rows (bool[C]) were refused."""
         # Less than one bid is a refusal too, else the last crumbs would be asked for every second.
         refused = granted < np.minimum(asked, self.bid_max_cpm_micros)
         served = (asked > 0) & ~refused
         self._refusals = np.where(served, 0, self._refusals + refused)
         wait_s = np.minimum(2.0 ** np.clip(self._refusals - 1, 0, 10), BACKOFF_SECONDS_MAX)
+        wait_s[short] = SHORT_WAIT_SECONDS
         self._ask_from_s = np.where(refused, now_s + wait_s, self._ask_from_s)
+        return refused
 
     def _set_available(self, available: Int64s) -> None:
         """Write `available` in place (the kernel holds it), counting what it reserved meanwhile."""
@@ -363,9 +432,13 @@ _CARRIED = (
     "reserved",
     "multiplier_q16",
     "outstanding",
+    "missed",
     "returned",
     "confirmed",
     "paused",
+    "_busy_s",
+    "_lean",
+    "_short_s",
     "_withheld",
     "_last_rate",
     "_mean_rate",

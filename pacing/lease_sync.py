@@ -12,13 +12,15 @@ One round trip carries the worker's heartbeat and one message for each campaign 
                                                          settled can be dropped
     none of these, but money is leased                   read it every IDLE_READ_ROUNDS rounds
 
+After it, the ledger hears which accounts are short (`pacing.lease`): mostly none.
+
 Every reply tells the lease, so each message is also a reading. The last line finds what happens
 without the worker's doing: a late bill. Other campaigns cost nothing. After a budget was changed, paused or
 resumed anywhere (`Ledger.changes`), the next exchange reads every lease and forgets every refusal, so that
 the change is known in one round, and what it takes back is back in two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -54,11 +56,12 @@ class LeaseSync:
         days: Mapping[int, int],
         hours: Mapping[int, int] = _NO_HOURS,
         changes: int = 0,
+        short: Collection[int] = (),
     ) -> None:
         """Settle the book with the ledger; `days` is each account's local day, by code.
 
-        `hours` is the local hour of each account with an hourly budget; `changes` is what
-        `Ledger.changes` said before.
+        `hours` is the local hour of each account with an hourly budget; `changes` and `short`
+        are what `Ledger.changes` and `Ledger.short` said before.
 
         Raises redis.RedisError, and the worker spends what it holds until `book.stale`; what it was
         giving back stays out of its hands. Raises LeaseLost, with the book closed.
@@ -70,6 +73,7 @@ class LeaseSync:
         if changed:
             book.ask_again()
         start = book.begin_sync(now_s)
+        book.share_short(short, now_s)
         book.give_back(book.surplus())
         returning = book.returned != book.confirmed
         wanted = np.where(returning, 0, book.wanted(now_s))
@@ -102,13 +106,17 @@ class LeaseSync:
             )
         self._workers = alive
         outstanding, paused = book.outstanding.copy(), book.paused.copy()
+        contended = np.zeros(len(book.codes), np.bool_)
         granted = np.zeros(len(book.codes), np.int64)
         settled = {row: lease.settled for row, lease in zip(rows, leases, strict=True) if lease.settled}
         for row, lease in zip(rows, leases, strict=True):
             outstanding[row], paused[row], granted[row] = lease.outstanding, lease.paused, lease.granted
+            contended[row] = lease.contended
         book.confirmed = returned
         self._changes = changes
-        book.finish_sync(start, outstanding, paused, wanted, granted, settled)
+        to_call_short = book.finish_sync(start, outstanding, paused, wanted, granted, settled, contended)
+        if to_call_short.any():
+            await self._ledger.call_short([book.codes[row] for row in np.flatnonzero(to_call_short)])
 
     async def close(self, book: LeaseBook) -> None:
         """Close the book and give back what is not reserved; raises redis.RedisError.

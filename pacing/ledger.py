@@ -58,6 +58,8 @@ from config.limits import (
     NOTICE_TAKEN_SECONDS_MAX,
     RESERVATION_SLOTS,
     SEEN_SECONDS,
+    SHORT_ACCOUNTS_MAX,
+    SHORT_SECONDS,
     STREAM_ENTRIES_MAX,
 )
 from config.money import CPM_MICROS_MAX, MONEY_MAX
@@ -74,6 +76,8 @@ OWNERS_MAX = 2**32 - 1
 """A token has four bytes for the owner. Of a thousand within the hours that a token is taken, two are
 the same with a chance of one in ten thousand."""
 
+_RECALLED, _CONTENDED = 1, 2
+"""What `grant.lua` and `release.lua` say besides the lease."""
 _CAMPAIGN_BITS = 0xFFFF_FFFF
 _UNADJUSTED = {
     2: "there is no such account; `hustings budget status` lists the campaigns",
@@ -84,6 +88,7 @@ _UNADJUSTED = {
 _ACCOUNT = Script("account")
 _ADJUST = Script("adjust", "limbs")
 _BEATS = Script("beats")
+_CALL_SHORT = Script("call_short")
 _FIRST_TIME = Script("first_time")
 _GRANT = Script("grant", "limbs", "day", "room", "settled")
 _HEARTBEAT = Script("heartbeat")
@@ -91,6 +96,7 @@ _REGISTER = Script("register")
 _RELEASE = Script("release", "limbs", "room", "settled")
 _SET_FIELDS = Script("set_fields")
 _SETTLE = Script("settle", "limbs", "day", "delivery")
+_SHORT = Script("short")
 _STRIKE_OFF = Script("strike_off")
 
 
@@ -108,6 +114,8 @@ class Lease(msgspec.Struct, frozen=True):
     settled: Mapping[int, int] = {}
     """Second of expiry -> the sum of the highest prices of this worker's bids, expiring in that second,
     that are settled. Each sum only grows; a second that has passed by the server's clock is gone."""
+    contended: bool = False
+    """Others hold money of the account too, which may come back. Only a grant tells."""
 
 
 class Settlement(Enum):
@@ -365,6 +373,16 @@ class Ledger:
         now_s, *beats = map(float, await _BEATS.run(self._client, [redis_keys.WORKERS], ()))
         return {int(owner): now_s - beat_s for owner, beat_s in zip(beats[::2], beats[1::2], strict=True)}
 
+    async def call_short(self, codes: Sequence[int]) -> None:
+        """Tell every worker that one with bids to make gets no more of these accounts (`pacing.lease`)."""
+        arguments = (SHORT_SECONDS, SHORT_ACCOUNTS_MAX, *codes)
+        await _CALL_SHORT.run(self._client, [redis_keys.SHORT_ACCOUNTS], arguments)
+
+    async def short(self) -> list[int]:
+        """Return the accounts that were called short within SHORT_SECONDS, at most SHORT_ACCOUNTS_MAX."""
+        reply = await _SHORT.run(self._client, [redis_keys.SHORT_ACCOUNTS], (SHORT_SECONDS,))
+        return [int(code) for code in reply]
+
     async def grant(
         self, code: int, owner: int, want: int, day: int, bid_max: int, workers: int, *, hour: int = 0
     ) -> Lease:
@@ -537,9 +555,9 @@ def _release_call(owner: int, code: int, returned: int | Literal["all"]) -> Call
 
 
 def _lease(reply: tuple[bytes, bytes, int, list[bytes]]) -> Lease:
-    outstanding, granted, paused, settled = reply
+    outstanding, granted, state, settled = reply
     sums = {int(second): int(amount) for second, amount in _pairs(settled).items()}
-    return Lease(int(outstanding), int(granted), bool(paused), sums)
+    return Lease(int(outstanding), int(granted), state == _RECALLED, sums, state == _CONTENDED)
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -51,7 +51,7 @@ def decide(
 ) -> Decisions:
     """Choose an ad and a price for every candidate of a batch.
 
-    A pure function but for `book`, whose available money and reservations it updates, and `pending`, where
+    A pure function but for `book`, whose money and reservations it updates, and `pending`, where
     it counts bids for frequency caps: candidate by candidate, so a batch spends no more, and shows nobody
     more, than its requests would one by one. `active`: see
     `bidder.decision.schedule.active_ads`; `shading`: int64[exchanges x formats, bins]; `draw`: a random
@@ -77,6 +77,7 @@ def decide(
         book.multiplier_q16,
         book.available,
         book.reserved,
+        book.missed,
         pending,
         now_s,
         np.uint64(draw),

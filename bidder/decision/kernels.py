@@ -241,6 +241,7 @@ def decide_batch(
     multiplier_q16: NDArray[np.int64],
     available: NDArray[np.int64],
     reserved: NDArray[np.int64],
+    missed: NDArray[np.bool_],
     pending: Pending,
     now_s: int,
     draw: np.uint64,
@@ -259,8 +260,8 @@ def decide_batch(
     those of user u being cap_offsets[u] to [u + 1], int64[U + 1]. shading int64[cells, bins].
     multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64 that settles ties between equal prices.
 
-    Written in place: available int64[B] and reserved int64[B, slots] (`pacing.lease`), of C campaigns and
-    then of the line items with a budget of their own; pending (`pacing.pending`); the results
+    Written in place: available int64[B], reserved int64[B, slots] and missed bool[B] (`pacing.lease`), of C
+    campaigns and then of the line items with a budget of their own; pending (`pacing.pending`); the results
     choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n].
     """
     slots = reserved.shape[1]
@@ -384,6 +385,9 @@ def decide_batch(
                 own = arrays.line_item_own_budget[line_item]
                 cost = _cost(price, candidate)
                 if available[campaign] < cost or (own >= 0 and available[own] < cost):
+                    missed[campaign] |= available[campaign] < cost
+                    if own >= 0:
+                        missed[own] |= available[own] < cost
                     furthest = max(furthest, NO_BUDGET)
                     continue
                 best_ad, best_value, best_price, best_lot = ad, value, price, ticket

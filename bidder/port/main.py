@@ -175,8 +175,9 @@ class BidWorker:
         now_s = time.time()
         try:
             # Read before the accounts: a change in between is seen now, and looked at once more.
-            changes = await self._ledger.changes()
-            await self._sync.sync(book, now_s, _days(snapshot, now_s), _hours(snapshot, now_s), changes)
+            changes, short = await self._ledger.changes(), await self._ledger.short()
+            days, hours = _days(snapshot, now_s), _hours(snapshot, now_s)
+            await self._sync.sync(book, now_s, days, hours, changes, short)
         except LeaseLost:
             _LOG.warning("this worker was silent for too long and its leases were reaped; starting afresh")
             self._set_owner(await self._ledger.new_owner())

@@ -4,7 +4,8 @@
 --       3 what is settled: hash, second of expiry -> sum of highest prices
 -- ARGV  1 owner  2 amount wanted  3 the campaign's local day  4 its highest price
 --       5 how many workers share it  6 the second that its local hour began in
--- reply {outstanding, granted: decimal strings, recalled: 0 or 1, {second of expiry, sum settled, ...}}
+-- reply {outstanding, granted: decimal strings, state, {second of expiry, sum settled, ...}}; state is 1 when
+--       the account is recalled, 2 when others hold a lease of it too, else 0
 --
 -- Invariant: spent + leased + free = total, and leased is the sum of the leases. `free` is not
 -- stored. A grant also keeps spent_day + leased within `daily`, spent_hour + leased within `hourly` and
@@ -23,15 +24,16 @@ turn_hour(KEYS[1], tonumber(ARGV[6]))
 if recalled(KEYS[1]) == 1 then return {outstanding, '0', 1, settled(KEYS[3])} end
 
 local account = redis.call('HMGET', KEYS[1], 'held', 'ceiling', 'ceiling_day', 'spent_day', 'leased')
+local state = less(limbs(outstanding), limbs(account[5])) and 2 or 0
 local left = room(KEYS[1], limbs(account[1] or '0'))
 if account[2] then
   local ceiling = tonumber(account[3]) == day and limbs(account[2]) or NOTHING
   left = smaller(left, minus(minus(ceiling, limbs(account[4])), limbs(account[5])))
 end
-if not less(NOTHING, left) then return {outstanding, '0', 0, settled(KEYS[3])} end
+if not less(NOTHING, left) then return {outstanding, '0', state, settled(KEYS[3])} end
 
 local granted = smaller(smaller(wanted, left), larger(share(left, 2 * workers), limbs(ARGV[4])))
-if not less(NOTHING, granted) then return {outstanding, '0', 0, settled(KEYS[3])} end
+if not less(NOTHING, granted) then return {outstanding, '0', state, settled(KEYS[3])} end
 redis.call('HINCRBY', KEYS[1], 'leased', text(granted))
 redis.call('HINCRBY', KEYS[2], owner, text(granted))
-return {redis.call('HGET', KEYS[2], owner), text(granted), 0, settled(KEYS[3])}
+return {redis.call('HGET', KEYS[2], owner), text(granted), state, settled(KEYS[3])}

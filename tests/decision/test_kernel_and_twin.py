@@ -123,6 +123,7 @@ class Judged:
                 book.multiplier_q16,
                 book.available,
                 book.reserved,
+                book.missed,
                 self.pending(),
                 NOW_S,
                 np.uint64(self.world.draw),
@@ -190,6 +191,7 @@ def test_kernel_decides_as_the_naive_twin_does(seed: int) -> None:
     assert decided == judged.interpreted(plain_book)
     assert (book.available == plain_book.available).all()
     assert (book.reserved == plain_book.reserved).all()
+    assert (book.missed == plain_book.missed).all()
     available, _ = judged.told(decided)
     assert dict(zip(judged.codes, book.available.tolist(), strict=True)) == available
     book.check()

@@ -47,6 +47,7 @@ WATCH_S = 0.1
 VANISHED_S = 4.0
 """A worker that has been silent for so long was killed."""
 STRANDED_WAIT_S = 20.0
+CONNECTIONS_MAX = 4
 WORKER_MODULE = "bidder.port.main"
 
 
@@ -151,10 +152,13 @@ async def run_drill(plan: Plan, data: Path) -> DrillFigures:
     async with contextlib.AsyncExitStack() as closing:
         engine = await closing.enter_async_context(running_engine(settings, config))
         client = await closing.enter_async_context(redis_client(engine.settings.redis_url))
-        http = await closing.enter_async_context(_sessions())
+        http = await closing.enter_async_context(_session())
+        connections = [
+            await closing.enter_async_context(_session()) for _ in range(1 + plan.seed % CONNECTIONS_MAX)
+        ]
         watch = Watch(Ledger(client), codes)
         url = f"http://127.0.0.1:{engine.settings.bid_port}/bid/plain"
-        market = Market(http, url, prices, chance)
+        market = Market(http, connections, url, prices, chance)
         await _until_funded(watch.ledger, codes)
         watching = asyncio.create_task(watch.run())
         killing = asyncio.create_task(_kills(plan, chance, spared))
@@ -205,7 +209,7 @@ def _figures(
 
 
 @contextlib.asynccontextmanager
-async def _sessions() -> AsyncIterator[aiohttp.ClientSession]:
+async def _session() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=3.0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:

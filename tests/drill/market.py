@@ -3,13 +3,14 @@
 A bid wins where it reaches the market price, and pays that. Its bill comes after a while, in any order,
 some twice and some never; one that is not acknowledged is sent again, as exchanges do. What was
 acknowledged is in the exchange's books, once. A request or a bill that meets a dead process counts as
-nothing but that.
+nothing but that. Requests come over one kept-alive connection or several: the workers share a port, and a
+connection is one worker's until either of them is gone.
 """
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,9 @@ class Market:
     """One run of traffic; its books in billionths, by campaign."""
 
     http: aiohttp.ClientSession
+    """For bills."""
+    connections: Sequence[aiohttp.ClientSession]
+    """For requests."""
     bid_url: str
     prices: Iterator[CpmMicros]
     chance: random.Random
@@ -58,7 +62,7 @@ class Market:
         request = bid_request(id=f"auction-{self.requests}", at=2, user={})
         request["imp"][0]["bidfloor"] = 0.0
         try:
-            async with self.http.post(self.bid_url, json=request) as response:
+            async with chance.choice(self.connections).post(self.bid_url, json=request) as response:
                 answer = await response.json() if response.status == 200 else None
         except UNREACHABLE:
             self.unanswered += 1

@@ -290,3 +290,70 @@ def test_check_finds_a_book_that_does_not_add_up() -> None:
     book.available[0] += 1
     with pytest.raises(AssertionError, match="available 501"):
         book.check()
+
+
+def spend_all(book: LeaseBook, now_s: float) -> None:
+    """Bid until nothing is left, and then once more."""
+    reserve(book, 0, int(book.available[0]), int(now_s) + 10)
+    book.missed[0] = True
+
+
+def refused(book: LeaseBook, now_s: float, *, others_hold: bool) -> bool:
+    """A round in which the ledger grants nothing; return whether the account is to be called short."""
+    start = book.begin_sync(now_s)
+    wanted, nothing = book.wanted(now_s), np.zeros(1, np.int64)
+    called = book.finish_sync(
+        start, book.outstanding, None, wanted, nothing, contended=np.array([others_hold])
+    )
+    return bool(called[0] and wanted[0])
+
+
+def test_an_idle_worker_gives_back_all_of_a_short_account_and_asks_for_nothing() -> None:
+    book = a_book(200, 200)
+    reserve(book, 0, 30, int(NOW_S) + 10)
+    book.begin_sync(NOW_S + 0.5)
+    book.share_short([10, 77], NOW_S + 0.5)
+    assert book.surplus().tolist() == [200 - 30 - 2 * 60, 0], "two seconds of its rate are needed"
+    book.begin_sync(NOW_S + 4)
+    assert book.surplus().tolist() == [170, 0]
+    book.give_back(book.surplus())
+    book.check()
+    book.begin_sync(NOW_S + 100)
+    assert book.wanted(NOW_S + 100).tolist() == [0, 0]
+
+
+def test_a_worker_that_misses_a_bid_asks_at_once_for_as_much_as_it_needs() -> None:
+    book = a_book(0)
+    for second in range(1, 6):
+        assert not refused(book, NOW_S + second, others_hold=True), "it has no bids to make"
+    book.share_short([10], NOW_S + 6)
+    book.missed[0] = True
+    book.begin_sync(NOW_S + 6)
+    assert book.wanted(NOW_S + 6).tolist() == [BID_MAX]
+    assert not book.missed[0]
+    # Long after, it holds some bids at hand again.
+    book.missed[0] = True
+    book.begin_sync(NOW_S + 40)
+    assert book.wanted(NOW_S + 40).tolist() == [2 * BID_MAX]
+
+
+def test_it_calls_short_what_others_hold_and_asks_every_second() -> None:
+    book = a_book(200)
+    called_at = []
+    spend_all(book, NOW_S)
+    for tenth in range(5, 40, 5):
+        book.missed[0] = True
+        if refused(book, NOW_S + tenth / 10, others_hold=True):
+            called_at.append(tenth)
+    assert called_at == [5, 15, 25, 35]
+    book.missed[0] = True
+    assert not refused(book, NOW_S + 4.5, others_hold=False), "nobody could give any back"
+
+
+def test_after_a_change_of_budgets_nothing_is_short() -> None:
+    book = a_book(0)
+    book.share_short([10], NOW_S)
+    book.begin_sync(NOW_S + 1)
+    assert book.wanted(NOW_S + 1).tolist() == [0]
+    book.ask_again()
+    assert book.wanted(NOW_S + 1).tolist() == [2 * BID_MAX]

@@ -11,7 +11,7 @@ from tests.sim.clock import START_S
 from tests.sim.trial import BrokenPromise, Figures, Trial, judge, run_trial, worst
 from tests.sim.world import LATE_TRIALS_EVERY, Kind, World, world_of
 
-SEEDS: dict[Kind, int] = {"in_time": 12, "ample": 3, "crash": 5, "outage": 2}
+SEEDS: dict[Kind, int] = {"in_time": 12, "ample": 3, "scarce": 8, "crash": 5, "outage": 2}
 
 
 def seeds_of(kind: Kind) -> list[int]:

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from config import redis_keys
-from config.limits import LEASE_STALE_SECONDS_MAX, RESERVATION_SLOTS
+from config.limits import LEASE_STALE_SECONDS_MAX, RESERVATION_SLOTS, SHORT_SECONDS
 from pacing.lease import LeaseBook
 from pacing.lease_sync import IDLE_READ_ROUNDS, LeaseLost, LeaseSync
 from pacing.ledger import Account, Ledger, Settlement
@@ -236,3 +236,50 @@ async def test_workers_bidding_at_once_never_spend_more_than_the_budget(
         account = await account_of(ledger, code)
         assert account.late == 0
         assert 0.9 * total < account.spent <= total
+
+
+async def test_the_last_money_goes_to_the_worker_that_has_the_requests(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    ledger = await open_ledger(redis_client, 39 * BID_MAX)
+    syncs = [LeaseSync(ledger, await ledger.new_owner()) for _ in range(4)]
+    books = [LeaseBook(CODES, [BID_MAX, BID_MAX]) for _ in syncs]
+    for half_seconds in range(16):
+        now_s = NOW_S + half_seconds / 2
+        for sync, book in zip(syncs, books, strict=True):
+            await sync.sync(book, now_s, DAYS, short=await ledger.short())
+    account = await account_of(ledger, CODES[0])
+    assert len(account.leases) == 4
+    assert account.free < BID_MAX
+    busy, spent = books[3], 0
+    for half_seconds in range(16, 40):
+        now_s = NOW_S + half_seconds / 2
+        bids = int(busy.available[0]) // BID_MAX
+        spent += bids * BID_MAX
+        busy.available[0] -= bids * BID_MAX
+        busy.reserved[0, (int(now_s) + 100) % RESERVATION_SLOTS] += bids * BID_MAX
+        busy.missed[0] = True
+        for sync, book in zip(syncs, books, strict=True):
+            await sync.sync(book, now_s, DAYS, short=await ledger.short())
+            book.check()
+    assert spent == 39 * BID_MAX
+    # Of the other account nobody missed anything.
+    assert await ledger.short() in ([CODES[0]], [])
+    assert len((await account_of(ledger, CODES[1])).leases) == 4
+
+
+async def test_an_account_is_short_for_some_seconds(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = await open_ledger(redis_client)
+    assert await ledger.short() == []
+    await ledger.call_short([5, 2**63])
+    await ledger.call_short([5, 7])
+    assert set(await ledger.short()) == {5, 7, 2**63}
+    assert 0 < await redis_client.ttl(redis_keys.SHORT_ACCOUNTS) <= SHORT_SECONDS
+    await redis_client.zadd(redis_keys.SHORT_ACCOUNTS, {"7": time.time() - SHORT_SECONDS - 1})
+    assert set(await ledger.short()) == {5, 2**63}
+    monkeypatch.setattr("pacing.ledger.SHORT_ACCOUNTS_MAX", 2)
+    await ledger.call_short([9])
+    assert len(await ledger.short()) == 2
+    assert 9 in await ledger.short()

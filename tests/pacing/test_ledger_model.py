@@ -102,6 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert lease.granted == naive.grant(owner, want, day, bid_max, workers, hour)
         assert lease.outstanding == naive.leases.get(owner, 0)
         assert lease.paused == naive.recalled
+        assert lease.contended == (not naive.recalled and naive.leased > lease.outstanding)
         assert lease.settled == _live(naive, owner)
 
     @rule(code=ACCOUNTS, who=OWNERS, amount=AMOUNTS, behind=st.booleans())

@@ -90,15 +90,16 @@ class Fleet:
 
     def _new_owner(self) -> tuple[int, LeaseSync, LeaseBook]:
         owner = self._server.new_owner()
-        # LeaseSync needs nothing of a ledger but `exchange`.
+        # LeaseSync needs nothing of a ledger but `exchange` and `call_short`.
         sync = LeaseSync(self._server, owner)  # type: ignore[arg-type]
         return owner, sync, LeaseBook(CODES, [self._world.price_max] * len(CODES))
 
     async def _life(self, worker: Worker) -> None:
         while worker.alive:
             try:
-                days = dict.fromkeys(CODES, self._server.day)
-                await worker.sync.sync(worker.book, self._clock.now_s, days)
+                now_s, days = self._clock.now_s, dict.fromkeys(CODES, self._server.day)
+                short = await self._server.short(worker.owner)
+                await worker.sync.sync(worker.book, now_s, days, short=short)
             except redis.RedisError:
                 pass
             except LeaseLost:
@@ -113,12 +114,15 @@ class Fleet:
         """Bid again and again, as the kernel would."""
         clock, chance, world = self._clock, self._chance, self._world
         rows, price_max = len(CODES), world.price_max
+        bids_per_s = world.bids_per_s * (world.workers if world.sticky_s else 1)
         price_min = price_max // 2
 
         def bid() -> None:
             if not (worker.alive and self.bidding):
                 return
-            clock.at(chance.expovariate(world.bids_per_s), bid)
+            clock.at(chance.expovariate(bids_per_s), bid)
+            if worker is not self._reached(worker):
+                return
             book, now_s = worker.book, clock.now_s
             if book.stale(now_s):
                 book.close_all()
@@ -131,5 +135,15 @@ class Fleet:
                 worker.sequence += 1
                 name = BidName(CODES[row], worker.owner, int(now_s // 60), worker.sequence)
                 self._auctions.bid(name, price, self._server.day, expiry_s)
+            else:
+                book.missed[row] = True
 
         return bid
+
+    def _reached(self, worker: Worker) -> Worker:
+        """Return this worker, or where traffic sticks to one, the one it sticks to for now."""
+        if not self._world.sticky_s:
+            return worker
+        turn = int(self._clock.now_s / self._world.sticky_s)
+        alive = [other for other in self.workers if other.alive]
+        return random.Random(self._world.seed + turn).choice(alive)

@@ -8,12 +8,13 @@ it goes on. A server that dies comes back as it was up to a second before.
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 
-from config.limits import LEASE_EXCHANGE_SECONDS_MAX, LEASE_STALE_SECONDS_MAX
+from config.limits import LEASE_EXCHANGE_SECONDS_MAX, LEASE_STALE_SECONDS_MAX, SHORT_SECONDS
 from pacing.ledger import REAP_GRACE_SECONDS, Ask, Lease, Return
 from pacing.reaper import INTERVAL_S
 from tests.pacing.naive_ledger import NaiveLedger
@@ -32,6 +33,8 @@ class Books:
     ledgers: dict[int, NaiveLedger]
     heard_s: dict[int, float] = field(default_factory=dict)
     """Owner -> when it was last heard of."""
+    short_s: dict[int, float] = field(default_factory=dict)
+    """Code -> when it was last called short."""
 
 
 class Server:
@@ -97,21 +100,45 @@ class Server:
         self, owner: int, messages: Sequence[Ask | Return], workers: int
     ) -> tuple[int, list[Lease]]:
         """Stand in for `Ledger.exchange`."""
+        again = [message for message in messages if isinstance(message, Return)]
+
+        def handled() -> tuple[int, list[Lease]]:
+            after_s = self._chance.uniform(0, REPEATED_AFTER_S)
+            self._clock.at(after_s, lambda: self._repeat(owner, again))
+            return self._handle(owner, messages, workers)
+
+        alive, leases = await self._ask(owner, handled, self._world.fault_share)
+        return alive, leases
+
+    async def short(self, owner: int) -> list[int]:
+        """Stand in for `Ledger.short`, for one of the workers."""
+
+        def handled() -> list[int]:
+            since_s = self._clock.now_s - SHORT_SECONDS
+            return [code for code, at_s in self.books.short_s.items() if at_s >= since_s]
+
+        found: list[int] = await self._ask(owner, handled)
+        return found
+
+    async def call_short(self, codes: Sequence[int]) -> None:
+        """Stand in for `Ledger.call_short`."""
+        await self._ask(0, lambda: self.books.short_s.update(dict.fromkeys(codes, self._clock.now_s)))
+
+    async def _ask(self, owner: int, handled: Callable[[], Any], fault_share: float = 0.0) -> Any:
+        """Bring a worker's message to the server, and what `handled` returns there back to it."""
         chance, clock = self._chance, self._clock
-        fault = chance.random() < self._world.fault_share
+        fault = chance.random() < fault_share
         message_lost = fault and chance.random() < 0.5
         answer = Answer(LEASE_EXCHANGE_SECONDS_MAX)
-        again = [message for message in messages if isinstance(message, Return)]
 
         def handle() -> None:
             if self.dead:
                 return answer.give(redis.ConnectionError("the server has gone"))
             if self.away:
                 return clock.at(self.away_until_s - clock.now_s, handle)
-            reply = self._handle(owner, messages, workers)
-            clock.at(chance.uniform(0, REPEATED_AFTER_S), lambda: self._repeat(owner, again))
+            reply = handled()
             if not fault:
-                clock.at(self._delay_s(), lambda: answer.give(reply))
+                clock.at(self._delay_s(), lambda: answer.give((reply,)))
             return None
 
         cut_off = clock.now_s < self.cut_off_until_s.get(owner, 0.0)
@@ -122,8 +149,7 @@ class Server:
             raise reply
         if reply is None:
             raise redis.TimeoutError("no answer")
-        alive, leases = reply
-        return alive, leases
+        return reply[0]
 
     def _delay_s(self) -> float:
         return self._world.delay_s_max * self._chance.random()
@@ -147,7 +173,9 @@ class Server:
         sums = ledger.settled.get(owner, {})
         for second in [second for second in sums if second < int(self._clock.now_s)]:
             del sums[second]
-        return Lease(ledger.leases.get(owner, 0), granted, ledger.recalled, sums.copy())
+        mine = ledger.leases.get(owner, 0)
+        contended = isinstance(message, Ask) and not ledger.recalled and ledger.leased > mine
+        return Lease(mine, granted, ledger.recalled, sums.copy(), contended)
 
     def _repeat(self, owner: int, messages: Sequence[Return]) -> None:
         if not self.away:

@@ -99,7 +99,7 @@ class Trial:
         """Bid for the world's time, wait for the bills, and say what came of it."""
         end_s = START_S + self.world.seconds
         self.clock.run_until(end_s)
-        used = [ledger.spent / self.world.total for ledger in self.server.books.ledgers.values()]
+        used = [self._used_share(ledger.spent) for ledger in self.server.books.ledgers.values()]
         self.fleet.bidding = False
         while self.exchange.bills_out and self.clock.now_s < end_s + DRAIN_S:
             self.clock.run_until(self.clock.now_s + 1.0)
@@ -107,6 +107,12 @@ class Trial:
         self.fleet.stop()
         self.clock.run_until(self.clock.now_s + 60.0)
         return self._figures(min(used))
+
+    def _used_share(self, spent: int) -> float:
+        """What is left may be too little for the dearest bid; of a budget of a few bids that is much."""
+        if self.world.kind == "scarce":
+            spent = min(spent + self.world.price_max - 1, self.world.total)
+        return spent / self.world.total
 
     def _figures(self, used_share: float) -> Figures:
         world, exchange, server = self.world, self.exchange, self.server
@@ -119,7 +125,7 @@ class Trial:
             )
             for code, ledger in server.books.ledgers.items()
         )
-        in_time = world.kind in ("in_time", "ample")
+        in_time = world.kind in ("in_time", "ample", "scarce")
         crash = world.kind == "crash"
         return Figures(
             overspend_units_max=max(worst_over, exchange.over_daily, exchange.uncovered_in_time)
@@ -132,7 +138,7 @@ class Trial:
             else None,
             unexplained_units_max=max(0, unexplained),
             stranded_s_max=self._stranded_s(),
-            used_share_min=used_share if world.kind in ("ample", "held") else None,
+            used_share_min=used_share if world.kind in ("ample", "scarce", "held") else None,
             duplicates_booked=exchange.duplicates_booked,
         )
 

@@ -5,6 +5,8 @@ A trial is of one kind, which says what goes wrong and what must hold all the sa
     in_time     any budgets, prices and timeouts; workers killed and cut off, messages lost and late, the
                 server paused; every bill is booked before its bid's timeout
     ample       an in-time trial with more auctions than money: nearly all of a budget must be spent
+    scarce      the same with money for some tens or hundreds of bids, and every request at one worker, as of
+                an exchange with one connection: all must be spent that is enough for a bid
     late        half an hour of auctions, and one bill in 200 is one to ten minutes late
     held        the same, with money held back for late bills
     crash       the server dies once and comes back without up to its last second of writes
@@ -15,7 +17,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["in_time", "ample", "late", "held", "crash", "outage"]
+Kind = Literal["in_time", "ample", "scarce", "late", "held", "crash", "outage"]
 
 LATE_SHARE = 0.005
 LATE_S = (60.0, 600.0)
@@ -36,6 +38,8 @@ class World:
     price_max: int
     bids_per_s: float
     """Chances to bid of each worker, over both campaigns."""
+    sticky_s: float = 0.0
+    """Where it is not 0, all chances are one worker's for so long, and then another's."""
     win_share: float
     notice_timeout_s: int = 10
     latest_s: float
@@ -66,8 +70,10 @@ def world_of(seed: int) -> World:
     if seed % LATE_TRIALS_EVERY == LATE_TRIALS_EVERY // 2 - 1:
         return replace(_late(seed, chance), kind="held")
     draw = chance.random()
-    if draw < 0.2:
+    if draw < 0.15:
         return _ample(seed, chance)
+    if draw < 0.2:
+        return _scarce(seed, chance)
     if draw < 0.35:
         return _crash(seed, chance)
     if draw < 0.4:
@@ -116,6 +122,25 @@ def _ample(seed: int, chance: random.Random) -> World:
         latest_s=10.0,
         fault_share=chance.choice([0.0, 0.02]),
         kills=chance.randint(0, 3),
+        seconds=140,
+    )
+
+
+def _scarce(seed: int, chance: random.Random) -> World:
+    workers, bids_per_s = chance.randint(2, 5), chance.choice([10.0, 60.0])
+    return World(
+        seed=seed,
+        kind="scarce",
+        workers=workers,
+        # In an even stream it would last for half of the time at most.
+        total=chance.randint(2_000, int(800 * bids_per_s)),
+        price_max=100,
+        bids_per_s=bids_per_s / workers,
+        sticky_s=chance.choice([7.0, 30.0, 1_000.0]),
+        win_share=chance.uniform(0.7, 1.0),
+        latest_s=10.0,
+        fault_share=chance.choice([0.0, 0.02]),
+        kills=chance.randint(0, 2),
         seconds=140,
     )
 
