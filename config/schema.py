@@ -90,7 +90,7 @@ StreamStart = Literal["pre-roll", "mid-roll", "post-roll"]
 Api = Literal[3, 5, 6, 7, 8, 9]
 """AdCOM list "API Frameworks": MRAID 1 to 3, OMID 1, SIMID 1.0 and 1.1. VPAID (1, 2) is deprecated since
 VAST 4.1 and never served; 4 (ORMMA) is long dead."""
-VastVersion = Literal["2.0", "3.0", "4.0", "4.1", "4.2"]
+VastVersion = Literal["2.0", "3.0", "4.0", "4.1", "4.2", "4.3"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 

@@ -18,10 +18,10 @@ from bidder.decision.reasons import Mismatch
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, NativeAsset, NativeShape, StreamShape
 from config.schema import VIDEO_PLACEMENTS, Creative, MediaFile, NativeAssets, SlotTargeting
 
-INLINE_VERSIONS = {2: "2.0", 3: "3.0", 7: "4.0", 11: "4.1", 13: "4.2"}
-WRAPPER_VERSIONS = {5: "2.0", 6: "3.0", 8: "4.0", 12: "4.1", 14: "4.2"}
-"""AdCOM "Creative Subtypes - Audio/Video": the VAST we can write, by protocol number. What 4.3 (15
-and 16) changes is not public, and 1.0 (1 and 4) nobody asks for alone."""
+INLINE_VERSIONS = {2: "2.0", 3: "3.0", 7: "4.0", 11: "4.1", 13: "4.2", 15: "4.3"}
+WRAPPER_VERSIONS = {5: "2.0", 6: "3.0", 8: "4.0", 12: "4.1", 14: "4.2", 16: "4.3"}
+"""AdCOM "Creative Subtypes - Audio/Video": the VAST we can write, by protocol number. What 4.3 adds is
+optional (VAST4.x, 4.3.md, "VAST 4.3 Updates"); 1.0 (1 and 4) nobody asks for alone."""
 PROTOCOL_DEFAULT = 3
 WRAPPER_PROTOCOL_DEFAULT = 6
 """What is written for an imp that names no protocols."""

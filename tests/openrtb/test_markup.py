@@ -57,6 +57,7 @@ def document(creative: Creative, protocol: int, **shape: Any) -> ElementTree.Ele
         (6, "3.0", ["AdSystem", "VASTAdTagURI", "Impression", "Creatives"]),
         (8, "4.0", ["AdSystem", "Impression", "Creatives", "VASTAdTagURI"]),
         (14, "4.2", ["AdSystem", "Impression", "Creatives", "VASTAdTagURI"]),
+        (16, "4.3", ["AdSystem", "Impression", "Creatives", "VASTAdTagURI"]),
     ],
 )
 def test_a_wrapper_counts_for_us_and_leads_on(protocol: int, version: str, order: list[str]) -> None:
