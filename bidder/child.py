@@ -10,7 +10,6 @@ supervisor that dies, however suddenly, leaves nothing running.
 """
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -19,10 +18,13 @@ from collections.abc import Awaitable, Callable
 import redis
 import uvloop
 
+from bidder import logs
 from bidder.redis_client import why_unusable
 from config.settings import Settings, SettingsError
 
 SETTINGS_LINE_BYTES_MAX = 64 * 1024
+PROCESS_ENV = "HUSTINGS_PROCESS"
+"""What the supervisor calls this process, for its log."""
 EXIT_UNUSABLE = 2
 """Exit status when settings, config or a needed server can't be used; the reason is on stderr."""
 
@@ -34,9 +36,7 @@ def run(serve: Serve, prepare: Callable[[], None] | None = None) -> None:
 
     `prepare` is what can be done before the settings come.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.configure("text", "")
     # Ctrl-C goes to the whole terminal group; the supervisor decides who stops when.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if prepare is not None:
@@ -46,6 +46,7 @@ def run(serve: Serve, prepare: Callable[[], None] | None = None) -> None:
         # The supervisor ended before it had any.
         return
     settings = Settings.from_json(line)
+    logs.configure(settings.log_format, os.environ.get(PROCESS_ENV, ""))
     try:
         uvloop.run(_until_stopped(serve, settings))
     except SettingsError as error:
@@ -68,7 +69,7 @@ def _settings_line() -> bytes:
 
 
 def _said(sentence: str) -> int:
-    sys.stderr.write(f"hustings: {sentence}\n")
+    logs.say(sentence)
     return EXIT_UNUSABLE
 
 

@@ -1,8 +1,9 @@
 """Starts the engine's processes, restarts what dies, and drains them in order.
 
-    async with Supervisor(metrics_dir, workers, on_restart) as supervisor:    # they import meanwhile
+    async with Supervisor(metrics_dir, workers, say) as supervisor:    # they import meanwhile
         ...                                                 # the server is started, the config read
         await supervisor.serve(settings)                    # workers, events and admin are serving
+        await supervisor.roll()                             # each one replaced, on the same ports
         await stop.wait()
 
 Each process is a child (`bidder.child`) that gets the settings on its standard input and says
@@ -13,6 +14,11 @@ and the admin process, who between them can bid, before the others.
 A child that dies is started again after a pause that doubles up to a limit; one that exits with
 EXIT_UNUSABLE while the engine starts ends the start with its own words. On the way out the workers drain
 first, so that the events process still takes their last notices.
+
+An upgrade without a pause replaces the children one at a time: the successor binds the same port
+(`bidder.listener`), and when it is ready the old one drains. The supervisor itself stays; what it says to
+children of another release is JSON whose unknown fields they pass over. Rejected: a second supervisor on
+the same ports, which has nobody to fall back on when the new release does not start.
 """
 
 import asyncio
@@ -21,26 +27,80 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import multiprocess
 
-from config.settings import Settings, SettingsError
+from bidder.child import PROCESS_ENV
+from config.settings import ROLES, Role, Settings, SettingsError
 
 START_SECONDS_MAX = 120.0
 """A first start compiles the kernels, which takes tens of seconds on a slow machine."""
-STOP_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 25.0
+"""More than a process needs at most: both its drains, and giving its money back."""
 RESTART_SECONDS_MIN = 0.5
 RESTART_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0
 """A child that lived this long starts its next life without the pauses of the last."""
 
 
+class Life:
+    """One process, from its spawn to its end."""
+
+    def __init__(self, process: asyncio.subprocess.Process, metrics_dir: str) -> None:
+        self.port = 0
+        self.ready = asyncio.Event()
+        self._process = process
+        self._metrics_dir = metrics_dir
+        self.ended: asyncio.Task[int] = asyncio.create_task(self._read_to_end())
+        """Its exit status, in time."""
+
+    @classmethod
+    async def spawn(cls, name: str, module: str, metrics_dir: str) -> "Life":
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics_dir, PROCESS_ENV: name},
+        )
+        return cls(process, metrics_dir)
+
+    def give(self, settings: Settings) -> None:
+        assert self._process.stdin is not None
+        # The pipe stays open for as long as this process lives: its end tells the child to stop.
+        self._process.stdin.write(settings.to_json() + b"\n")
+
+    async def until_ready_or_ended(self) -> None:
+        ready = asyncio.create_task(self.ready.wait())
+        await asyncio.wait((ready, self.ended), return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+
+    async def stop(self) -> None:
+        """Ask the process to end, wait, and make it end if it will not."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        await asyncio.wait((self.ended,), timeout=STOP_SECONDS_MAX)
+        if not self.ended.done():
+            self._process.kill()
+            await asyncio.wait((self.ended,))
+
+    async def _read_to_end(self) -> int:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            word, _, port = line.decode(errors="replace").partition(" ")
+            if word == "ready":
+                self.port = int(port)
+                self.ready.set()
+        status = await self._process.wait()
+        multiprocess.mark_process_dead(self._process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
+        return status
+
+
 class Child:
-    """One process and its restarts."""
+    """One place among the processes, and the lives in it: restarts, and successors while it serves."""
 
     def __init__(
         self,
@@ -49,105 +109,127 @@ class Child:
         metrics_dir: str,
         settings: asyncio.Future[Settings],
         starting: asyncio.Semaphore,
-        on_restart: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> None:
         """`starting` is held from the spawn of a process until it is ready, or dead."""
         self.name = name
-        self.port = 0
-        self.ready = asyncio.Event()
         self._module = module
         self._metrics_dir = metrics_dir
         self._settings = settings
         self._starting = starting
-        self._on_restart = on_restart
-        self._process: asyncio.subprocess.Process | None = None
+        self._say = say
+        self._life: Life | None = None
+        self._changing = asyncio.Lock()
         self._stopping = False
-        self._life: asyncio.Task[None] | None = None
-        self.failed_start: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._keeping: asyncio.Task[None] | None = None
+        self.first_start: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        """None when the first process serves, or the status it ended with."""
 
     def start(self) -> None:
-        self._life = asyncio.create_task(self._live(), name=self.name)
+        self._keeping = asyncio.create_task(self._keep(), name=self.name)
 
     async def stop(self) -> None:
-        """Ask the process to end, wait, and make it end if it will not."""
+        """End the process for good."""
         self._stopping = True
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
         if self._life is not None:
-            self._life.cancel()
+            await self._life.stop()
+        if self._keeping is not None:
+            self._keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._life
+                await self._keeping
 
-    async def _live(self) -> None:
+    async def replace(self) -> bool:
+        """Start a successor beside the process, and end the process when the successor serves.
+
+        A successor that does not serve ends, and everything is as it was; returns False.
+        """
+        async with self._changing:
+            if self._stopping:
+                return False
+            before = self._life
+            try:
+                async with asyncio.timeout(START_SECONDS_MAX):
+                    successor = await self._started()
+            except TimeoutError:
+                self._say(
+                    f"the new {self.name} was not ready after {START_SECONDS_MAX:g} s; the old one stays"
+                )
+                return False
+            if not successor.ready.is_set():
+                status = await successor.ended
+                self._say(f"the new {self.name} ended with status {status}; the old one stays")
+                return False
+            self._life = successor
+            if before is not None:
+                await before.stop()
+            return True
+
+    async def _keep(self) -> None:
         pause_s = RESTART_SECONDS_MIN
         while True:
             started_s = time.monotonic()
-            status = await self._run_once()
+            async with self._changing:
+                if self._life is None or self._life.ended.done():
+                    self._life = await self._started()
+                life = self._life
+            if not self.first_start.done():
+                self.first_start.set_result(None if life.ready.is_set() else await life.ended)
+                if not life.ready.is_set():
+                    return
+            status = await asyncio.shield(life.ended)
             if self._stopping:
                 return
-            if not self.ready.is_set() and not self.failed_start.done():
-                self.failed_start.set_result(status)
-                return
+            if life is not self._life:
+                continue
             if time.monotonic() - started_s > STEADY_SECONDS:
                 pause_s = RESTART_SECONDS_MIN
-            self._on_restart(f"{self.name} ended with status {status}; starting it again in {pause_s:g} s")
+            self._say(f"{self.name} ended with status {status}; starting it again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RESTART_SECONDS_MAX)
 
-    async def _run_once(self) -> int:
-        async with contextlib.AsyncExitStack() as turn:
-            await turn.enter_async_context(self._starting)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", self._module),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": self._metrics_dir},
-            )
-            self._process = process
-            assert process.stdin is not None
-            assert process.stdout is not None
-            # The pipe stays open for as long as this process lives: its end tells the child to stop.
-            process.stdin.write((await asyncio.shield(self._settings)).to_json() + b"\n")
-            async for line in process.stdout:
-                word, _, port = line.decode(errors="replace").partition(" ")
-                if word == "ready":
-                    self.port = int(port)
-                    self.ready.set()
-                    await turn.aclose()
-            status = await process.wait()
-        multiprocess.mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
-        return status
+    async def _started(self) -> Life:
+        """Return a process that serves, or has ended."""
+        async with self._starting:
+            life = await Life.spawn(self.name, self._module, self._metrics_dir)
+            if self._life is None:
+                # The first is to be stopped even while it waits for its settings.
+                self._life = life
+            try:
+                life.give(await asyncio.shield(self._settings))
+                await life.until_ready_or_ended()
+            except asyncio.CancelledError:
+                await life.stop()
+                raise
+        return life
 
 
 class Supervisor:
-    """All processes of one installation, whose metrics folder exists.
+    """The processes of one host, whose metrics folder exists.
 
     `settings` are those given to `serve`, the ports that were 0 in them now real ones.
     """
 
     settings: Settings
 
-    def __init__(self, metrics_dir: str, workers: int, on_restart: Callable[[str], None]) -> None:
+    def __init__(
+        self, metrics_dir: str, workers: int, say: Callable[[str], None], roles: Sequence[Role] = ROLES
+    ) -> None:
+        """`say` is told what happens to processes."""
         self._metrics_dir = metrics_dir
-        self._workers = workers
-        self._on_restart = on_restart
+        self._workers = workers if Role.BID in roles else 0
+        self._services = [role for role in (Role.ADMIN, Role.EVENTS) if role in roles]
+        self._say = say
         self._given: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
         self._children: list[Child] = []
+        self._rolling = asyncio.Lock()
 
     async def __aenter__(self) -> "Supervisor":
         """Begin to start everything."""
         workers = [(f"worker {n}", "bidder.port.main") for n in range(1, self._workers + 1)]
-        services = [("admin", "bidder.admin.main"), ("events", "bidder.events.main")]
+        services = [(name, f"bidder.{name}.main") for name in self._services]
         starting = asyncio.Semaphore(os.cpu_count() or 1)
         for name, module in (*workers[:1], *services, *workers[1:]):
-            child = Child(name, module, self._metrics_dir, self._given, starting, self._on_restart)
+            child = Child(name, module, self._metrics_dir, self._given, starting, self._say)
             self._children.append(child)
             child.start()
         # Tasks begin when this one waits, and what comes now may not do so for a long while.
@@ -161,6 +243,20 @@ class Supervisor:
         for child in self._children:
             await _ready_or_failed(child)
 
+    async def roll(self) -> bool:
+        """Replace every process, one at a time, by one of the program that is on disk now.
+
+        No request or notice is lost: a process stops when its successor serves the same port. The first
+        successor that does not come up ends it, and what runs goes on; returns False.
+        """
+        async with self._rolling:
+            self._say("replacing every process by its successor")
+            for child in self._children:
+                if not await child.replace():
+                    return False
+            self._say("every process was replaced")
+            return True
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -173,21 +269,19 @@ class Supervisor:
 
 
 async def _ready_or_failed(child: Child) -> None:
-    ready = asyncio.create_task(child.ready.wait())
-    done, _ = await asyncio.wait(
-        (ready, child.failed_start), timeout=START_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED
-    )
-    ready.cancel()
-    if child.failed_start in done:
+    try:
+        async with asyncio.timeout(START_SECONDS_MAX):
+            status = await asyncio.shield(child.first_start)
+    except TimeoutError:
+        raise SettingsError(f"the {child.name} process was not ready after {START_SECONDS_MAX:g} s") from None
+    if status is not None:
         raise SettingsError(f"the {child.name} process could not start (its reason is above)")
-    if not done:
-        raise SettingsError(f"the {child.name} process was not ready after {START_SECONDS_MAX:g} s")
 
 
 def _with_ports(settings: Settings) -> Settings:
     """Fill in the ports given as 0, and refuse those that are taken."""
     ports = {}
-    for part in ("bid", "events", "admin"):
+    for part in settings.roles:
         host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -199,7 +293,10 @@ def _with_ports(settings: Settings) -> Settings:
                     f"free it, or choose another with --{part}-port"
                 ) from None
             ports[f"{part}_port"] = probe.getsockname()[1]
-    events_url = settings.events_url or f"http://{settings.events_host}:{ports['events_port']}"
+    events_port = ports.get("events_port", settings.events_port)
+    if Role.BID in settings.roles and Role.EVENTS not in settings.roles and not settings.events_url:
+        raise SettingsError("no events process runs here: say with --events-url where notices go")
+    events_url = settings.events_url or f"http://{settings.events_host}:{events_port}"
     _refuse_unreachable(events_url)
     return msgspec.structs.replace(settings, **ports, events_url=events_url)
 

@@ -290,3 +290,16 @@ LOOKUP_TIMEOUT_MS = 20
 """Users not found within this are decided on context alone."""
 TIME_LEFT_MS_MIN = 5
 """A request with less time than this, after the exchange's network allowance, gets an immediate 204."""
+
+# What is said on stderr.
+LOG_LINES_MAX = 20
+"""Lines that one place in the code may write in LOG_WINDOW_SECONDS; the rest are counted."""
+LOG_WINDOW_SECONDS = 60
+LOG_PLACES_MAX = 1_024
+"""Places whose lines are counted."""
+
+# Stopping.
+DRAIN_SECONDS_DEFAULT = 1.0
+"""A process that stops keeps idle connections open for so long, and answers what was on its way on them."""
+DRAIN_SECONDS_MAX = 10.0
+"""The longest `--drain-seconds`, and how long what was taken may need besides to be answered."""

@@ -8,15 +8,31 @@ stay in files that only the engine's user can read; the settings say where they 
 import hashlib
 import os
 import secrets
+from enum import StrEnum
 from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
+
+from config.limits import DRAIN_SECONDS_DEFAULT
 
 SECRET_BYTES_MIN = 32
 SECRET_ENV = "HUSTINGS_SECRET_FILE"
 PRICE_KEYS_ENV = "HUSTINGS_PRICE_KEYS_FILE"
 SECRET_FILE_BYTES_MAX = 1024 * 1024
 """More than any file of secrets holds; what lies beyond is not read."""
+LogFormat = Literal["text", "json"]
+
+
+class Role(StrEnum):
+    """A part of the engine; a host runs all of them, or some."""
+
+    BID = "bid"
+    EVENTS = "events"
+    ADMIN = "admin"
+
+
+ROLES: Final = tuple(Role)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_port: int = 8082
     price_keys_file: str = ""
     """The keys of exchanges that encrypt prices (`config.price_keys`). Empty: there are none."""
+    roles: tuple[Role, ...] = ROLES
+    """What this host runs."""
+    log_format: LogFormat = "text"
+    drain_seconds: float = DRAIN_SECONDS_DEFAULT
+    """How long a process that stops keeps idle connections open."""
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)

@@ -118,6 +118,7 @@ async def running_worker(redis_url: str, bundle: Bundle, data_dir: Path) -> Asyn
         metrics_dir=str(data_dir / "metrics"),
         bid_port=0,
         events_url=EVENTS_URL,
+        drain_seconds=0.0,
     )
     stop = asyncio.Event()
     async with redis_client(redis_url) as client, aiohttp.ClientSession() as http:

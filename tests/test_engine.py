@@ -67,12 +67,13 @@ async def run_hustings(*arguments: str, env: dict[str, str] | None = None) -> tu
 
 
 @contextlib.asynccontextmanager
-async def started_process(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def started_process(data: Path, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bidder.cli.main", "serve", "--config", str(EXAMPLES)),
-        *("--data", str(data), "--workers", "2"),
+        *("--data", str(data), "--workers", "2", "--drain-seconds", "0", *options),
         *("--bid-port", "0", "--events-port", "0", "--admin-port", "0"),
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         yield process
@@ -81,8 +82,8 @@ async def started_process(data: Path) -> AsyncIterator[asyncio.subprocess.Proces
 
 
 @contextlib.asynccontextmanager
-async def started_engine(data: Path) -> AsyncIterator[Engine]:
-    async with started_process(data) as process:
+async def started_engine(data: Path, *options: str) -> AsyncIterator[Engine]:
+    async with started_process(data, *options) as process:
         running = Engine(process, data)
         await running.read_addresses()
         yield running

@@ -23,6 +23,7 @@ from bidder.admin.audience_keeper import AudienceKeeper
 from bidder.admin.auditor import audit_until
 from bidder.admin.snapshot import Watcher
 from bidder.background import end_task, stopped_or_failed
+from bidder.listener import Listener
 from bidder.metrics import CONFIG_VERSION, config_number, note_refusal
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
@@ -50,7 +51,8 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         runner = web.AppRunner(admin_app(watcher), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, settings.admin_host, settings.admin_port).start()
+        assert runner.server is not None
+        listener = await Listener.open(settings.admin_host, settings.admin_port, runner.server)
         controller = Controller(client, ledger, f"{socket.gethostname()}-{os.getpid()}")
         changed = asyncio.Event()
         follower = asyncio.create_task(_follow(watcher, client, bundle_key, changed))
@@ -64,8 +66,9 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, reaping)
         auditing = asyncio.create_task(audit_until(stop, client, ledger))
         closing.push_async_callback(end_task, auditing)
-        announce_ready(runner.addresses[0][1])
+        announce_ready(listener.port)
         await stopped_or_failed(stop, follower, pacing, keeping, reaping, auditing)
+        await listener.close()
         # The controller gives up its lease, so that another host takes over at once.
         stop.set()
         changed.set()

@@ -14,9 +14,10 @@ import redis
 import redis.asyncio
 import typer
 
+from bidder import logs
 from bidder.child import EXIT_UNUSABLE
 from bidder.cli.logged_changes import from_config, who
-from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url
+from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url, say_and_exit
 from bidder.redis_client import redis_client, why_unusable
 from bidder.supervisor import Supervisor
 from config import bundle_store
@@ -24,15 +25,28 @@ from config.diff import diff
 from config.embedded_server import EmbeddedServer, EmbeddedServerError
 from config.faults import ConfigFaults
 from config.folder_state import folder_state
+from config.limits import DRAIN_SECONDS_DEFAULT, DRAIN_SECONDS_MAX
 from config.load import load_folder
 from config.price_keys import require_price_keys
 from config.schema import Bundle
-from config.settings import PRICE_KEYS_ENV, Settings, SettingsError, ensure_secret_file, load_secrets
+from config.settings import (
+    PRICE_KEYS_ENV,
+    ROLES,
+    LogFormat,
+    Role,
+    Settings,
+    SettingsError,
+    ensure_secret_file,
+    load_secrets,
+)
 from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
 
 _METRICS_PREFIX = "metrics-"
 SERVER_CHECK_SECONDS = 0.5
+ROLL_SIGNAL = signal.SIGUSR2
+"""Not SIGHUP, which comes when a terminal is closed."""
+LOG_FORMAT_ENV = "HUSTINGS_LOG_FORMAT"
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -59,11 +73,30 @@ def serve(
         str,
         typer.Option(metavar="FILE", envvar=PRICE_KEYS_ENV, help="Keys of exchanges that encrypt prices."),
     ] = "",
+    only: Annotated[
+        list[Role] | None,
+        typer.Option(help="Run this part alone; repeat it for several. Needs --redis."),
+    ] = None,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, max=DRAIN_SECONDS_MAX, help="How long a process that stops keeps idle connections open."
+        ),
+    ] = DRAIN_SECONDS_DEFAULT,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar=LOG_FORMAT_ENV, help="Of the log on stderr.")
+    ] = "text",
 ) -> None:
-    """Run the engine until SIGTERM or Ctrl-C, then drain it."""
+    """Run the engine until SIGTERM or Ctrl-C, then drain it. SIGUSR2 replaces its processes one by one."""
+    roles = tuple(only) if only else ROLES
+    if redis_url is None and set(roles) != set(ROLES):
+        say_and_exit("--only is for hosts that share a Redis: name it with --redis")
+    logs.configure(log_format, "supervisor")
 
     async def run() -> None:
         end_on_signal()
+        wanted = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(ROLL_SIGNAL, wanted.set)
         async with running_engine(
             Settings(
                 redis_url=checked_url(redis_url) if redis_url else "",
@@ -79,16 +112,22 @@ def serve(
                 admin_host=admin_host,
                 admin_port=admin_port,
                 price_keys_file=price_keys,
+                roles=roles,
+                drain_seconds=drain_seconds,
+                log_format=log_format,
             ),
             config,
         ) as supervisor:
             settings = supervisor.settings
-            typer.echo(
-                f"bids   http://{settings.bid_host}:{settings.bid_port}/bid/{{exchange}}\n"
-                f"events {settings.events_url}\n"
-                f"admin  http://{settings.admin_host}:{settings.admin_port}/"
-            )
-            await asyncio.Event().wait()
+            addresses = {
+                Role.BID: f"bids   http://{settings.bid_host}:{settings.bid_port}/bid/{{exchange}}",
+                Role.EVENTS: f"events {settings.events_url}",
+                Role.ADMIN: f"admin  http://{settings.admin_host}:{settings.admin_port}/",
+            }
+            typer.echo("\n".join(addresses[role] for role in ROLES if role in roles))
+            while await wanted.wait():
+                wanted.clear()
+                await supervisor.roll()
 
     run_or_exit(run())
 
@@ -103,10 +142,10 @@ def run_or_exit(work: Coroutine[object, object, None]) -> None:
             typer.echo(str(fault), err=True)
         raise typer.Exit(EXIT_UNUSABLE) from None
     except (SettingsError, EmbeddedServerError) as error:
-        typer.echo(f"hustings: {error}", err=True)
+        logs.say(str(error))
         raise typer.Exit(EXIT_UNUSABLE) from None
     except redis.RedisError as error:
-        typer.echo(f"hustings: Redis can't be used: {why_unusable(error)}", err=True)
+        logs.say(f"Redis can't be used: {why_unusable(error)}")
         raise typer.Exit(EXIT_UNUSABLE) from None
 
 
@@ -125,7 +164,7 @@ async def running_engine(
     data_dir = _made(Path(settings.data_dir))
     with contextlib.ExitStack() as closing:
         metrics_dir = str(closing.enter_context(_metrics_folder(data_dir)))
-        async with Supervisor(metrics_dir, settings.workers, _say) as supervisor:
+        async with Supervisor(metrics_dir, settings.workers, logs.say, settings.roles) as supervisor:
             secret_file = str(ensure_secret_file(data_dir))
             settings = msgspec.structs.replace(settings, metrics_dir=metrics_dir, secret_file=secret_file)
             server = None
@@ -214,20 +253,16 @@ def _runs(pid: str) -> bool:
     return True
 
 
-def _say(news: str) -> None:
-    typer.echo(f"hustings: {news}", err=True)
-
-
 async def _keep_alive(server: EmbeddedServer | None) -> None:
     """Start the private server again whenever it dies; its ledger is on disk."""
     while server is not None:
         await asyncio.sleep(SERVER_CHECK_SECONDS)
         if server.has_died():
-            _say("the private server ended; starting it again")
+            logs.say("the private server ended; starting it again")
             try:
                 await asyncio.to_thread(server.revive)
             except EmbeddedServerError as error:
-                _say(str(error))
+                logs.say(str(error))
 
 
 def _end_if_told() -> None:

@@ -14,6 +14,7 @@ on disk took the notice, and that it should be sent again (`bidder.events.intake
 decided by the config alone, and so is where a sync may go.
 """
 
+import asyncio
 import contextlib
 import logging
 import secrets
@@ -43,7 +44,10 @@ GIF: Final = bytes.fromhex(
 """A transparent image of one pixel by one."""
 SHUTDOWN_SECONDS_MAX = 10.0
 """How long requests already begun may take to end when the process stops."""
+_LEAVE_CHECK_SECONDS = 0.02
 
+_LEAVING: Final = web.AppKey("leaving", asyncio.Event)
+"""Set when the process stops."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -51,7 +55,8 @@ def events_app(
     desk: NoticeDesk, intake: Intake, directory: LiveDirectory, linker: Linker, rules: RuleBook
 ) -> web.Application:
     """Return the application; `web_runner` serves it."""
-    app = web.Application(middlewares=[_within_limits], client_max_size=NOTICE_BODY_BYTES_MAX)
+    app = web.Application(middlewares=[_or_goodbye, _within_limits], client_max_size=NOTICE_BODY_BYTES_MAX)
+    app[_LEAVING] = asyncio.Event()
     routes = _Routes(desk, intake, directory, linker, rules)
     for path, handler in (
         ("/win", routes.win),
@@ -75,6 +80,19 @@ def web_runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
 
 
+async def take_leave(runner: web.AppRunner, idle_s: float) -> None:
+    """Let every connection end with the next answer on it, and wait until none is idle any more.
+
+    Whoever calls may be sending on an idle connection at this moment, so these are kept for `idle_s`. The
+    runner's own cleanup ends what is left.
+    """
+    runner.app[_LEAVING].set()
+    assert runner.server is not None
+    end_s = time.monotonic() + idle_s
+    while runner.server.connections and time.monotonic() < end_s:  # noqa: ASYNC110 - aiohttp tells nobody
+        await asyncio.sleep(_LEAVE_CHECK_SECONDS)
+
+
 def _without_visitors(record: logging.LogRecord) -> bool:
     """Drop the server's reports of malformed HTTP, which quote it, and blank the caller's address."""
     error = record.exc_info[1] if record.exc_info else None
@@ -83,6 +101,22 @@ def _without_visitors(record: logging.LogRecord) -> bool:
     if record.args:
         record.args = tuple("-" for _ in record.args)
     return True
+
+
+@web.middleware
+async def _or_goodbye(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer, and when the process stops, say that it was the last answer on this connection."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        if request.app[_LEAVING].is_set():
+            error.force_close()
+        raise
+    if request.app[_LEAVING].is_set():
+        response.force_close()
+    return response
 
 
 @web.middleware

@@ -73,11 +73,15 @@ class Intake:
         there until the replay has found Redis and the config.
         """
         self._desk = desk
-        self._spools = spools
+        self._spools = list(spools)
         self._is_at_home = is_at_home
         self._clock = clock
         self._away = away
         self._wake = asyncio.Event()
+
+    def adopt(self, spools: Sequence[Spool]) -> None:
+        """Replay these as well from now on."""
+        self._spools += spools
 
     async def take(self, kind: Kind, query: Query) -> None:
         """Do what a notice asks for, now or later. Raises SpoolError, and the notice is counted so."""

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Final
 
 import redis
-from aiohttp import web
 
 from bidder import child
 from bidder.background import end_task, stopped_or_failed
-from bidder.events.app import events_app, web_runner
+from bidder.events.app import events_app, take_leave, web_runner
 from bidder.events.directory import LiveDirectory
 from bidder.events.intake import Intake
 from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
-from bidder.events.spool import SpoolTakenError, open_spools
+from bidder.events.spool import SpoolTakenError, left_behind, open_spools
+from bidder.listener import Listener
 from bidder.metrics import note_refusal
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.redis_client import live_bundle, redis_client
@@ -33,6 +33,8 @@ from segments.identity import Identity
 
 SPOOL_FOLDER: Final = "spool"
 """In the data folder."""
+ADOPTION_SECONDS: Final = 2.0
+"""Between two looks for spools that belong to nobody."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +57,9 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         identity = Identity(keys.identity_key)
         rules = RuleBook(client, identity)
         desk = NoticeDesk(client, Ledger(client), TokenSigner(keys.notice_key), directory, rules)
+        folder = Path(settings.data_dir) / SPOOL_FOLDER
         try:
-            spools = await asyncio.to_thread(open_spools, Path(settings.data_dir) / SPOOL_FOLDER)
+            spools = await asyncio.to_thread(open_spools, folder)
         except SpoolTakenError as error:
             raise SettingsError(str(error)) from None
         for spool in spools:
@@ -69,7 +72,8 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         runner = web_runner(events_app(desk, intake, directory, Linker(client, identity), rules))
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, settings.events_host, settings.events_port).start()
+        assert runner.server is not None
+        listener = await Listener.open(settings.events_host, settings.events_port, runner.server)
         bundles = bundle_store.watch(
             client, directory.current.version, keys.bundle_key, on_refused=note_refusal
         )
@@ -80,8 +84,26 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, ruler)
         replay = asyncio.create_task(intake.replay_forever())
         closing.push_async_callback(end_task, replay)
-        announce_ready(runner.addresses[0][1])
-        await stopped_or_failed(stop, follower, ruler, replay)
+        adoption = asyncio.create_task(_adopt_forever(intake, folder, closing))
+        closing.push_async_callback(end_task, adoption)
+        announce_ready(listener.port)
+        await stopped_or_failed(stop, follower, ruler, replay, adoption)
+        await listener.close()
+        await take_leave(runner, settings.drain_seconds)
+
+
+async def _adopt_forever(intake: Intake, folder: Path, closing: contextlib.AsyncExitStack) -> None:
+    """Take over what a predecessor on this folder left behind, who may end only after this process began."""
+    while True:
+        await asyncio.sleep(ADOPTION_SECONDS)
+        try:
+            found = await asyncio.to_thread(left_behind, folder)
+        except OSError as error:
+            logger.warning("the spools in %s can't be looked at: %s", folder, error.strerror)
+            continue
+        for spool in found:
+            closing.callback(spool.close)
+        intake.adopt(found)
 
 
 if __name__ == "__main__":

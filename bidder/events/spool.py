@@ -31,6 +31,7 @@ which can disagree with it.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -247,6 +248,15 @@ def open_spools(folder: Path) -> list[Spool]:
         except SpoolTakenError:
             continue
     raise AssertionError("counting ends in the loop")
+
+
+def left_behind(folder: Path) -> list[Spool]:
+    """Open the spools of a folder that belong to nobody any more. Raises OSError."""
+    spools = []
+    for path in sorted(folder.glob("notices-*.spool")):
+        with contextlib.suppress(SpoolTakenError):
+            spools.append(Spool(path))
+    return spools
 
 
 def _record(payload: bytes) -> bytes:

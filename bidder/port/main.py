@@ -32,6 +32,7 @@ from bidder.decision.crowds import large_enough
 from bidder.decision.decide import Users, decide
 from bidder.decision.schedule import active_ads
 from bidder.decision.snapshot import Snapshot, compile_snapshot
+from bidder.listener import Listener
 from bidder.openrtb.notice_token import FORMATS, TokenSigner
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
 from bidder.openrtb.person import linked_sources
@@ -48,6 +49,7 @@ from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.calendar import local_day, local_hour
 from config.limits import (
+    DRAIN_SECONDS_MAX,
     IDLE_SECONDS_MAX,
     LOOKUP_TIMEOUT_MS,
     PLAN_STALE_SECONDS_MAX,
@@ -76,8 +78,6 @@ HURRIED_SYNC_SECONDS = 0.1
 HURRIED_SECONDS_MAX = 10.0
 """A worker that starts without money, because the controller is only opening the accounts, asks more often
 than every SYNC_SECONDS, for as long as this."""
-SECONDS_MAX_TO_DRAIN = 10.0
-BACKLOG = 1_024
 THREAD_SWITCH_SECONDS = 0.001
 """How long a config being compiled in its thread may keep the event loop waiting at a time."""
 
@@ -281,12 +281,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
         metrics.STOPPED.set(stopped)
         connections = Connections()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: BidConnection(worker.bidder.submit, worker.bidder.is_ready, connections),
+        listener = await Listener.open(
             settings.bid_host,
             settings.bid_port,
-            reuse_port=True,
-            backlog=BACKLOG,
+            lambda: BidConnection(worker.bidder.submit, worker.bidder.is_ready, connections),
         )
         garbage = Garbage()
         garbage.start(time.monotonic())
@@ -299,12 +297,12 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, config)
         holding = asyncio.create_task(_follow_stop(worker, client, stop_seen))
         closing.push_async_callback(end_task, holding)
-        announce_ready(server.sockets[0].getsockname()[1])
+        announce_ready(listener.port)
         await stopped_or_failed(stop, ticks, config, holding)
-        server.close()
-        connections.drain()
+        await listener.close()
+        await connections.drain(settings.drain_seconds)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(worker.bidder.finish(), SECONDS_MAX_TO_DRAIN)
+            await asyncio.wait_for(worker.bidder.finish(), DRAIN_SECONDS_MAX)
 
 
 def warm_up() -> None:

@@ -7,6 +7,7 @@ another method) is answered and the connection lives on; only what makes the str
 """
 
 import asyncio
+import contextlib
 import time
 import zlib
 from collections import deque
@@ -42,6 +43,7 @@ _HEADERS_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n" + _EMPTY + b"\r\n"
 )
 _UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n" + _EMPTY + b"\r\n"
+_CLOSE = b"\r\nconnection: close\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _READY = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 7\r\n\r\n1 ready"
 # Xandr looks for the character 1 in the body, and must not find one in this.
@@ -93,22 +95,33 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: set[BidConnection] = set()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
         self.draining = False
 
     def add(self, connection: "BidConnection") -> None:
         self._open.add(connection)
+        self._all_closed.clear()
 
     def discard(self, connection: "BidConnection") -> None:
         self._open.discard(connection)
+        if not self._open:
+            self._all_closed.set()
 
     def close_idle(self, before_ns: int) -> None:
         """Close connections whose last byte came before a `time.monotonic_ns`."""
         for connection in list(self._open):
             connection.close_if_idle(before_ns)
 
-    def drain(self) -> None:
-        """Close each connection as soon as nothing on it waits for an answer."""
+    async def drain(self, idle_s: float) -> None:
+        """Take leave of every connection with the next answer on it; return when none is idle any more.
+
+        An exchange may be sending on an idle connection at this moment, and a request that meets a closed
+        socket is lost. So idle ones are kept for `idle_s`, and what comes on them is answered.
+        """
         self.draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_closed.wait(), idle_s)
         self.close_idle(time.monotonic_ns() + 1)
 
 
@@ -200,8 +213,7 @@ class BidConnection(asyncio.Protocol):
         parser, calls = self._parser, self._calls
         exchange_id = _exchange_of(self._url)
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        keep_alive = parser.should_keep_alive() and not self._connections.draining
-        call = BidCall(self, exchange_id or "", body, self._last_byte_ns, keep_alive)
+        call = BidCall(self, exchange_id or "", body, self._last_byte_ns, parser.should_keep_alive())
         calls.append(call)
         if len(calls) >= PIPELINED_REQUESTS_MAX:
             self._pause_or_resume_reading()
@@ -228,7 +240,7 @@ class BidConnection(asyncio.Protocol):
         if exchange_id is None:
             if self._url.partition(b"?")[0] != READY_PATH or method != b"GET":
                 return NOT_FOUND
-            return _READY if self._is_ready() else _NOT_READY
+            return _READY if self._is_ready() and not self._connections.draining else _NOT_READY
         if method != b"POST":
             return METHOD_NOT_ALLOWED
         if self._body_bytes > BODY_BYTES_MAX:
@@ -258,8 +270,13 @@ class BidConnection(asyncio.Protocol):
             if call.response is None:
                 break
             calls.popleft()
+            if not calls and self._connections.draining:
+                # Who pipelined gets the other answers first.
+                transport.write(call.response.replace(b"\r\n", _CLOSE, 1))
+                transport.close()
+                return
             transport.write(call.response)
-            if not call.keep_alive or self._connections.draining:
+            if not call.keep_alive:
                 transport.close()
                 return
         if self._reads_paused:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bidder.cli.serve import ROLL_SIGNAL
 from bidder.supervisor import STOP_SECONDS_MAX
 from config import embedded_server
 from config.load import load_folder
@@ -147,6 +148,10 @@ def test_the_unit_runs_a_command_line_that_exists(unit: str) -> None:
 def test_the_unit_stops_the_supervisor_alone_and_waits_for_it(unit: str) -> None:
     assert setting(unit, "KillMode") == "mixed"
     assert int(setting(unit, "TimeoutStopSec")) > DRAIN_SECONDS + embedded_server.STOP_SECONDS_MAX
+
+
+def test_a_reload_of_the_unit_replaces_the_processes(unit: str) -> None:
+    assert setting(unit, "ExecReload") == f"/bin/kill -{ROLL_SIGNAL.name.removeprefix('SIG')} $MAINPID"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

@@ -35,6 +35,7 @@ def settings(redis_url: str, folder: Path, **changes: object) -> Settings:
         bid_port=0,
         events_port=int(str(changes.get("events_port", 0))),
         admin_port=0,
+        drain_seconds=0.0,
     )
 
 
