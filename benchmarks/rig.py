@@ -36,6 +36,15 @@ class RigSize(msgspec.Struct, frozen=True):
 RIG_SMALL = RigSize(bodies=1_024, people=5_000)
 
 
+class PressSize(msgspec.Struct, frozen=True):
+    """How much to measure by pressing servers in turn."""
+
+    rig: RigSize = RigSize()
+    rounds: int = 5
+    seconds: float = 3.0
+    """Of load in each round, and of load before the first."""
+
+
 class Pressed(msgspec.Struct, frozen=True):
     """What servers did in one stretch of load. `busy`: how many cores they used."""
 

@@ -26,23 +26,14 @@ from benchmarks.command import Arguments, run_command
 from benchmarks.cores import Cores, usable_cores
 from benchmarks.figures import Spread, machine, result_hash, spread
 from benchmarks.load import CONNECTIONS
-from benchmarks.rig import RIG_SMALL, Pressed, RigSize, rig
+from benchmarks.rig import RIG_SMALL, Pressed, PressSize, rig
 
 LINE_ITEMS_FACTOR = 10
 CORES_FOR_TWO = 4
 """A core for each worker, one for Redis and one for the load client."""
 
 
-class Size(msgspec.Struct, frozen=True):
-    """How much to measure."""
-
-    rig: RigSize = RigSize()
-    rounds: int = 5
-    seconds: float = 3.0
-    """Of load in each round, and of load before the first."""
-
-
-SMALL = Size(RIG_SMALL, rounds=2, seconds=1.0)
+SMALL = PressSize(RIG_SMALL, rounds=2, seconds=1.0)
 
 
 class _Round(msgspec.Struct, frozen=True):
@@ -82,7 +73,7 @@ class Report(msgspec.Struct, frozen=True):
     workers: Workers
 
 
-async def measure(size: Size) -> Report:
+async def measure(size: PressSize) -> Report:
     """Run both comparisons, on private servers; raises BenchmarkError."""
     few = size.rig
     many = msgspec.structs.replace(few, line_items=LINE_ITEMS_FACTOR * few.line_items)
@@ -131,7 +122,7 @@ async def measure(size: Size) -> Report:
 
 def run(options: Arguments) -> Report:
     """Measure as much as the command line asks for."""
-    return uvloop.run(measure(SMALL if options.small else Size()))
+    return uvloop.run(measure(SMALL if options.small else PressSize()))
 
 
 def show(report: Report) -> None:

@@ -21,7 +21,7 @@ from benchmarks.command import Arguments, run_command
 from benchmarks.cores import Cores
 from benchmarks.figures import Spread, machine, result_hash, spread
 from benchmarks.load import CONNECTIONS
-from benchmarks.rig import RIG_SMALL, Pressed, Rig, RigSize, rig
+from benchmarks.rig import RIG_SMALL, Pressed, PressSize, Rig, rig
 from benchmarks.server_process import ServerProcess
 from benchmarks.worker_metrics import WorkerMetrics, read_metrics, settled
 
@@ -29,16 +29,7 @@ BUSY_SHARE_MIN = 0.9
 """Below this the load client, or another program on the core, was what limited a round."""
 
 
-class Size(msgspec.Struct, frozen=True):
-    """How much to measure."""
-
-    rig: RigSize = RigSize()
-    rounds: int = 5
-    seconds: float = 3.0
-    """Of load in each round, and of load before the first."""
-
-
-SMALL = Size(RIG_SMALL, rounds=3, seconds=1.0)
+SMALL = PressSize(RIG_SMALL, rounds=3, seconds=1.0)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -64,7 +55,7 @@ class _Round(msgspec.Struct, frozen=True):
     counted: WorkerMetrics
 
 
-async def measure(size: Size, redis_url: str | None = None) -> Report:
+async def measure(size: PressSize, redis_url: str | None = None) -> Report:
     """Run the rounds; on a private server, unless an empty Redis is given. Raises BenchmarkError."""
     with Cores.divided() as cores:
         async with (
@@ -106,7 +97,7 @@ async def _round(bench: Rig, floor: ServerProcess, worker: ServerProcess, second
 
 def run(options: Arguments) -> Report:
     """Measure as much as the command line asks for."""
-    return uvloop.run(measure(SMALL if options.small else Size()))
+    return uvloop.run(measure(SMALL if options.small else PressSize()))
 
 
 def show(report: Report) -> None:

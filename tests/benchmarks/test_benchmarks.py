@@ -12,7 +12,7 @@ from benchmarks.command import as_json
 from benchmarks.config_folder import write_folder
 from benchmarks.figures import spread
 from benchmarks.latency import CapacitySize
-from benchmarks.rig import RigSize
+from benchmarks.rig import PressSize, RigSize
 from benchmarks.sample_config import sample_bundle
 from benchmarks.sample_traffic import sample_bodies
 from config.check import check
@@ -80,7 +80,7 @@ async def test_the_stages_benchmark_times_every_stage_and_answers_the_same_each_
 
 
 async def test_the_throughput_benchmark_reports_both_servers_and_their_ratios(redis_url: str) -> None:
-    report = await throughput.measure(throughput.Size(TINY, rounds=1, seconds=1), redis_url)
+    report = await throughput.measure(PressSize(TINY, rounds=1, seconds=1), redis_url)
     found = printed(report)
     for key in (
         *("floor_rps", "bid_rps", "rps_ratio"),
@@ -95,7 +95,7 @@ async def test_the_throughput_benchmark_reports_both_servers_and_their_ratios(re
 
 async def test_the_scaling_benchmark_compares_line_items_and_workers(own_client: None) -> None:
     few = msgspec.structs.replace(TINY, line_items=20)
-    report = await scaling.measure(scaling.Size(few, rounds=1, seconds=0.3))
+    report = await scaling.measure(PressSize(few, rounds=1, seconds=0.3))
     found = printed(report)
     assert (found["line_items"]["few"], found["line_items"]["many"]) == (20, 200)
     assert found["workers"]["on"] in ("own cores", "one core")

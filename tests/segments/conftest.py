@@ -1,11 +1,34 @@
 """Fixtures of the tests of audiences."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
+import pytest_asyncio
 import redis.asyncio
 
+from bidder.redis_client import redis_client as client_of
+from tests.segments.cluster import Cluster
 from tests.segments.loading import Audiences
 
 
 @pytest.fixture
 def audiences(redis_client: redis.asyncio.Redis) -> Audiences:
     return Audiences(redis_client)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Cluster of a module's own."""
+    with Cluster.start(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def cluster_client(cluster: Cluster) -> AsyncIterator[redis.asyncio.Redis]:
+    """The whole Cluster, emptied afterwards."""
+    await asyncio.to_thread(cluster.until_whole)
+    async with client_of(cluster.url) as client:
+        yield client
+        for node in range(len(cluster.nodes)):
+            await asyncio.to_thread(cluster.call, node, "FLUSHALL")

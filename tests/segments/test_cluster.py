@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,21 +34,6 @@ USERS = [number * 0x0123_4567_89AB_CDEF % 2**64 for number in range(1, 2_001)]
 Expected = dict[int, tuple[bytes | None, bytes | None]]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster.start(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def client(cluster: Cluster) -> AsyncIterator[redis.asyncio.Redis]:
-    await asyncio.to_thread(cluster.until_whole)
-    async with redis_client(cluster.url) as client:
-        yield client
-        for node in range(len(cluster.nodes)):
-            await asyncio.to_thread(cluster.call, node, "FLUSHALL")
-
-
 @pytest_asyncio.fixture
 async def lookup(cluster: Cluster) -> AsyncIterator[UserLookup]:
     lookup = await UserLookup.connect(cluster.url, TIMEOUT_MS)
@@ -60,14 +45,14 @@ def some_bits() -> NDArray[np.uint64]:
     return bits_from_flags(np.random.default_rng(8).random((len(USERS), 64 * WORDS)) < 0.05)
 
 
-async def fill(client: redis.asyncio.Redis) -> Expected:
+async def fill(cluster_client: redis.asyncio.Redis) -> Expected:
     """Give every second user segments and every fifth caps; return what plain reads say."""
-    await SegmentStore(client).write(np.array(USERS, np.uint64)[::2], some_bits()[::2], TODAY)
-    pipeline: Any = client.pipeline(transaction=False)
+    await SegmentStore(cluster_client).write(np.array(USERS, np.uint64)[::2], some_bits()[::2], TODAY)
+    pipeline: Any = cluster_client.pipeline(transaction=False)
     for user in USERS[::5]:
         pipeline.set(caps_key(user), user.to_bytes(8, "big"))
     await pipeline.execute()
-    pipeline = client.pipeline(transaction=False)
+    pipeline = cluster_client.pipeline(transaction=False)
     for user in USERS:
         pipeline.hget(*location(user)).get(caps_key(user))
     replies = await pipeline.execute()
@@ -132,8 +117,10 @@ async def nobody_missing(lookup: UserLookup, expected: Expected) -> None:
     assert await ask(lookup, USERS) == flat(USERS, expected)
 
 
-async def test_batches_get_what_plain_reads_get(lookup: UserLookup, client: redis.asyncio.Redis) -> None:
-    expected = await fill(client)
+async def test_batches_get_what_plain_reads_get(
+    lookup: UserLookup, cluster_client: redis.asyncio.Redis
+) -> None:
+    expected = await fill(cluster_client)
     rng = random.Random(21)
     batches = [rng.choices(USERS, k=rng.randint(0, 90)) for _ in range(60)]
     answers = await asyncio.gather(*(ask(lookup, batch) for batch in batches))
@@ -143,9 +130,9 @@ async def test_batches_get_what_plain_reads_get(lookup: UserLookup, client: redi
 
 
 async def test_a_slot_is_moved_while_its_users_are_looked_up(
-    cluster: Cluster, lookup: UserLookup, client: redis.asyncio.Redis
+    cluster: Cluster, lookup: UserLookup, cluster_client: redis.asyncio.Redis
 ) -> None:
-    expected = await fill(client)
+    expected = await fill(cluster_client)
     # The slot of a user who has both keys, so that some keys are here and some there for a while.
     moving = slot(USERS[0])
     source = cluster.owners()[moving]
@@ -175,9 +162,9 @@ async def test_a_slot_is_moved_while_its_users_are_looked_up(
 
 
 async def test_a_killed_node_makes_strangers_of_its_users_only(
-    cluster: Cluster, lookup: UserLookup, client: redis.asyncio.Redis
+    cluster: Cluster, lookup: UserLookup, cluster_client: redis.asyncio.Redis
 ) -> None:
-    expected = await fill(client)
+    expected = await fill(cluster_client)
     its_users = held_by(cluster, 2)
     assert 0 < len(its_users) < len(USERS)
     async with asking(lookup, expected, lambda: its_users) as answers:
@@ -196,9 +183,9 @@ async def test_a_killed_node_makes_strangers_of_its_users_only(
 
 
 async def test_a_node_that_hangs_is_waited_for_a_few_times_and_then_not(
-    cluster: Cluster, lookup: UserLookup, client: redis.asyncio.Redis
+    cluster: Cluster, lookup: UserLookup, cluster_client: redis.asyncio.Redis
 ) -> None:
-    expected = await fill(client)
+    expected = await fill(cluster_client)
     its_users = held_by(cluster, 1)
     os.kill(cluster.nodes[1].pid, signal.SIGSTOP)
     try:
@@ -215,9 +202,9 @@ async def test_a_node_that_hangs_is_waited_for_a_few_times_and_then_not(
 
 
 async def test_bulk_writes_and_scans_hold_all_users(
-    cluster: Cluster, lookup: UserLookup, client: redis.asyncio.Redis
+    cluster: Cluster, lookup: UserLookup, cluster_client: redis.asyncio.Redis
 ) -> None:
-    store = SegmentStore(client)
+    store = SegmentStore(cluster_client)
     hashes, bits = np.array(USERS, np.uint64), some_bits()
     await store.write(hashes, bits, TODAY)
     values, missing = await ask(lookup, USERS)
@@ -225,12 +212,12 @@ async def test_bulk_writes_and_scans_hold_all_users(
     assert np.array_equal(unpack_users(values[::2], WORDS, TODAY), bits)
     scanned = np.concatenate([chunk async for chunk in store.scan(WORDS, TODAY)])
     assert sorted(scanned.tolist()) == sorted(bits.tolist())
-    assert await UserBits(client).forget(USERS[0], TODAY)
+    assert await UserBits(cluster_client).forget(USERS[0], TODAY)
     assert await store.read(USERS[0], WORDS, TODAY) is None
 
 
-async def test_a_persons_ids_are_linked_across_nodes(client: redis.asyncio.Redis) -> None:
-    links, store = LinkStore(client), SegmentStore(client)
+async def test_a_persons_ids_are_linked_across_nodes(cluster_client: redis.asyncio.Redis) -> None:
+    links, store = LinkStore(cluster_client), SegmentStore(cluster_client)
     person, *ids = USERS[:12]
     await store.write(np.array(ids, np.uint64), some_bits()[: len(ids)], TODAY)
     for id_hash in ids:
@@ -244,9 +231,9 @@ async def test_a_persons_ids_are_linked_across_nodes(client: redis.asyncio.Redis
 
 
 async def test_bulk_writes_find_users_whose_slot_is_moving(
-    cluster: Cluster, lookup: UserLookup, client: redis.asyncio.Redis
+    cluster: Cluster, lookup: UserLookup, cluster_client: redis.asyncio.Redis
 ) -> None:
-    store = SegmentStore(client)
+    store = SegmentStore(cluster_client)
     hashes, bits = np.array(USERS, np.uint64), some_bits()
     await store.write(hashes, bits, TODAY)
     moving = slot(USERS[0])
@@ -267,8 +254,8 @@ async def test_a_replica_takes_over_from_a_killed_primary(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with Cluster.start(tmp_path_factory.mktemp("replicated"), replicas=True) as replicated:
-        async with redis_client(replicated.url) as client:
-            expected = await fill(client)
+        async with redis_client(replicated.url) as cluster_client:
+            expected = await fill(cluster_client)
             for primary in range(3):
                 await asyncio.to_thread(replicated.call, primary, "WAIT", 1, 20_000)
             lookup = await UserLookup.connect(replicated.url, TIMEOUT_MS)

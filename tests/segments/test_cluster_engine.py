@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import pytest
-import pytest_asyncio
 import redis
 import redis.asyncio
 
@@ -36,20 +34,6 @@ CAMPAIGNS = [f"campaign-{number}" for number in range(12)]
 """Enough to be spread over all nodes."""
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster.start(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def client(cluster: Cluster) -> AsyncIterator[redis.asyncio.Redis]:
-    async with redis_client(cluster.url) as client:
-        yield client
-        for node in range(len(cluster.nodes)):
-            await asyncio.to_thread(cluster.call, node, "FLUSHALL")
-
-
 def config() -> Bundle:
     once = FrequencyCap(per_day=1)
     items = [line_item(f"line-{name}", audience="gardeners", frequency_cap=once) for name in CAMPAIGNS]
@@ -60,7 +44,7 @@ def config() -> Bundle:
 
 
 async def test_a_bid_is_made_billed_and_capped(
-    cluster: Cluster, client: redis.asyncio.Redis, tmp_path: Path
+    cluster: Cluster, cluster_client: redis.asyncio.Redis, tmp_path: Path
 ) -> None:
     async with running_worker(cluster.url, config(), tmp_path) as worker:
         await worker.put_in_segments("member", "gardeners")
@@ -85,8 +69,8 @@ async def test_a_bid_is_made_billed_and_capped(
         # Each campaign once: after that its cap holds, wherever its counts and the person's are kept.
         assert shown == set(CAMPAIGNS)
         assert not await worker.bids(bid_request(user={"buyeruid": "member"}))
-        assert await client.exists(caps_key(worker.identity.hash("cookie", "member")))
-        readiness = await ask(client)
+        assert await cluster_client.exists(caps_key(worker.identity.hash("cookie", "member")))
+        readiness = await ask(cluster_client)
         assert readiness.ready
         assert len(readiness.workers) == 1
 
@@ -120,32 +104,34 @@ async def test_bidding_goes_on_in_context_while_a_node_is_gone(cluster: Cluster,
                 await asyncio.sleep(0.2)
 
 
-async def test_a_new_config_reaches_who_watches(client: redis.asyncio.Redis) -> None:
+async def test_a_new_config_reaches_who_watches(cluster_client: redis.asyncio.Redis) -> None:
     first, second = config(), msgspec.structs.replace(config(), version="second")
-    watching = aclosing(bundle_store.watch(client, "", BUNDLE_KEY, poll_seconds=600))
+    watching = aclosing(bundle_store.watch(cluster_client, "", BUNDLE_KEY, poll_seconds=600))
     async with asyncio.timeout(30), watching as bundles:
-        await bundle_store.publish(client, first, BUNDLE_KEY)
+        await bundle_store.publish(cluster_client, first, BUNDLE_KEY)
         assert await anext(bundles) == first
         next_bundle = asyncio.create_task(anext(bundles))
         while not next_bundle.done():  # until it listens again, a message may pass it by
-            await client.publish(BUNDLE_CHANNEL, "wake up")
-            await bundle_store.publish(client, second, BUNDLE_KEY)
+            await cluster_client.publish(BUNDLE_CHANNEL, "wake up")
+            await bundle_store.publish(cluster_client, second, BUNDLE_KEY)
             await asyncio.wait([next_bundle], timeout=0.05)
         assert await next_bundle == second
 
 
-async def test_one_controller_paces_campaigns_of_all_nodes_and_reaps(client: redis.asyncio.Redis) -> None:
+async def test_one_controller_paces_campaigns_of_all_nodes_and_reaps(
+    cluster_client: redis.asyncio.Redis,
+) -> None:
     paced, now_s = config(), time.time()
-    await bundle_store.publish(client, paced, BUNDLE_KEY)
-    ledger = Ledger(client)
-    controllers = [Controller(client, ledger, name) for name in ("first", "second")]
+    await bundle_store.publish(cluster_client, paced, BUNDLE_KEY)
+    ledger = Ledger(cluster_client)
+    controllers = [Controller(cluster_client, ledger, name) for name in ("first", "second")]
     assert [await controller.tick(paced, now_s) for controller in controllers] == [True, False]
     codes = [code_of(name) for name in CAMPAIGNS]
     assert set(await ledger.accounts(codes)) == set(codes)
     owner = await ledger.new_owner()
     for code in codes:
         assert (await ledger.grant(code, owner, 1_000_000, 0, 5_000_000, 1)).granted == 1_000_000
-    await client.zadd(WORKERS, {str(owner): 1})
+    await cluster_client.zadd(WORKERS, {str(owner): 1})
     assert await ledger.reap(notice_timeout_s=1) == len(codes) * 1_000_000
     for account in (await ledger.accounts(codes)).values():
         account.check()
@@ -155,21 +141,21 @@ async def test_one_controller_paces_campaigns_of_all_nodes_and_reaps(client: red
     await controllers[1].resign()
 
 
-async def test_segments_are_defined_once_by_many_at_once(client: redis.asyncio.Redis) -> None:
+async def test_segments_are_defined_once_by_many_at_once(cluster_client: redis.asyncio.Redis) -> None:
     names = [f"segment-{number}" for number in range(40)]
     found = await asyncio.gather(
-        *(SegmentRegistry(client).define(dict.fromkeys(names[start:], "")) for start in range(5))
+        *(SegmentRegistry(cluster_client).define(dict.fromkeys(names[start:], "")) for start in range(5))
     )
     merged = {name: index for indices in found for name, index in indices.items()}
     assert merged.keys() == set(names)
     assert len(set(merged.values())) == len(names)
-    assert await SegmentRegistry(client).indices() == merged
+    assert await SegmentRegistry(cluster_client).indices() == merged
 
 
 async def test_a_node_named_as_a_server_is_told_what_it_is(cluster: Cluster) -> None:
     url = checked_url(cluster.nodes[0].url)
     elsewhere = next(f"key-{n}" for n in range(99) if cluster.owners()[slot_of(b"key-%d" % n)] != 0)
-    async with redis_client(url) as client:
+    async with redis_client(url) as cluster_client:
         with pytest.raises(redis.RedisError) as raised:
-            await client.get(elsewhere)
+            await cluster_client.get(elsewhere)
     assert "redis+cluster://" in why_unusable(raised.value)
