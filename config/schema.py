@@ -331,6 +331,11 @@ class LineItem(_Model, frozen=True, kw_only=True):
         return self.budget != LineItemBudget()
 
     @property
+    def uses_segments(self) -> bool:
+        """Whether what is known of a person decides about its bids: by its audience, or an adjustment."""
+        return self.audience is not None or bool(self.bid_adjustments.segments)
+
+    @property
     def price(self) -> Price:
         """What it pays, and for what."""
         field, event = next(
@@ -393,7 +398,7 @@ class PoliticalRules(_Model, frozen=True, kw_only=True):
     countries: tuple[Country, ...] = ()
     barred: tuple[BarredRegions, ...] = ()
     audiences: bool = True
-    """Whether a political ad may be aimed at an audience."""
+    """Whether a political ad may be aimed at an audience, or bid more for one."""
 
 
 RequiredField = Literal[

@@ -59,7 +59,8 @@ def line_item(
     id_: str = "line-1", cpm: float = 5.0, creatives: Sequence[str] = (), **fields: Any
 ) -> LineItem:
     names = tuple(creatives) or ("banner-300x250",)
-    return LineItem(id=id_, bid_cpm=CpmMicros(round(cpm * 1_000_000)), creatives=names, **fields)
+    price = {"bid_cpm": CpmMicros(round(cpm * 1_000_000))}
+    return LineItem(id=id_, creatives=names, **(price | fields))
 
 
 def campaign(id_: str = "campaign-1", line_items: Sequence[LineItem] = (), **fields: Any) -> Campaign:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
 from bidder.decision.dimensions import DIMENSIONS
+from bidder.decision.facts import FACTS
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
 from bidder.decision.places import PLACE_KINDS
 from bidder.decision.snapshot import Snapshot
@@ -46,6 +47,7 @@ CANDIDATE = np.dtype(
         ("pod_seconds", np.int64),  # of a dynamic imp: the time of all its ads together; else 0
         ("dedupe", np.int64),  # `Pod.dedupe`
         ("multiplier_millionths", np.int64),  # impressions in one play
+        ("facts", np.int64),  # where its facts begin in the flat array, where values depend on any
         ("blocked_start", np.int64),  # blocked rows of this candidate: [start, end) of the flat array
         ("blocked_end", np.int64),
         # The same for all candidates of a request.
@@ -69,6 +71,8 @@ class Columns(NamedTuple):
     """int64[m]: flat rows, of `Snapshot.arrays.bits`."""
     floors: npt.NDArray[np.int64]
     """int64[k]: flat floors in CPM micros, a stretch for each candidate that has several."""
+    facts: npt.NDArray[np.int64]
+    """int64[imps x FACTS]: flat, see `bidder.decision.facts`; empty where no value depends on any."""
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +94,7 @@ class CandidateColumns:
         self._flat: list[int] = []
         self._blocked: list[int] = []
         self._floors: list[int] = []
+        self._facts: list[int] = []
         self._imps = 0
         self._pods = 0
         self._all_left = snapshot.blocks.row_of(NOBODY_KEPT_OUT)
@@ -126,6 +131,7 @@ class CandidateColumns:
         slots = opportunity.slots
         if len(slots) > 1 and any(slot.pod for slot in slots):
             slots = _break_by_break(slots)
+        facts = snapshot.facts
         pod_id = ""
         for slot in slots:
             pod = slot.pod
@@ -150,9 +156,12 @@ class CandidateColumns:
                 pod_seconds,
                 dedupe,
                 slot.multiplier_millionths,
+                len(self._facts),
                 *blocked_here,
                 *shared,
             )
+            if facts is not None and context.facts is not None and place.facts is not None:
+                self._facts += facts.of_imp(context.facts, place.facts, slot)
             for deal in slot.deals:
                 terms = self._deal_terms(slot, deal, opportunity, left)
                 if terms is not None:
@@ -210,7 +219,16 @@ class CandidateColumns:
         # Three times as fast as np.array, which asks each integer for its type first. A bytearray, because
         # a kernel is compiled once more for what is read-only.
         flat = bytearray(struct.pack(f"{len(self._flat)}q", *self._flat))
-        return Columns(np.frombuffer(flat, CANDIDATE), _integers(self._blocked), _integers(self._floors))
+        return Columns(
+            np.frombuffer(flat, CANDIDATE),
+            _integers(self._blocked),
+            _integers(self._floors),
+            _integers(self._facts),
+        )
+
+    def facts_of(self, start: int) -> tuple[int, ...]:
+        """Return the facts that begin at `start`."""
+        return tuple(self._facts[start : start + FACTS])
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""

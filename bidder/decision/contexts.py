@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bidder.decision.dimensions import DIMENSIONS, Dimension, met_inventory, offered_inventory
+from bidder.decision.facts import Facts, OfContext
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import CONTEXTS_CACHED_MAX
 
@@ -42,13 +43,18 @@ class Context(NamedTuple):
     """One for each of DIMENSIONS."""
     excluding: tuple[int, ...]
     """Rows of ads that exclude the site or app."""
+    facts: OfContext | None
+    """None where no value depends on them."""
 
 
 class Contexts:
     """The contexts met so far."""
 
-    def __init__(self, dimensions: Sequence[ValueRows], excluded_inventory: Mapping[str, int]) -> None:
+    def __init__(
+        self, dimensions: Sequence[ValueRows], excluded_inventory: Mapping[str, int], facts: Facts | None
+    ) -> None:
         self._dimensions = dimensions
+        self._facts = facts
         self._excluded_inventory = excluded_inventory
         self._known: dict[object, Context] = {}
 
@@ -63,6 +69,10 @@ class Contexts:
         required = [values.row_of(values.dimension.offered(opportunity)) for values in self._dimensions]
         excluded = self._excluded_inventory
         met = met_inventory(offered_inventory(opportunity)) if excluded else ()
-        context = Context(tuple(required), tuple(excluded[value] for value in met if value in excluded))
+        context = Context(
+            tuple(required),
+            tuple(excluded[value] for value in met if value in excluded),
+            self._facts.of_context(opportunity) if self._facts is not None else None,
+        )
         self._known[key] = context
         return context

@@ -11,6 +11,9 @@ from bidder.decision.kernels import decide_batch
 from bidder.decision.snapshot import Snapshot
 from pacing.lease import LeaseBook
 from pacing.pending import Pending
+from pacing.prediction import Scoring, unscored
+
+_UNSCORED = unscored()
 
 
 class Users(NamedTuple):
@@ -48,6 +51,7 @@ def decide(
     pending: Pending,
     now_s: int,
     draw: int,
+    scoring: Scoring = _UNSCORED,
 ) -> Decisions:
     """Choose an ad and a price for every candidate of a batch.
 
@@ -55,9 +59,9 @@ def decide(
     it counts bids for frequency caps: candidate by candidate, so a batch spends no more, and shows nobody
     more, than its requests would one by one. `active`: see
     `bidder.decision.schedule.active_ads`; `shading`: int64[exchanges x formats, bins]; `draw`: a random
-    number below 2**64 that settles ties.
+    number below 2**64 that settles ties; `scoring`: the live model for this snapshot, none if left out.
     """
-    candidates, blocked, floors = columns.arrays()
+    candidates, blocked, floors, facts = columns.arrays()
     count = len(candidates)
     decisions = Decisions(np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64))
     decide_batch(
@@ -66,6 +70,9 @@ def decide(
         candidates,
         blocked,
         floors,
+        snapshot.values,
+        scoring,
+        facts,
         snapshot.media.bits,
         snapshot.blocks.bits,
         users.bits,

@@ -74,7 +74,7 @@ def refusal(ad: Ad, exchange: ExchangeProfile) -> Mismatch | None:
         return None
     if political_declaration(ad) is None:
         return Mismatch.POLITICAL_UNDECLARED
-    if ad.line_item.audience is not None and not exchange.political.audiences:
+    if ad.line_item.uses_segments and not exchange.political.audiences:
         return Mismatch.POLITICAL_AUDIENCE
     return None
 

@@ -23,12 +23,15 @@ from bidder.decision.kernels import MULTIPLIER_BITS, lot
 from bidder.decision.media import mismatch as media_mismatch
 from bidder.decision.pods import clash
 from bidder.decision.reasons import Mismatch, Reason
+from bidder.decision.scoring import Predict, no_prediction
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Pod, Slot
 from config.audience import holds, parse_audience
 from config.calendar import daypart_hours, flight_bounds_s, utc_offset_s
-from config.money import play_cost
-from config.schema import ExchangeProfile, FrequencyCap, Places, account_code, code_of
+from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
+from config.money import BILLION, MICROS, play_cost
+from config.schema import BidAdjustments, ExchangeProfile, FrequencyCap, Places, account_code, code_of
 from pacing.caps import Seen
+from pacing.prediction import prior_billionths
 
 
 def _all_of_it(code: int, left: int) -> int:
@@ -58,6 +61,7 @@ class Market(msgspec.Struct, frozen=True):
     """(exchange id, format, value in CPM micros) -> price in CPM micros."""
     too_small: Set[str] = frozenset()
     """The line items whose audience has too few people."""
+    predict: Predict = no_prediction
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -77,7 +81,14 @@ class Verdict(msgspec.Struct, frozen=True):
     ad: Ad
     reason: Reason
     mismatch: Mismatch | None = None
+    rate_billionths: int = BILLION
+    """How often an impression is thought to bring what the line item pays for."""
+    factor_millionths: int = MICROS
+    """Its adjustments together."""
+    worth_cpm_micros: int = 0
+    """What the impression is worth to it, before pacing."""
     value_cpm_micros: int = 0
+    """Paced."""
     price_cpm_micros: int = 0
     cap: str = ""
     """Which frequency cap stopped it, and how."""
@@ -103,17 +114,24 @@ def judge(
         return Verdict(ad, Reason.NO_MATCH, stopped)
     floor = floor_cpm_micros(slot, deal, floor_class(ad.creative))
     code = code_of(ad.campaign.id)
-    value = ad.line_item.cpm_max_micros
+    rate = _rate_billionths(ad, opportunity, slot, market.predict, now_s)
+    factor = _factor_millionths(ad.line_item.bid_adjustments, person.segments, opportunity.zip_code)
+    worth = ad.line_item.price.amount * rate // BILLION * factor // MICROS
+    value = worth = min(worth, ad.line_item.cpm_max_micros)
     if deal is None or not deal.guaranteed:
-        value = (value * market.multiplier_q16[code]) >> MULTIPLIER_BITS
+        value = (worth * market.multiplier_q16[code]) >> MULTIPLIER_BITS
+
+    def verdict(reason: Reason, price: int = 0, cap: str = "") -> Verdict:
+        return Verdict(ad, reason, None, rate, factor, worth, value, price, cap)
+
     if value < floor or value == 0:
-        return Verdict(ad, Reason.BELOW_FLOOR, None, value)
+        return verdict(Reason.BELOW_FLOOR)
     audience = parse_audience(ad.line_item.audience)
     if audience is not None and not holds(audience, person.segments):
-        return Verdict(ad, Reason.OUT_OF_AUDIENCE, None, value)
+        return verdict(Reason.OUT_OF_AUDIENCE)
     cap = cap_reached(ad, person, now_s)
     if cap is not None:
-        return Verdict(ad, Reason.CAPPED, None, value, cap=cap)
+        return verdict(Reason.CAPPED, cap=cap)
     price = value
     if deal.first_price if deal else opportunity.first_price:
         price = market.shade(opportunity.exchange_id, ad.creative.format, value)
@@ -121,8 +139,31 @@ def judge(
     own = account_code(ad.campaign.id, ad.line_item.id)
     accounts = (code, own) if ad.line_item.has_budget else (code,)
     if min(market.available[account] for account in accounts) < play_cost(price, slot.multiplier_millionths):
-        return Verdict(ad, Reason.NO_BUDGET, None, value, price)
-    return Verdict(ad, Reason.BID, None, value, price)
+        return verdict(Reason.NO_BUDGET, price)
+    return verdict(Reason.BID, price)
+
+
+def _rate_billionths(ad: Ad, opportunity: Opportunity, slot: Slot, predict: Predict, now_s: int) -> int:
+    event, _ = ad.line_item.price
+    prior = prior_billionths(ad.line_item, ad.creative.format)
+    if event == "view":
+        return slot.view_billionths or prior
+    if event == "completion":
+        return slot.completion_billionths or prior
+    if event == "impression":
+        return BILLION
+    predicted = predict(event, ad, opportunity, slot, now_s)
+    return prior if predicted is None else predicted
+
+
+def _factor_millionths(adjustments: BidAdjustments, segments: Set[str], zip_code: str) -> int:
+    factors = [factor for name, factor in adjustments.segments.items() if name in segments]
+    factors += [factor for code, factor in adjustments.zips.items() if code == zip_code]
+    together = MICROS
+    for factor in factors:
+        together = together * factor // MICROS
+        together = min(max(together, ADJUSTMENT_MIN_MILLIONTHS), ADJUSTMENT_MAX_MILLIONTHS)
+    return together
 
 
 def bids_wanted(slot: Slot, exchange: ExchangeProfile) -> int:

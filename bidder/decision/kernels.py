@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from bidder.decision.pods import KIND_BITS
 from bidder.decision.snapshot import Arrays
+from bidder.decision.value_kernels import Pricing, pricing_at, value_of
+from bidder.decision.values import Values
 from config.compiled import kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
 from pacing.kernels import hold_pending, impressions_left, pending_count, pending_key, share_of
 from pacing.pending import Pending
+from pacing.prediction import Scoring
 from pacing.shading import shade
 from segments.kernels import clauses_hold
 
@@ -201,6 +204,8 @@ def _without_taken(
 @kernel
 def _reason_kept_out(
     arrays: Arrays,
+    pricing: Pricing,
+    segments: NDArray[np.uint64],
     multiplier_q16: NDArray[np.int64],
     word: int,
     ads: np.uint64,
@@ -213,8 +218,13 @@ def _reason_kept_out(
         ad = word * 64 + lowest_bit(ads)
         ads &= ads - np.uint64(1)
         line_item = arrays.ad_line_item[ad]
-        full_cpm_micros = arrays.line_item_cpm_micros[line_item]
-        value = _paced(full_cpm_micros, candidate, multiplier_q16[arrays.line_item_campaign[line_item]])
+        full_cpm_micros = worth_cpm_micros = arrays.line_item_cpm_micros[line_item]
+        campaign = arrays.line_item_campaign[line_item]
+        if not pricing.values.plain[line_item]:
+            worth_cpm_micros = value_of(
+                pricing, candidate.facts, segments, ad, line_item, campaign, full_cpm_micros
+            )
+        value = _paced(worth_cpm_micros, candidate, multiplier_q16[campaign])
         if value >= _floor_of(candidate, floors, arrays.ad_floor_class[ad]) and value > 0:
             return OUT_OF_AUDIENCE
         furthest = BELOW_FLOOR
@@ -230,6 +240,9 @@ def decide_batch(
     candidates: NDArray[np.void],
     blocked: NDArray[np.int64],
     floors: NDArray[np.int64],
+    values: Values,
+    scoring: Scoring,
+    facts: NDArray[np.int64],
     media: NDArray[np.uint64],
     left: NDArray[np.uint64],
     user_bits: NDArray[np.uint64],
@@ -254,7 +267,9 @@ def decide_batch(
     n candidates, U users (row 0 is nobody), W words of ads, S words of segments, C campaigns.
 
     active uint64[W]: ads that may run now. candidates CANDIDATE[n] (`bidder.decision.columns`), blocked
-    int64[m] its flat rows, floors int64[k] its flat floors. media and left uint64[rows, W]: ads that fit,
+    int64[m] its flat rows, floors int64[k] its flat floors. values: what line items pay
+    (`bidder.decision.values`), scoring: the live model (`pacing.prediction`), facts int64[f]: what of the
+    requests values depend on (`bidder.decision.facts`). media and left uint64[rows, W]: ads that fit,
     and ads that no list keeps out. user_bits uint64[U, S]. user_known bool[U]: the
     person's caps are known. user_hash uint64[U]: what the person is known by. cap_records CAP_RECORD[k],
     those of user u being cap_offsets[u] to [u + 1], int64[U + 1]. shading int64[cells, bins].
@@ -266,6 +281,7 @@ def decide_batch(
     """
     slots = reserved.shape[1]
     gates = open_gates(arrays, user_bits)
+    pricing = pricing_at(now_s, values, scoring, facts)
     request = pod = imp = -1
     # Of the request, the break and the imp at hand: bids made, ads chosen, time left.
     bids = chosen_count = first_here = seconds_left = 0
@@ -325,7 +341,9 @@ def decide_batch(
                 )
             if why_wanted:
                 kept_out = ads & ~gates[user, word]
-                reason_kept_out = _reason_kept_out(arrays, multiplier_q16, word, kept_out, candidate, floors)
+                reason_kept_out = _reason_kept_out(
+                    arrays, pricing, user_bits[user], multiplier_q16, word, kept_out, candidate, floors
+                )
                 furthest = max(furthest, reason_kept_out)
             ads &= gates[user, word]
             while ads != 0:
@@ -346,6 +364,17 @@ def decide_batch(
                     continue
                 if value < best_value:
                     continue
+                if not values.plain[line_item]:
+                    # So far it was the most that it can be worth.
+                    worth_cpm_micros = value_of(
+                        pricing, candidate.facts, user_bits[user], ad, line_item, campaign, full_cpm_micros
+                    )
+                    value = _paced(worth_cpm_micros, candidate, multiplier_q16[campaign])
+                    if value < floor_cpm_micros or value == 0:
+                        furthest = max(furthest, BELOW_FLOOR)
+                        continue
+                    if value < best_value:
+                        continue
                 ticket = lot(draw, i, line_item)
                 if best_ad >= 0 and value == best_value and ticket <= best_lot:
                     # It would lose the tie, so nothing more need be known of it.

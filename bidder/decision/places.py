@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bidder.decision.exchange_rows import PoliticalRows
+from bidder.decision.facts import Facts, OfPlace
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import PLACES_CACHED_MAX
 from config.schema import ExchangeProfile
@@ -28,18 +29,26 @@ class Place(NamedTuple):
     """Ads that name no place, then a row for each of PLACE_KINDS: any of them will do."""
     barred: tuple[int, ...]
     """Ads that exclude the place, and political ads that the exchange does not show there."""
+    facts: OfPlace | None
+    """None where no value depends on them."""
 
 
 class PlaceRows:
     """The places met so far."""
 
     def __init__(
-        self, anywhere_row: int, named: RowsByKind, excluded: RowsByKind, political: PoliticalRows
+        self,
+        anywhere_row: int,
+        named: RowsByKind,
+        excluded: RowsByKind,
+        political: PoliticalRows,
+        facts: Facts | None,
     ) -> None:
         self._anywhere_row = anywhere_row
         self._named = named
         self._excluded = excluded
         self._political = political
+        self._facts = facts
         self._known: dict[tuple[str, str, str, str, str], Place] = {}
 
     def of(self, exchange: ExchangeProfile, opportunity: Opportunity) -> Place:
@@ -61,5 +70,6 @@ class PlaceRows:
         barred = [rows[value] for rows, value in zip(self._excluded, values, strict=True) if value in rows]
         if self._political.any:
             barred += self._political.barred(exchange, key[1], key[2])
-        place = self._known[key] = Place((self._anywhere_row, *within), tuple(barred))
+        facts = self._facts.of_place(*values) if self._facts is not None else None
+        place = self._known[key] = Place((self._anywhere_row, *within), tuple(barred), facts)
         return place

@@ -32,12 +32,14 @@ from bidder.decision.crowds import Crowds, compile_crowds
 from bidder.decision.dimensions import DIMENSIONS, Ad, Dimension, inventory_keys, met_inventory
 from bidder.decision.exchange_rows import DsaRows, GoogleRows, PoliticalRows
 from bidder.decision.exchange_rules import refusal
+from bidder.decision.facts import Facts
 from bidder.decision.floors import NO_LENGTH, FloorClass, floor_class
 from bidder.decision.gates import compile_gates
 from bidder.decision.media import MediaRows
 from bidder.decision.places import PLACE_KINDS, PlaceRows
 from bidder.decision.pods import dedupe_keys
 from bidder.decision.schedule import Schedule, compile_schedule
+from bidder.decision.values import Values, compile_values
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.suspicion import Suspicion, suspicion_of
 from config.audience import parse_audience, to_clauses
@@ -146,6 +148,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     floor_classes: tuple[FloorClass, ...]
     schedule: Schedule
     crowds: Crowds
+    values: Values
+    facts: Facts | None
+    """None where no value depends on more than the person."""
     currencies: Currencies
     suspicion: Suspicion | None
     """What to think of a request before it is decided; None when no list says anything."""
@@ -206,9 +211,13 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         tuple(rows.add_each(_by_value([getattr(p, kind) for p in named])) for kind in PLACE_KINDS)
         for named in (places, excluded)
     )
-    contexts = Contexts(dimensions, rows.add_each(_excluded_inventory(ads)))
-    values = _values_of_ads(bundle, ads, rows)
-    place_rows = PlaceRows(anywhere_row, named_rows, excluded_rows, PoliticalRows(ads, rows.add))
+    owners = _owners(ads, line_items)
+    values = compile_values(ads, owners, segment_indices, segment_words)
+    exchange_index = {id_: index for index, id_ in enumerate(exchange_ids)}
+    facts = Facts(exchange_index, values.zip_numbers) if values.need_facts else None
+    contexts = Contexts(dimensions, rows.add_each(_excluded_inventory(ads)), facts)
+    declared_rows = _values_of_ads(bundle, ads, rows)
+    place_rows = PlaceRows(anywhere_row, named_rows, excluded_rows, PoliticalRows(ads, rows.add), facts)
     dsa = DsaRows(ads, rows.add)
     google = {
         profile.id: GoogleRows(profile, ads, rows.add)
@@ -217,12 +226,12 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     }
     floor_classes = tuple(dict.fromkeys([NO_LENGTH, *(floor_class(ad.creative) for ad in ads)]))
     # Every row is there: the table of them can be made.
-    arrays = _arrays(ads, line_items, campaigns, segment_indices, segment_words, floor_classes, rows)
+    arrays = _arrays(ads, line_items, owners, campaigns, segment_indices, segment_words, floor_classes, rows)
     return Snapshot(
         version=bundle.version,
         bundle=bundle,
         exchanges={profile.id: profile for profile in bundle.exchanges},
-        exchange_index={profile.id: index for index, profile in enumerate(bundle.exchanges)},
+        exchange_index=exchange_index,
         ads=tuple(ads),
         bid_labels=_bid_labels(ads),
         campaigns=bundle.campaigns_by_code(),
@@ -236,13 +245,15 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         deals=deals,
         open_auction_row=open_auction_row,
         places=place_rows,
-        blocks=BlockRows(values, arrays.bits),
+        blocks=BlockRows(declared_rows, arrays.bits),
         dsa=dsa,
         google=google,
         media=MediaRows([(ad.creative, ad.line_item.targeting.slot) for ad in ads], words),
         floor_classes=floor_classes,
         schedule=compile_schedule(ads, line_items),
         crowds=compile_crowds(ads, bundle.engine.audience_size_min),
+        values=values.arrays,
+        facts=facts,
         currencies=bundle.engine.currencies(),
         suspicion=suspicion_of(bundle.traffic),
     )
@@ -267,6 +278,12 @@ def _bid_labels(ads: Sequence[Ad]) -> tuple[BidLabel, ...]:
         label = BidLabel(ad.creative.format, code_of(ad.campaign.id), code_of(ad.line_item.id))
         found.append(labels.setdefault(label, label))
     return tuple(found)
+
+
+def _owners(ads: Sequence[Ad], line_items: Sequence[tuple[str, str]]) -> list[Ad]:
+    """The first ad of each line item."""
+    first_ad = {(ad.campaign.id, ad.line_item.id): ad for ad in reversed(ads)}
+    return [first_ad[key] for key in line_items]
 
 
 def _by_value(values_of_ads: Sequence[Iterable[str]]) -> dict[str, list[int]]:
@@ -346,6 +363,7 @@ def _parents(domain: str) -> list[str]:
 def _arrays(
     ads: Sequence[Ad],
     line_items: Sequence[tuple[str, str]],
+    owners: Sequence[Ad],
     campaigns: Sequence[str],
     segment_indices: Mapping[str, int],
     segment_words: int,
@@ -354,8 +372,6 @@ def _arrays(
 ) -> Arrays:
     line_item_index = {key: index for index, key in enumerate(line_items)}
     campaign_index = {id_: index for index, id_ in enumerate(campaigns)}
-    first_ad = {(ad.campaign.id, ad.line_item.id): ad for ad in reversed(ads)}
-    owners = [first_ad[key] for key in line_items]
     caps = _CapRows()
     line_item_caps = [(caps.of_line_item(ad), caps.of_campaign(ad.campaign)) for ad in owners]
     clauses = [

@@ -180,6 +180,10 @@ class Slot(_Fact, frozen=True):
     """`qty.multiplier`: how many impressions one play is, out of home (OpenRTB 2.6, 3.2.31)."""
     google: GoogleTerms | None = None
     """None but on an exchange with Google's extensions."""
+    view_billionths: int = 0
+    """How likely an ad there is to be seen, as the exchange states it (`metric`); 0: it does not."""
+    completion_billionths: int = 0
+    """How likely a video or audio ad there is to be played to its end, likewise."""
 
 
 class Blocks(_Repeated, frozen=True):

@@ -252,7 +252,7 @@ class ResponseRenderer:
         # A declaration nobody requires is still dropped with its bid when both sides would show it, or none.
         declaration = ad.advertiser.dsa
         if dsa is not None and declaration is not None and can_answer_dsa(dsa, ad.creative):
-            chosen_by = [_DSA_CONTEXT] if ad.line_item.audience is None else [_DSA_PROFILING, _DSA_CONTEXT]
+            chosen_by = [_DSA_PROFILING, _DSA_CONTEXT] if ad.line_item.uses_segments else [_DSA_CONTEXT]
             platform = self._snapshot.bundle.engine.platform_domain
             extension["dsa"] = {
                 "behalf": declaration.behalf,

@@ -24,7 +24,7 @@ from bidder.openrtb.privacy import NO_VENDOR, Vendor, request_permissions
 from config.check import OPERATING_SYSTEMS
 from config.currency import Currencies
 from config.limits import IMPS_PER_REQUEST_MAX
-from config.money import MICROS
+from config.money import BILLION, MICROS
 from config.schema import ExchangeProfile
 
 _OPERATING_SYSTEMS = {
@@ -48,6 +48,9 @@ _OPERATING_SYSTEMS = {
 
 _DSA_REQUIRED = 2
 """`dsarequired`: 0 no, 1 welcome, 2 required, 3 required of an online platform (dsa_transparency)."""
+
+_VIEWABILITY, _COMPLETION = "viewability", "video_completion_rate"
+"""Names of metrics (2.6, 3.2.5), which exchanges choose; these are Google's, from its openrtb-adx.proto."""
 
 _NO_DEVICE = wire.Device()
 _NO_GEO = wire.Geo()
@@ -155,7 +158,8 @@ def _slot(
     if imp.pmp is not wire.ABSENT:
         deals, deals_only = deal_offers(bytes(imp.pmp), first_price, currencies, bid_currency)
     floor = floor_cpm_micros(imp.bidfloor, imp.bidfloorcur, currencies, bid_currency)
-    if offer.is_plain and imp.qty is None:
+    view, completion = _stated_rates(imp.metric) if imp.metric else (0, 0)
+    if offer.is_plain and imp.qty is None and not view and not completion:
         return Slot(imp.id, offer.media, floor, deals, deals_only)
     video_floors = floors_in_ours(offer.video_floors, imp.bidfloorcur, currencies, bid_currency)
     audio_floors = floors_in_ours(offer.audio_floors, imp.bidfloorcur, currencies, bid_currency)
@@ -173,7 +177,22 @@ def _slot(
         audio_floors=audio_floors,
         pod=offer.pod,
         multiplier_millionths=_multiplier_millionths(imp.qty),
+        view_billionths=view,
+        completion_billionths=completion,
     )
+
+
+def _stated_rates(metrics: list[wire.Metric]) -> tuple[int, int]:
+    """How likely an ad is to be seen, and to be played to its end, in billionths; 0 where it is not said.
+
+    A value above 1 is no probability: a percentage, perhaps, and perhaps not.
+    """
+    stated = {metric.type: metric.value or 0.0 for metric in metrics}
+    view, completion = (
+        round(value * BILLION) if value <= 1 else 0
+        for value in (stated.get(_VIEWABILITY, 0.0), stated.get(_COMPLETION, 0.0))
+    )
+    return view, completion
 
 
 def _under_one_rule(slots: list[Slot]) -> list[Slot]:

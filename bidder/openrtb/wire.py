@@ -142,6 +142,14 @@ class Qty(_Wire):
     multiplier: Multiplier | None = None
 
 
+class Metric(_Wire):
+    """3.2.5."""
+
+    type: str | None = None
+    value: Price | None = None
+    """Any number that is not negative."""
+
+
 class GoogleImpExt(_Wire):
     """ImpExt of openrtb-adx.proto, in google/openrtb-doubleclick."""
 
@@ -166,6 +174,7 @@ class Imp(_Wire):
     instl: Int | None = None
     rwdd: Int | None = None
     qty: Qty | None = None
+    metric: list[Metric] | None = None
     ext: Raw = ABSENT
     """A GoogleImpExt, on Google's exchange."""
 

@@ -15,15 +15,18 @@ from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted,
 from bidder.decision.kernels import decide_batch
 from bidder.decision.reasons import Mismatch, Reason
 from bidder.decision.schedule import active_ads
+from bidder.decision.scoring import compile_scoring, predictor
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.openrtb.notice_token import FORMATS
-from config.money import play_cost
+from config.money import MICROS, play_cost
 from config.schema import account_code, code_of
+from config.value import EVENTS, Event
 from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of
 from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
 from pacing.pending import Pending, open_pending
 from pacing.plan import cell_name
+from pacing.prediction import prior_billionths
 from pacing.shading import SHADE_EDGES_CPM_MICROS, shade, shade_table
 from tests.decision.world import NOW_S, SEGMENTS, World
 
@@ -44,6 +47,8 @@ class Judged:
         self.budgets = [self.world.budget() for _ in self.codes]
         self.multipliers = [self.world.multiplier_q16() for _ in self.codes]
         self.too_small = self.world.too_small()
+        self.model = self.world.model()
+        self.scoring = compile_scoring(self.model, self.snapshot)
         self.shading = half_price_for_banners_on_plain(self.snapshot)
         self.columns = CandidateColumns(self.snapshot)
         for position, request in enumerate(self.world.requests):
@@ -100,13 +105,24 @@ class Judged:
         active = self.active()
         users = users_of(self.world.people, self.snapshot)
         decisions = decide(
-            self.snapshot, active, self.columns, users, self.shading, book, pending, NOW_S, self.world.draw
+            *(
+                self.snapshot,
+                active,
+                self.columns,
+                users,
+                self.shading,
+                book,
+                pending,
+                NOW_S,
+                self.world.draw,
+            ),
+            self.scoring,
         )
         return list(zip(*(column.tolist() for column in decisions), strict=True))
 
     def interpreted(self, book: LeaseBook) -> list[Row]:
         """The kernel's own source as plain Python."""
-        candidates, blocked, floors = self.columns.arrays()
+        candidates, blocked, floors, facts = self.columns.arrays()
         users = users_of(self.world.people, self.snapshot)
         out = np.empty((3, len(candidates)), np.int64)
         with np.errstate(over="ignore"):
@@ -116,6 +132,9 @@ class Judged:
                 candidates.view(np.recarray),
                 blocked,
                 floors,
+                self.snapshot.values,
+                self.scoring,
+                facts,
                 self.snapshot.media.bits,
                 self.snapshot.blocks.bits,
                 *users,
@@ -135,7 +154,8 @@ class Judged:
         """Hold each decision to the twin; return what the twin leaves available, and its verdicts."""
         available = dict(zip(self.codes, self.budgets, strict=True))
         multipliers = dict(zip(self.codes, self.multipliers, strict=True))
-        market = Market(multipliers, available, self.shaded, self.too_small)
+        predict = predictor(self.model)
+        market = Market(multipliers, available, self.shaded, self.too_small, predict)
         line_items: dict[str, int] = {}
         for ad in self.snapshot.ads:
             line_items.setdefault(ad.line_item.id, len(line_items))
@@ -201,14 +221,25 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     """What the worlds never reach, the test above would not prove."""
     reasons: Counter[Reason] = Counter()
     mismatches: Counter[Mismatch | None] = Counter()
+    predicted: Counter[Event] = Counter()
+    adjusted = 0
     for seed in range(SEEDS):
         judged = Judged(seed)
         decided = judged.compiled(judged.book())
         reasons.update(Reason(reason) for _, _, reason in decided)
-        mismatches.update(verdict.mismatch for verdict in judged.told(decided)[1])
+        verdicts = judged.told(decided)[1]
+        mismatches.update(verdict.mismatch for verdict in verdicts)
+        bids = [verdict for verdict in verdicts if verdict.reason is Reason.BID]
+        adjusted += sum(verdict.factor_millionths != MICROS for verdict in bids)
+        for verdict in bids:
+            item, creative = verdict.ad.line_item, verdict.ad.creative
+            if verdict.rate_billionths != prior_billionths(item, creative.format):
+                predicted[item.price.event] += 1
     expected = [Reason.BID, Reason.NO_MATCH, Reason.BELOW_FLOOR, Reason.OUT_OF_AUDIENCE]
     expected += [Reason.CAPPED, Reason.NO_BUDGET, Reason.IMP_TAKEN]
     assert min(reasons[reason] for reason in expected) >= 5, reasons
+    assert min(predicted[event] for event in EVENTS if event != "impression") >= 5, predicted
+    assert adjusted >= 5
     # Native offers have tests of their own (test_media.py).
     assert set(Mismatch) - set(mismatches) <= {Mismatch.NATIVE_ASSET}
 

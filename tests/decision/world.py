@@ -5,9 +5,12 @@ get through to the later rules; each rule is broken now and then.
 """
 
 import random
+import zlib
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
+import numpy as np
 
 from bidder.decision.explain import Person
 from bidder.openrtb.opportunity import (
@@ -24,12 +27,13 @@ from bidder.openrtb.opportunity import (
     Slot,
     StreamShape,
 )
-from config.money import Money
+from config.money import CpmMicros, Money
 from config.schema import (
     POLITICAL_SCOPES,
     Advertiser,
     Approval,
     BarredRegions,
+    BidAdjustments,
     Bundle,
     Campaign,
     Creative,
@@ -52,7 +56,10 @@ from config.schema import (
     When,
     code_of,
 )
+from config.value import Factor, Rate
 from pacing.caps import Seen
+from pacing.features import TABLE_SLOTS
+from pacing.prediction import PREDICTED, SCORE_ONE, EventModel, Model, exponential_link, shift_name
 from tests.factories import advertiser, banner, bundle, campaign, line_item, video
 
 SEGMENTS = [f"segment-{i}" for i in range(70)]
@@ -71,6 +78,13 @@ CREATIVES = [
 NO_LIMIT = 2**60
 NOW_S = 1_795_000_000
 """2026-11-18, a Wednesday."""
+
+
+@cache
+def noise(seed: int) -> bytes:
+    """The weights of a model of nothing."""
+    weights = np.random.default_rng(seed).integers(-900, 900, TABLE_SLOTS)
+    return zlib.compress(weights.astype("<i2").tobytes(), 1)
 
 
 class World:
@@ -172,11 +186,54 @@ class World:
             paused=self._rarely(12, True, False),
         )
 
+    def _price(self) -> dict[str, Any]:
+        """The fields that say what a line item pays: mostly a flat price."""
+        pick = self._random.choice
+        highest = CpmMicros(pick([500_000, 2_000_000, 2_000_000, 3_500_000]))
+        factors = BidAdjustments(
+            segments={name: self._factor() for name in self._some(NAMED_SEGMENTS, 4)},
+            zips=self._rarely(2, {"USA-50309": self._factor(), "USA-00501": self._factor()}, {}),
+        )
+        price = {
+            "bid_cpm": highest,
+            "bid_cpm_max": self._rarely(6, CpmMicros(2 * highest), None),
+            "bid_adjustments": self._rarely(4, factors, BidAdjustments()),
+        }
+        events = {"bid_vcpm": CpmMicros(3_000_000), "bid_cpcv": Money(3_000_000)}
+        events |= {"bid_cpc": Money(pick([4 * 10**8, 2 * 10**9])), "bid_cpa": Money(2 * 10**10)}
+        event = pick([*events, "bid_cpc", "bid_cpa"])
+        priced = price | {event: events[event], "bid_cpm": None, "bid_cpm_max": highest}
+        priced["expected_rate"] = self._rarely(2, Rate(pick([200_000, 3_000_000, 10**9])), None)
+        return priced if self._random.randrange(3) == 0 else price
+
+    def _factor(self) -> Factor:
+        return Factor(self._random.choice([100_000, 333_333, 800_000, 1_250_000, 10_000_000]))
+
+    def model(self) -> Model | None:
+        """A model that has learned something of everything: noise."""
+        return None if self._random.randrange(3) == 0 else self._model()
+
+    def _model(self) -> Model:
+        campaigns = [c.id for a in self.config.advertisers for c in a.campaigns]
+        names = [shift_name(exchange.id, c) for exchange in self.config.exchanges for c in campaigns]
+        items = [i.id for a in self.config.advertisers for c in a.campaigns for i in c.line_items]
+        models = {
+            event: EventModel(
+                offset=-7 * SCORE_ONE,
+                weights=noise(self._random.randrange(2)),
+                link=tuple((exponential_link() * self._random.choice([0.5, 1, 1.5])).astype(int).tolist()),
+                shifts={name: self._random.randint(-400, 400) for name in self._some(names)},
+                learned={code_of(id_): 10 ** self._random.randint(0, 5) for id_ in items},
+            )
+            for event in self._random.sample(PREDICTED, self._random.randint(1, 2))
+        }
+        return Model(version=1, made_at_s=NOW_S, events=models)
+
     def _line_item(self, name: str, creatives: list[str]) -> LineItem:
         return line_item(
             name,
-            self._random.choice([0.5, 2.0, 2.0, 3.5]),
-            self._some(creatives, 3),
+            creatives=self._some(creatives, 3),
+            **self._price(),
             targeting=self._rarely(2, self._targeting(), Targeting()),
             audience=self._rarely(2, self._audience(2), None),
             frequency_cap=self._rarely(3, self._cap(), FrequencyCap()),
@@ -339,6 +396,8 @@ class World:
             pod=self._rarely(2, self._pod(), None),
             multiplier_millionths=self._rarely(4, self._random.choice([400_000, 3_500_001]), 1_000_000),
             google=self._google() if exchange_id == "strict" else None,
+            view_billionths=self._rarely(3, self._random.choice([1, 700_000_000, 10**9]), 0),
+            completion_billionths=self._rarely(3, 400_000_000, 0),
         )
 
     def _google(self) -> GoogleTerms:

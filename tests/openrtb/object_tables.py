@@ -199,6 +199,9 @@ IMP_FIELDS: dict[str, Values] = {
     "ssai": one(0, 1, 2, 3),
     "exp": one(1, 60, 7_200),
     "dt": one(0, 1_795_000_000_000.0),
+    "metric": listed(
+        table(type=one("viewability", "video_completion_rate", "other"), value=one(0, 0.5, 1)), 3
+    ),
     "qty": table({"multiplier": one(0, 0.5, 1, 14.2)}, sourcetype=one(0, 1)),
     "ext": table(gpid=TEXT, billing_id=some("17", "18"), allowed_restricted_category=CODES),
 }

@@ -272,3 +272,22 @@ def test_without_lists_nothing_is_blocked() -> None:
     assert read().blocks is NO_BLOCKS
     assert read(bcat=None, badv=[]).blocks == NO_BLOCKS
     assert read(bcat=["IAB1"]).blocks is read(bcat=["IAB1"]).blocks
+
+
+@pytest.mark.parametrize(
+    ("metric", "rates"),
+    [
+        (None, (0, 0)),
+        ([{"type": "viewability", "value": 0.63, "vendor": "EXCHANGE"}], (630_000_000, 0)),
+        (
+            [{"type": "video_completion_rate", "value": 1}, {"type": "viewability", "value": 0.5}],
+            (500_000_000, 1_000_000_000),
+        ),
+        ([{"type": "session_depth", "value": 1}, {"value": 0.5}, {"type": "viewability"}], (0, 0)),
+        ([{"type": "viewability", "value": 63}], (0, 0)),
+        ("viewability", (0, 0)),
+    ],
+)
+def test_what_an_exchange_says_of_views_and_completions_is_kept(metric: Any, rates: tuple[int, int]) -> None:
+    read_slot = slot(metric=metric)
+    assert (read_slot.view_billionths, read_slot.completion_billionths) == rates

@@ -1,0 +1,105 @@
+"""The live model as one snapshot needs it: the kernel's tables, and the naive twin's way to a rate."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bidder.decision.dimensions import Ad
+from bidder.decision.facts import context_values
+from bidder.decision.snapshot import Snapshot
+from bidder.openrtb.opportunity import Opportunity, Slot
+from config.schema import code_of
+from pacing.features import (
+    CAMPAIGN,
+    CREATIVE,
+    EXAMPLE_SLOTS,
+    LINE_ITEM,
+    TABLE_SLOTS,
+    ad_mark,
+    ad_sum,
+    context_mark,
+    example_slots,
+    hour_mark,
+)
+from pacing.prediction import (
+    LINK_KNOTS,
+    PREDICTED,
+    Model,
+    Predicted,
+    Scoring,
+    linked,
+    prior_billionths,
+    shift_name,
+    trust_in,
+    trusted,
+    unscored,
+)
+
+Predict = Callable[[Predicted, Ad, Opportunity, Slot, int], int | None]
+"""(event, ad, request, imp, now in epoch seconds) -> the rate in billionths; None without a model of it."""
+
+
+def compile_scoring(model: Model | None, snapshot: Snapshot) -> Scoring:
+    """Arrange the live model for a snapshot; what the snapshot has no use for is left out."""
+    if model is None or snapshot.facts is None or not model.events:
+        return unscored()
+    events, exchanges = len(PREDICTED), snapshot.bundle.exchanges
+    campaigns = list(dict.fromkeys(ad.campaign.id for ad in snapshot.ads))
+    line_items = {ad.line_item.id: ad.line_item for ad in snapshot.ads}
+    scoring = Scoring(
+        np.zeros(events, np.bool_),
+        np.zeros((events, TABLE_SLOTS), np.int16),
+        np.zeros((events, LINK_KNOTS), np.int64),
+        np.zeros((events, len(exchanges), len(campaigns)), np.int64),
+        np.zeros((events, len(snapshot.ads)), np.int64),
+        np.zeros(len(line_items), np.int64),
+    )
+    for table, event in enumerate(PREDICTED):
+        learned = model.events.get(event)
+        if learned is None:
+            continue
+        weights = learned.table()
+        scoring.live[table] = True
+        scoring.weights[table] = weights
+        scoring.link[table] = learned.link
+        scoring.shift[table] = [
+            [learned.shifts.get(shift_name(exchange.id, campaign), 0) for campaign in campaigns]
+            for exchange in exchanges
+        ]
+        scoring.ad_score[table] = [
+            learned.offset + ad_sum(weights, *marks) for marks in snapshot.values.marks
+        ]
+        for row, line_item in enumerate(line_items.values()):
+            if line_item.price.event == event:
+                seen = learned.learned.get(code_of(line_item.id), 0)
+                scoring.trust[row] = trust_in(line_item, seen)
+    return scoring
+
+
+def predictor(model: Model | None) -> Predict:
+    """Return the naive way to a rate: all slots of the example as a trainer learns them, summed."""
+    models = model.events if model is not None else {}
+    tables = {event: learned.table() for event, learned in models.items()}
+    links = {event: np.array(learned.link, np.int64) for event, learned in models.items()}
+
+    def predict(event: Predicted, ad: Ad, opportunity: Opportunity, slot: Slot, now_s: int) -> int | None:
+        learned = models.get(event)
+        if learned is None:
+            return None
+        marks = [context_mark(i, value) for i, value in enumerate(context_values(opportunity, slot))]
+        marks.append(hour_mark(now_s))
+        ids = ((CAMPAIGN, ad.campaign.id), (LINE_ITEM, ad.line_item.id), (CREATIVE, ad.creative.id))
+        marks += [ad_mark(field, code_of(id_)) for field, id_ in ids]
+        slots = np.empty(EXAMPLE_SLOTS, np.int64)
+        example_slots(np.array(marks, np.int64), slots)
+        score = learned.offset + int(tables[event][slots].sum(dtype=np.int64))
+        score += learned.shifts.get(shift_name(opportunity.exchange_id, ad.campaign.id), 0)
+        rate = linked(links[event], score)
+        trust = trust_in(ad.line_item, learned.learned.get(code_of(ad.line_item.id), 0))
+        return int(trusted(prior_billionths(ad.line_item, ad.creative.format), rate, trust))
+
+    return predict
+
+
+def no_prediction(event: Predicted, ad: Ad, opportunity: Opportunity, slot: Slot, now_s: int) -> None:
+    """Predict nothing: every rate is a prior."""

@@ -1,0 +1,131 @@
+"""The value of an impression to a line item, compiled: price times rate times adjustments.
+
+The kernel of `bidder.decision.kernels` calls `value_of` for ads of line items that are not plain
+(`bidder.decision.values`). What of a score is the same for all ads of an imp is summed for the first.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidder.decision.facts import FACT_COMPLETION, FACT_EXCHANGE, FACT_MARKS, FACT_VIEW, FACT_ZIP
+from bidder.decision.values import EMPTY_KEY, Values, first_place
+from config.compiled import kernel
+from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
+from config.value import EVENTS
+from pacing.features import context_sum, crossed_sum, hour_mark
+from pacing.prediction import PREDICTED, Scoring, linked, trusted, worth
+
+_MILLION = 1_000_000
+_IMPRESSION, _VIEW, _COMPLETION = (EVENTS.index(event) for event in ("impression", "view", "completion"))
+_TABLE_OF_EVENT = np.array([PREDICTED.index(e) if e in PREDICTED else -1 for e in EVENTS], np.int64)
+_WORTH_MAX = 1_000_000 * _MILLION
+"""Far above any bid, and low enough to be multiplied by a factor."""
+
+
+class Pricing(NamedTuple):
+    """What values in one batch are worked out from. E is len(PREDICTED)."""
+
+    values: Values
+    scoring: Scoring
+    facts: NDArray[np.int64]
+    """int64[m]: of all imps, see `bidder.decision.facts`."""
+    hour: int
+    """Its mark."""
+    sums: NDArray[np.int64]
+    """int64[E]: what `context_sum` said last."""
+    sums_of: NDArray[np.int64]
+    """int64[E]: where the facts began that it was said of."""
+
+
+@kernel
+def pricing_at(now_s: int, values: Values, scoring: Scoring, facts: NDArray[np.int64]) -> Pricing:
+    """Begin a batch."""
+    events = len(scoring.live)
+    return Pricing(
+        values, scoring, facts, hour_mark(now_s), np.empty(events, np.int64), np.full(events, -1, np.int64)
+    )
+
+
+@kernel
+def value_of(
+    pricing: Pricing,
+    start: int,
+    segments: NDArray[np.uint64],
+    ad: int,
+    line_item: int,
+    campaign: int,
+    cpm_max_micros: int,
+) -> int:
+    """Return what an impression is worth to a line item, in CPM micros, at most `cpm_max_micros`.
+
+    start: where the facts of the imp begin; segments uint64[S] of the person.
+    """
+    values, scoring, facts = pricing.values, pricing.scoring, pricing.facts
+    event = values.event[line_item]
+    value = values.amount[line_item]
+    if event != _IMPRESSION:
+        rate = values.prior[ad]
+        table = _TABLE_OF_EVENT[event]
+        if table >= 0:
+            if scoring.live[table]:
+                predicted = _predicted(pricing, table, start, ad, campaign)
+                rate = trusted(rate, predicted, scoring.trust[line_item])
+        elif event == _VIEW and facts[start + FACT_VIEW] > 0:
+            rate = facts[start + FACT_VIEW]
+        elif event == _COMPLETION and facts[start + FACT_COMPLETION] > 0:
+            rate = facts[start + FACT_COMPLETION]
+        value = worth(value, rate)
+    factor = _factor(values, facts, start, segments, line_item)
+    return int(min(min(value, _WORTH_MAX) * factor // _MILLION, cpm_max_micros))
+
+
+@kernel
+def _predicted(pricing: Pricing, table: int, start: int, ad: int, campaign: int) -> int:
+    """The rate of a predicted event for one ad, in billionths."""
+    scoring, facts, sums = pricing.scoring, pricing.facts, pricing.sums
+    weights = scoring.weights[table]
+    marks = start + FACT_MARKS
+    if pricing.sums_of[table] != start:
+        sums[table] = context_sum(weights, facts, marks, pricing.hour)
+        pricing.sums_of[table] = start
+    score = scoring.ad_score[table, ad] + sums[table]
+    score += scoring.shift[table, facts[start + FACT_EXCHANGE], campaign]
+    line_item, creative = pricing.values.marks[ad, 1], pricing.values.marks[ad, 2]
+    score += crossed_sum(weights, facts, marks, pricing.hour, line_item, creative)
+    return linked(scoring.link[table], score)
+
+
+@kernel
+def _factor(
+    values: Values, facts: NDArray[np.int64], start: int, segments: NDArray[np.uint64], line_item: int
+) -> int:
+    """All adjustments of a line item together, in millionths."""
+    factor = _MILLION
+    row = values.segment_set[line_item]
+    if row >= 0:
+        held = np.uint64(0)
+        for word in range(len(segments)):
+            held |= segments[word] & values.segment_masks[row, word]
+        if held != 0:
+            for i in range(values.segment_starts[row], values.segment_starts[row + 1]):
+                segment = values.segments[i]
+                if segments[segment >> 6] >> np.uint64(segment & 63) & np.uint64(1):
+                    factor = _bounded(factor * values.segment_factors[i] // _MILLION)
+    zip_set = values.zip_set[line_item]
+    if zip_set >= 0 and facts[start + FACT_ZIP] >= 0:
+        key = zip_set << 32 | facts[start + FACT_ZIP]
+        size = len(values.zip_keys)
+        place = first_place(key, size)
+        while values.zip_keys[place] != EMPTY_KEY:
+            if values.zip_keys[place] == key:
+                factor = _bounded(factor * values.zip_factors[place] // _MILLION)
+                break
+            place = (place + 1) & (size - 1)
+    return factor
+
+
+@kernel
+def _bounded(factor: int) -> int:
+    return min(max(factor, ADJUSTMENT_MIN_MILLIONTHS), ADJUSTMENT_MAX_MILLIONTHS)

@@ -1,0 +1,215 @@
+"""How often an impression brings a click or a conversion: the published model, and its look-up.
+
+The model is logistic regression over hashed features (`pacing.features`), learned aside
+(`pacing.learning`), proven in the shadow (`pacing.shadow`) and published as one value under one key, which
+workers swap whole. What it costs a bid is a sum of small integers:
+
+    score = offset + sum of weights + shift of the exchange and campaign       in 1/2048 of a neper
+    rate  = link[score]                                                        in billionths
+
+**Integers** because a bid must come out the same in the compiled kernel, in its plain Python and in the
+naive twin, in whatever order the weights are summed. Weights are 16 bits: the published experience with
+13 fractional bits is no measurable loss (McMahan et al. 2013); eleven leave room for weights of up to 16.
+
+**The rate is the odds.** Every impression is learned as a failure the moment it is seen, and a click, when it
+comes, as a success besides: nothing waits for the clicks that may still come, and nothing is joined. Of n
+impressions with c clicks the regression then sees c successes and n failures, so the odds it learns, c / n,
+are the rate itself (Ktena et al. 2019 call it the fake-negative calibration). `link` begins as exp.
+
+**Calibration** is the rest. `link` is a monotone table of LINK_KNOTS rates, between which a rate is
+interpolated: exp, bent to what scores have in fact brought. `shift` moves the scores of one campaign on one
+exchange.
+
+**Cold start.** Without a model, a rate is the line item's `expected_rate`, or PRIORS. With one, a line item
+that names an `expected_rate` begins there, and moves to the model's rate as impressions are learned from:
+`rate = prior + (model - prior) · e / (e + PRIOR_EVENTS)`, e being the events that the prior would have had
+of its impressions.
+"""
+
+import zlib
+from typing import Final, Literal, NamedTuple, cast, get_args
+
+import msgspec
+import numpy as np
+import redis.asyncio
+from numpy.typing import NDArray
+
+from config.compiled import kernel
+from config.money import BILLION
+from config.redis_keys import MODEL, MODEL_VERSION
+from config.schema import Format, LineItem
+from config.value import Event
+from pacing.features import TABLE_SLOTS
+
+Predicted = Literal["click", "conversion"]
+PREDICTED: Final[tuple[Predicted, ...]] = get_args(Predicted)
+"""The events that a model predicts, in the order of the tables of `Scoring`."""
+SCORE_ONE: Final = 2_048
+"""A score of one neper."""
+SCORE_MIN, SCORE_MAX = -20 * SCORE_ONE, 0
+KNOT_BITS: Final = 7
+"""Knots of the link are 1/16 of a neper apart."""
+LINK_KNOTS: Final = ((SCORE_MAX - SCORE_MIN) >> KNOT_BITS) + 1
+WEIGHT_MAX: Final = 2**15 - 1
+PRIOR_EVENTS: Final = 10
+TRUST_ONE: Final = 1 << 16
+PRIORS: Final[dict[Event, dict[Format, int]]] = {
+    "impression": dict.fromkeys(get_args(Format), BILLION),
+    "view": dict.fromkeys(get_args(Format), 500_000_000),
+    "click": {"banner": 1_000_000, "video": 2_000_000, "audio": 300_000, "native": 2_000_000},
+    "conversion": dict.fromkeys(get_args(Format), 50_000),
+    "completion": dict.fromkeys(get_args(Format), 600_000_000),
+}
+"""Billionths, for line items without an `expected_rate`: round figures, on the low side."""
+
+
+class EventModel(msgspec.Struct, frozen=True):
+    """The model of one event."""
+
+    offset: int
+    weights: bytes
+    """zlib of little-endian int16[TABLE_SLOTS], in 1/SCORE_ONE of a neper."""
+    link: tuple[int, ...]
+    """LINK_KNOTS rates in billionths, never falling: of the scores SCORE_MIN, SCORE_MIN + 2**KNOT_BITS ..."""
+    shifts: dict[str, int] = {}
+    """By `shift_name`."""
+    learned: dict[int, int] = {}
+    """By line item code: impressions learned from."""
+
+    def table(self) -> NDArray[np.int16]:
+        """Return the weights, int16[TABLE_SLOTS]."""
+        return np.frombuffer(zlib.decompress(self.weights), "<i2")
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """What is published: the live models. An event without one goes by its priors."""
+
+    version: int
+    made_at_s: int
+    events: dict[Predicted, EventModel] = {}
+
+
+class Scoring(NamedTuple):
+    """What the kernel reads of a model, for one snapshot. E is len(PREDICTED), in its order."""
+
+    live: NDArray[np.bool_]
+    """bool[E]."""
+    weights: NDArray[np.int16]
+    """int16[E, TABLE_SLOTS]; a column alone where nothing is live, as of those below."""
+    link: NDArray[np.int64]
+    """int64[E, LINK_KNOTS]."""
+    shift: NDArray[np.int64]
+    """int64[E, exchanges, campaigns]."""
+    ad_score: NDArray[np.int64]
+    """int64[E, ads]: the offset, and the weights of the ad alone."""
+    trust: NDArray[np.int64]
+    """int64[line items]: how much of a rate is the model's, in 1/TRUST_ONE; the rest is the prior's."""
+
+
+def unscored() -> Scoring:
+    """Return the scoring without a model."""
+    events = len(PREDICTED)
+    return Scoring(
+        np.zeros(events, np.bool_),
+        np.zeros((events, 1), np.int16),
+        np.zeros((events, 1), np.int64),
+        np.zeros((events, 1, 1), np.int64),
+        np.zeros((events, 1), np.int64),
+        np.zeros(1, np.int64),
+    )
+
+
+def shift_name(exchange_id: str, campaign_id: str) -> str:
+    """Name the calibration of one campaign on one exchange: ``plain/spring``."""
+    return f"{exchange_id}/{campaign_id}"
+
+
+def exponential_link() -> NDArray[np.int64]:
+    """Return the link that is exp: int64[LINK_KNOTS] billionths."""
+    scores = SCORE_MIN + (np.arange(LINK_KNOTS) << KNOT_BITS)
+    link: NDArray[np.int64] = np.rint(np.exp(scores / SCORE_ONE) * BILLION).astype(np.int64)
+    return link
+
+
+@kernel
+def linked(link: NDArray[np.int64], score: int) -> int:
+    """Return the rate of a score, in billionths. link: int64[LINK_KNOTS]."""
+    if score >= SCORE_MAX:
+        return int(link[LINK_KNOTS - 1])
+    if score <= SCORE_MIN:
+        return int(link[0])
+    above = score - SCORE_MIN
+    knot = above >> KNOT_BITS
+    rest = above & ((1 << KNOT_BITS) - 1)
+    return int(link[knot] + (((link[knot + 1] - link[knot]) * rest) >> KNOT_BITS))
+
+
+@kernel
+def trusted(prior: int, predicted: int, trust: int) -> int:
+    """Return a rate between a prior and what is predicted; trust in 1/TRUST_ONE."""
+    return prior + (((predicted - prior) * trust) >> 16)
+
+
+@kernel
+def worth(amount: int, rate_billionths: int) -> int:
+    """Return the value of one impression, in CPM micros: `amount` billionths for each event.
+
+    Exact, rounded down: in parts, none of which overflows up to EVENT_PRICE_MAX and a rate of 1.
+    """
+    of_millions = amount // 1_000_000 * rate_billionths
+    of_rest = amount % 1_000_000 * rate_billionths // 1_000_000
+    return (of_millions + of_rest) // 1_000
+
+
+def prior_billionths(line_item: LineItem, format_: Format) -> int:
+    """Return how often an impression brings what a line item pays for, as far as nothing is learned."""
+    event, _ = line_item.price
+    return int(line_item.expected_rate or PRIORS[event][format_])
+
+
+def trust_in(line_item: LineItem, impressions: int) -> int:
+    """Return how much of a line item's rate is the model's, after so many impressions of it."""
+    if line_item.expected_rate is None:
+        return TRUST_ONE
+    expected = impressions * int(line_item.expected_rate)
+    return TRUST_ONE * expected // (expected + PRIOR_EVENTS * BILLION)
+
+
+def encode(model: Model) -> bytes:
+    """Write a model as MessagePack."""
+    return msgspec.msgpack.encode(model)
+
+
+def decode(data: bytes) -> Model | None:
+    """Read what `encode` wrote; None where this version can't: another one's."""
+    try:
+        model = msgspec.msgpack.decode(data, type=Model)
+        sound = all(_is_sound(event) for event in model.events.values())
+    except (msgspec.DecodeError, zlib.error):
+        return None
+    return model if sound else None
+
+
+def _is_sound(event: EventModel) -> bool:
+    return len(event.link) == LINK_KNOTS and len(zlib.decompress(event.weights)) == 2 * TABLE_SLOTS
+
+
+async def publish(client: redis.asyncio.Redis, model: Model) -> None:
+    """Make this the live model. Raises redis.RedisError."""
+    await client.set(MODEL, encode(model))
+    await client.set(MODEL_VERSION, b"%d" % model.version)
+
+
+async def published_version(client: redis.asyncio.Redis) -> int:
+    """Return the version of the live model; 0 when there is none. Raises redis.RedisError."""
+    version = await client.get(MODEL_VERSION)
+    return int(version) if version is not None and version.isdigit() else 0
+
+
+async def fetch(client: redis.asyncio.Redis) -> Model | None:
+    """Return the live model, or None when there is none that this version can read.
+
+    Raises redis.RedisError.
+    """
+    data = await client.get(MODEL)
+    return None if data is None else decode(cast(bytes, data))
