@@ -1,8 +1,7 @@
 """One auction for each impression: the answered bids against seeded rivals.
 
-Rivals are drawn from a log-normal landscape, the shape in which winning prices are commonly found:
-most near the median, a long tail of dear ones. Prices move in ticks of a cent, so a bid wins when it
-reaches the top rival plus a tick, and the floor:
+The best rival is drawn from the landscape of the impression's format (`landscape`). Prices move in ticks of
+a cent, so a bid wins when it reaches the top rival plus a tick, and the floor:
 
     bid 2.40, rivals 1.10 and 1.85, floor 0.50   ->  wins, minimum to win 1.86, pays 2.40
     the same in a second-price auction (at 2)    ->  wins, pays 1.86
@@ -19,7 +18,6 @@ a float, before it is rounded to a cent.
 Bids must have passed `validate.problems`.
 """
 
-import math
 import random
 import re
 from decimal import ROUND_HALF_UP, Decimal
@@ -27,26 +25,18 @@ from decimal import ROUND_HALF_UP, Decimal
 import msgspec
 
 from config.money import cpm_micros_from_text, cpm_text
+from loadtest.landscape import TICK_CPM_MICROS, Landscapes
 from loadtest.reading import Object, id_text, is_number, object_of, objects_of
-from loadtest.validate import imps_of, media_of
+from loadtest.validate import MEDIA_NAMES, imps_of, media_of
 from loadtest.validate_money import CURRENCY_DEFAULT, floor_for, floor_of
 from loadtest.validate_pods import is_dynamic
 
-TICK_CPM_MICROS = 10_000
 LOST_TO_HIGHER_BID = 102
 SECOND_PRICE = 2
 AT_DEFAULT = 2
 """OpenRTB 2.6, 3.2.1: `at` absent means second price plus."""
 
 _MACRO = re.compile(r"\$\{(AUCTION_[A-Z_]+)(:[A-Z0-9]+)?\}")
-
-
-class Landscape(msgspec.Struct, frozen=True, kw_only=True):
-    """The rivals: up to `rivals_max` of them, log-normal around the median."""
-
-    rivals_max: int = 4
-    median_cpm_micros: int = 1_300_000
-    sigma: float = 0.7
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -62,7 +52,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def hold_auctions(
-    request: Object, response: Object, landscape: Landscape, rng: random.Random
+    request: Object, response: Object, landscapes: Landscapes, rng: random.Random
 ) -> list[Outcome]:
     """Auction every impression that has bids.
 
@@ -79,8 +69,12 @@ def hold_auctions(
     outcomes = []
     for imp_id, bids in bids_by_imp.items():
         imp = imps[imp_id]
-        beats_rivals = _top_rival(landscape, floor_of(imp), rng)
         best = max(range(len(bids)), key=lambda index: bids[index][0])
+        landscape = landscapes.of(MEDIA_NAMES[bids[best][1]["mtype"]], is_out_of_home="dooh" in request)
+        rival_cpm_micros = landscape.top_rival_cpm_micros(rng)
+        # A rival below the floor takes no part.
+        takes_part = rival_cpm_micros and rival_cpm_micros >= floor_of(imp)
+        beats_rivals = rival_cpm_micros + TICK_CPM_MICROS if takes_part else 0
         for index, (bid_cpm_micros, bid, seat) in enumerate(bids):
             media, deal = media_of(imp, bid) or {}, _deal_of(imp, bid)
             # A deal's price was judged against the deal's floor; the open floor is not its concern.
@@ -108,15 +102,6 @@ def _multiplier(imp: Object) -> Decimal:
     """Return how many impressions one play is (OpenRTB 2.6, 3.2.31); 1 where nothing is said."""
     multiplier = object_of(imp.get("qty")).get("multiplier")
     return Decimal(repr(multiplier)) if is_number(multiplier) and multiplier > 0 else Decimal(1)
-
-
-def _top_rival(landscape: Landscape, floor_cpm_micros: int, rng: random.Random) -> int:
-    """Return the least price that beats every rival above the floor, or 0 when there is none."""
-    mu = math.log(landscape.median_cpm_micros)
-    prices = [rng.lognormvariate(mu, landscape.sigma) for _ in range(rng.randint(0, landscape.rivals_max))]
-    ticks = round(max(prices, default=0.0) / TICK_CPM_MICROS)
-    top = ticks * TICK_CPM_MICROS
-    return top + TICK_CPM_MICROS if top and top >= floor_cpm_micros else 0
 
 
 def _macros(

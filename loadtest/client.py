@@ -1,11 +1,7 @@
-"""The edge: HTTP to the bidder, over connections that stay open.
+"""HTTP to the bidder: bid requests to one URL, and the notices its answers name.
 
-`BidClient` posts bid requests; the caller holds no more than `connections` of them open at once, so
-a request never waits for a connection in here. An answer that is late is still read, because
-dropping the connection would make the next request pay for a new one, and so its true latency is
-known. Only a bidder silent for ANSWER_SECONDS_MAX is given up on.
-
-`NoticeClient` calls notice URLs. It never follows a redirect: the target is another's server.
+Both keep their connections open and never follow a redirect: where it leads is another's server. Both
+connect only to this machine, unless the operator vouches for the target.
 """
 
 import asyncio
@@ -13,125 +9,120 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
-import aiohttp
-import msgspec
-from yarl import URL
-
-from loadtest.limits import (
-    ANSWER_BYTES_MAX,
-    ANSWER_SECONDS_MAX,
-    NOTICE_CONNECTIONS,
-    NOTICE_SECONDS_MAX,
-)
-
-_BID_HEADERS = {"Content-Type": "application/json", "x-openrtb-version": "2.6"}
-_UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
-CONNECT_SECONDS_MAX = 5.0
-
-
-class TargetError(Exception):
-    """The target can't be tested; the message says why and how to mend it."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What came back, and when by the client's clock. Status 0 is no answer: `failure` says why."""
-
-    status: int
-    body: bytes
-    sent_s: float
-    done_s: float
-    failure: str = ""
-
-
-async def reach(target: str) -> None:
-    """Open and close one connection; raises TargetError when nobody listens there."""
-    parts = urlsplit(target)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS_MAX):
-            _, writer = await asyncio.open_connection(host, port)
-    except TimeoutError:
-        raise TargetError(f"{host}:{port} does not answer; is the bidder running?") from None
-    except OSError as error:
-        reason = error.strerror or "it has no address"
-        raise TargetError(f"can't connect to {host}:{port} ({reason}); is the bidder running?") from None
-    writer.close()
-    await writer.wait_closed()
+from loadtest.addresses import Origin, addresses_of, is_loopback, origin_of, request_target
+from loadtest.connection import Answer, Done
+from loadtest.limits import ANSWER_SECONDS_MAX, NOTICE_CONNECTIONS, NOTICE_ORIGINS_MAX, NOTICE_SECONDS_MAX
+from loadtest.pool import Pool, TargetError
 
 
 class BidClient:
-    """Posts bid requests to one URL."""
+    """Posts bid requests to one URL; `async with` opens and closes the connections.
 
-    def __init__(self, target: str, connections: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._target = URL(target)
+    Raises TargetError when entered, if the URL leads away from this machine and is not `is_owned`, or
+    if nobody listens there.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        connections: int,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        is_owned: bool = False,
+    ) -> None:
+        origin = origin_of(target)
+        if origin is None:
+            raise TargetError(
+                f"{target!r} is not an http or https URL; it looks like http://127.0.0.1:8080/bid/plain"
+            )
+        self._origin = origin
+        self._is_owned = is_owned
+        self._connections = connections
         self._clock = clock
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections),
-            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
-            headers=_BID_HEADERS,
-            skip_auto_headers=_UNWANTED_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
+        self._pool: Pool | None = None
+        self._head = b"".join(
+            (
+                b"POST ",
+                request_target(target),
+                b" HTTP/1.1\r\nHost: ",
+                str(origin).encode(),
+                b"\r\nContent-Type: application/json\r\nx-openrtb-version: 2.6\r\nContent-Length: ",
+            )
         )
 
+    def send(self, body: bytes, give_up_s: float, done: Done) -> None:
+        """Send one request if a connection is free before `give_up_s`; `done` gets the answer."""
+        assert self._pool is not None
+        self._pool.ask(b"%b%d\r\n\r\n%b" % (self._head, len(body), body), give_up_s, done)
+
     async def ask(self, body: bytes) -> Answer:
-        """Send one request and read its answer, however late; failures are answers too."""
-        sent_s = self._clock()
-        try:
-            async with self._session.post(self._target, data=body, allow_redirects=False) as response:
-                content = await _read(response)
-                if content is None:
-                    return Answer(0, b"", sent_s, self._clock(), "too_large")
-                return Answer(response.status, content, sent_s, self._clock())
-        except TimeoutError:
-            return Answer(0, b"", sent_s, self._clock(), "silent")
-        except (aiohttp.ClientError, OSError):
-            return Answer(0, b"", sent_s, self._clock(), "connection")
+        """Send one request and return its answer, however late; failures are answers too."""
+        answered, done = _awaited()
+        self.send(body, self._clock() + ANSWER_SECONDS_MAX, done)
+        return await answered
 
     async def __aenter__(self) -> Self:
+        origin = self._origin
+        try:
+            addresses = await addresses_of(origin)
+        except OSError:
+            raise TargetError(f"{origin.host} has no address; is the name spelt right?") from None
+        for address in addresses:
+            if not self._is_owned and not is_loopback(address):
+                named = origin.host if address == origin.host else f"{origin.host} ({address})"
+                raise TargetError(
+                    f"{named} is not this machine; add --i-own-this-target if it is yours and you may load it"
+                )
+        self._pool = Pool(origin, addresses, self._connections, self._clock)
+        try:
+            await self._pool.open()
+        except TargetError:
+            await self._pool.close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """Return the body, or None when it is larger than ANSWER_BYTES_MAX."""
-    if response.content_length is not None:
-        return await response.read() if response.content_length <= ANSWER_BYTES_MAX else None
-    parts = bytearray()
-    async for part in response.content.iter_any():
-        parts += part
-        if len(parts) > ANSWER_BYTES_MAX:
-            return None
-    return bytes(parts)
+        assert self._pool is not None
+        await self._pool.close()
 
 
 class NoticeClient:
     """Calls notice, pixel and click URLs."""
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=NOTICE_CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(total=NOTICE_SECONDS_MAX),
-            skip_auto_headers=_UNWANTED_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._origins: dict[Origin, asyncio.Task[tuple[Pool | None, bool]]] = {}
+
+    async def may_call(self, url: str, *, is_owned: bool) -> bool:
+        """Tell whether this URL may be called: it leads to this machine, or its origin `is_owned`."""
+        origin = origin_of(url)
+        if origin is None:
+            return False
+        _, is_here = await self._known(origin)
+        return is_here or is_owned
 
     async def call(self, url: str) -> int:
-        """Get a URL and return the status; 0 when there was no answer or an endless one."""
-        try:
-            # `encoded` keeps the URL byte for byte as the bidder wrote it.
-            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as response:
-                # An unread body would cost the connection.
-                return response.status if await _read(response) is not None else 0
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        """Get a URL that may be called and return the status; 0 when there was no whole answer in time."""
+        origin = origin_of(url)
+        assert origin is not None
+        pool, _ = await self._known(origin)
+        if pool is None:
             return 0
+        answered, done = _awaited()
+        request = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (request_target(url), str(origin).encode())
+        pool.ask(request, time.perf_counter() + NOTICE_SECONDS_MAX, done)
+        return (await answered).status
+
+    async def _known(self, origin: Origin) -> tuple[Pool | None, bool]:
+        """Return an origin's connections, None if there are none to it, and whether it is this machine."""
+        task = self._origins.get(origin)
+        if task is None:
+            if len(self._origins) >= NOTICE_ORIGINS_MAX:
+                return None, False
+            task = self._origins[origin] = asyncio.create_task(_pool(origin))
+        return task.result() if task.done() else await asyncio.shield(task)
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,4 +130,26 @@ class NoticeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        for task in self._origins.values():
+            pool, _ = await task
+            if pool is not None:
+                await pool.close()
+
+
+async def _pool(origin: Origin) -> tuple[Pool | None, bool]:
+    try:
+        addresses = await addresses_of(origin)
+    except OSError:
+        return None, False
+    return Pool(origin, addresses, NOTICE_CONNECTIONS), all(is_loopback(address) for address in addresses)
+
+
+def _awaited() -> tuple[asyncio.Future[Answer], Done]:
+    """Return a future and what gives it its answer; whoever awaited it may have been cancelled by then."""
+    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def done(answer: Answer) -> None:
+        if not answered.done():
+            answered.set_result(answer)
+
+    return answered, done

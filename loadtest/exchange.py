@@ -1,52 +1,38 @@
 """The simulated exchange: sends requests on schedule, judges answers, holds auctions, fires notices.
 
-    exchange = Exchange(ExchangeSettings(seed=7))
+    exchange = Exchange(ExchangeSettings(seed=7), [Target("new", url), Target("old", other_url)])
     mix, chance = TrafficMix(), random.Random(7)
-    stop = asyncio.Event()
-    run = exchange.run(target, requests(mix, chance), arrivals(500, 20, chance), stop)
-    ... exchange.snapshot() while it runs ...
-    summary = await run
+    stop, cut = asyncio.Event(), asyncio.Event()
+    run = exchange.run(requests(mix, chance), arrivals(500, 20, chance), stop, cut)
+    ... exchange.snapshots() while it runs ...
+    summaries = await run
 
-One task walks the schedule. At each planned moment it takes a connection, and starts a task that
-asks the bidder, gives the connection back, and follows the bids to their last notice:
-
-    planned ──lag──► sent ──► answered ──► judged ──► auction ──► nurl ─► burl, pixels ─► click
-    └───────── latency ──────────┘                                └ loss: lurl
-               └── tmax ──┘
-
-* Latency counts from the planned moment (`schedule`), tmax from the sending, as at an exchange.
-* Lag is the client's own lateness: how long after a request was due, with a connection free, its
-  turn came. Waiting for a connection counts as the bidder's doing and is latency only. Timers tick
-  in milliseconds, so up to one of lag is normal. A client short of processor time also reads answers
-  late, which looks like a slow bidder: believe latencies only while the lag is small.
-* The draws of a request come from its own generator, seeded in the order of the schedule, so
-  neither the rivals nor the clicks of a seed depend on which answer came first.
+One task walks the schedule. At each planned moment it hands the request to every target's lane (`lane`),
+in turn the first, and goes on to the next moment; nothing that a target does can hold it up. Meanwhile
+`strain` watches whether the client itself keeps up.
 """
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 import orjson
 
-from loadtest.auction import Landscape, Outcome, hold_auctions
-from loadtest.client import Answer, BidClient, NoticeClient, reach
-from loadtest.limits import (
-    DRAIN_SECONDS_MAX,
-    LAUNCHES_PER_TURN_MAX,
-    OPEN_REQUESTS_MAX,
-    STOP_CHECK_SECONDS,
-    TMAX_DEFAULT_MS,
-)
-from loadtest.notices import NoticeHabits, Notices
-from loadtest.tally import Second, Summary, Tally
-from loadtest.validate import problems
+from loadtest.landscape import Landscapes
+from loadtest.lane import Lane, Object, Planned, Target
+from loadtest.limits import CONNECTIONS_MAX, DRAIN_SECONDS_MAX, LAUNCHES_PER_TURN_MAX, STOP_CHECK_SECONDS
+from loadtest.notices import NoticeHabits
+from loadtest.strain import ClientFigures, Strain
+from loadtest.tally import Second, Summary
 from loadtest.validate_money import CURRENCY_DEFAULT
 
-Object = dict[str, Any]
+Ending = Literal["complete", "stopped", "cut"]
+"""`complete`: the schedule or the requests came to their end. `stopped`: sending was ended before. `cut`: and
+the notices were not waited for."""
 
 
 class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,186 +40,149 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     connections: int = 64
+    """To each target."""
+    warm_up_s: float = 0.0
+    """The first part of the schedule, which is sent and booked like the rest and counted apart."""
     currency: str = CURRENCY_DEFAULT
-    landscape: Landscape = Landscape()
+    landscapes: Landscapes = Landscapes()
     habits: NoticeHabits = NoticeHabits()
 
 
 class Exchange:
-    """One run of traffic against one bidder."""
+    """One run of traffic against one or several bidders."""
 
-    def __init__(self, settings: ExchangeSettings, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        settings: ExchangeSettings,
+        targets: Sequence[Target],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        assert 0 < len(targets) * settings.connections <= CONNECTIONS_MAX
         self._settings = settings
         self._clock = clock
-        self._tally = Tally(settings.currency)
-        self._started_s = 0.0
-        self._sending_s = 0.0
-
-    def snapshot(self) -> Summary:
-        """Return the figures so far; may be called while `run` is under way."""
-        elapsed_s = self._sending_s or (self._clock() - self._started_s if self._started_s else 0.0)
-        return self._tally.summary(elapsed_s)
+        self.lanes = [
+            Lane(
+                target,
+                connections=settings.connections,
+                currency=settings.currency,
+                landscapes=settings.landscapes,
+                habits=settings.habits,
+                clock=clock,
+            )
+            for target in targets
+        ]
+        self.strain = Strain(clock)
+        self._measured_from_s = 0.0
+        self._sent_until_s = 0.0
+        self.ending: Ending = "complete"
 
     @property
-    def timeline(self) -> list[Second]:
-        """The run second by second, the current second last."""
-        return self._tally.timeline
+    def elapsed_s(self) -> float:
+        """Return how long the measured part has been sending; negative in the warm-up, 0 before the run."""
+        if not self._measured_from_s:
+            return 0.0
+        return (self._sent_until_s or self._clock()) - self._measured_from_s
+
+    def snapshots(self) -> list[Summary]:
+        """Return each target's figures so far without the warm-up; also while `run` is under way."""
+        elapsed_s = max(self.elapsed_s, 0.0)
+        return [lane.measured.summary(elapsed_s) for lane in self.lanes]
+
+    def warm_ups(self) -> list[Summary]:
+        """Return each target's figures of the warm-up."""
+        return [lane.warm_up.summary(self._settings.warm_up_s) for lane in self.lanes]
+
+    def timelines(self) -> list[list[Second]]:
+        """Return the measured part of each target second by second, the current second last."""
+        return [lane.measured.timeline for lane in self.lanes]
+
+    def client(self) -> ClientFigures:
+        """Return how the client itself did so far."""
+        return self.strain.figures(sum(lane.measured.skipped for lane in self.lanes))
 
     async def run(
-        self, target: str, requests: Iterator[Object], schedule: Iterable[float], stop: asyncio.Event
-    ) -> Summary:
+        self,
+        requests: Iterator[Object],
+        schedule: Iterable[float],
+        stop: asyncio.Event,
+        cut: asyncio.Event | None = None,
+    ) -> list[Summary]:
         """Send a request at each moment until the schedule or the requests end or `stop` is set.
 
-        Returns when every notice is answered, or DRAIN_SECONDS_MAX after the last request; each
-        request cut short by that is an error `undrained`. Raises TargetError when nobody listens
-        at the target.
+        Returns when every notice is answered, or DRAIN_SECONDS_MAX after the last request, or when `cut` is
+        set; each request cut short by that is an error `undrained`. Raises TargetError when a target may
+        not be called or nobody listens there.
         """
-        await reach(target)
-        settings = self._settings
-        async with (
-            BidClient(target, settings.connections, self._clock) as bidder,
-            NoticeClient() as notice_client,
-        ):
-            notices = Notices(notice_client, settings.habits, self._tally)
-            self._started_s = self._clock()
-            try:
-                async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as tasks:
-                    await self._send_all(bidder, notices, requests, schedule, stop, tasks)
-                    self._sending_s = self._clock() - self._started_s
-                    deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS_MAX)
-            except TimeoutError:
-                pass  # the tasks cut short have counted themselves
-        self._tally.books.check()
-        return self.snapshot()
+        async with contextlib.AsyncExitStack() as stack:
+            for lane in self.lanes:
+                await stack.enter_async_context(lane)
+            watching = asyncio.create_task(self.strain.watch())
+            stack.callback(watching.cancel)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
+                    cutting = asyncio.create_task(self._cut(cut, stop, limit))
+                    stack.callback(cutting.cancel)
+                    await self._send_all(requests, schedule, stop, tasks)
+                    if not limit.expired() and not (cut and cut.is_set()):
+                        delay_s = self._settings.habits.delay_s if self._settings.habits.delayed_share else 0
+                        limit.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS_MAX + delay_s)
+                    for lane in self.lanes:
+                        await lane.quiet()
+            for lane in self.lanes:
+                lane.abandon()
+        for lane in self.lanes:
+            lane.warm_up.books.check()
+            lane.measured.books.check()
+        return self.snapshots()
+
+    async def _cut(self, cut: asyncio.Event | None, stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+        if cut is not None:
+            await cut.wait()
+            self.ending = "cut"
+            stop.set()
+            limit.reschedule(asyncio.get_running_loop().time())
 
     async def _send_all(
         self,
-        bidder: BidClient,
-        notices: Notices,
         requests: Iterator[Object],
         schedule: Iterable[float],
         stop: asyncio.Event,
         tasks: asyncio.TaskGroup,
     ) -> None:
         chance = random.Random(self._settings.seed)
-        connections = asyncio.Semaphore(self._settings.connections)
-        room = asyncio.Semaphore(OPEN_REQUESTS_MAX)
-        freed_s = self._started_s
-        launches = 0
-        for moment_s, request in zip(schedule, requests, strict=False):
-            planned_s = self._started_s + moment_s
-            while (wait_s := planned_s - self._clock()) > 0 and not stop.is_set():
-                launches = 0
-                await asyncio.sleep(min(wait_s, STOP_CHECK_SECONDS))
-            if stop.is_set():
-                return
-            launches += 1
-            if launches > LAUNCHES_PER_TURN_MAX:
-                launches = 0
-                await asyncio.sleep(0)
-            body = orjson.dumps(request)
-            await room.acquire()
-            now_s = self._clock()
-            self._tally.client_lag.record(now_s - max(planned_s, freed_s))
-            if connections.locked():
-                await connections.acquire()
-                freed_s = self._clock()
-            else:
-                await connections.acquire()
-            tasks.create_task(
-                self._one(
-                    bidder, notices, request, body, planned_s, chance.getrandbits(64), connections, room
-                )
-            )
-
-    async def _one(
-        self,
-        bidder: BidClient,
-        notices: Notices,
-        request: Object,
-        body: bytes,
-        planned_s: float,
-        seed: int,
-        connections: asyncio.Semaphore,
-        room: asyncio.Semaphore,
-    ) -> None:
-        """One request from sending to its last notice."""
-        tally = self._tally
+        warm_up_s = self._settings.warm_up_s
+        started_s = self._clock()
+        self._measured_from_s = started_s + warm_up_s
+        for lane in self.lanes:
+            lane.begin(tasks, self._measured_from_s)
+        launches = number = 0
+        is_warm_up = True
         try:
-            tally.requests += 1
-            tally.second(self._clock() - self._started_s).requests += 1
-            try:
-                answer = await bidder.ask(body)
-            finally:
-                connections.release()
-            tally.latency.record(answer.done_s - planned_s)
-            rng = random.Random(seed)
-            outcomes = self._outcomes(request, answer, rng)
-            if len(outcomes) == 1:
-                await notices.follow(outcomes[0], rng)
-            elif outcomes:
-                seeds = [rng.getrandbits(64) for _ in outcomes]
-                await asyncio.gather(
-                    *(
-                        notices.follow(outcome, random.Random(own))
-                        for outcome, own in zip(outcomes, seeds, strict=True)
-                    )
-                )
-        except asyncio.CancelledError:
-            tally.errors["undrained"] += 1
-            raise
+            for number, (moment_s, request) in enumerate(zip(schedule, requests, strict=False)):
+                planned_s = started_s + moment_s
+                body = orjson.dumps(request)
+                seed = chance.getrandbits(64)
+                if is_warm_up and moment_s >= warm_up_s:
+                    is_warm_up = False
+                    self.strain.begin()
+                while (wait_s := planned_s - self._clock()) > 0 and not stop.is_set():
+                    launches = 0
+                    await asyncio.sleep(min(wait_s, STOP_CHECK_SECONDS))
+                if stop.is_set():
+                    self.ending = "cut" if self.ending == "cut" else "stopped"
+                    return
+                launches += 1
+                if launches > LAUNCHES_PER_TURN_MAX:
+                    launches = 0
+                    await asyncio.sleep(0)
+                self._launch(Planned(request, body, planned_s, self._clock(), seed, is_warm_up), number)
         finally:
-            room.release()
+            self.strain.end()
+            self._sent_until_s = self._clock()
 
-    def _outcomes(self, request: Object, answer: Answer, rng: random.Random) -> list[Outcome]:
-        """Judge an answer and auction its bids; count what it was."""
-        tally = self._tally
-        second = tally.second(answer.done_s - self._started_s)
-        if answer.failure == "silent":
-            tally.timeouts += 1
-            second.timeouts += 1
-            return []
-        if answer.failure:
-            tally.errors[answer.failure] += 1
-            return []
-        tally.answers += 1
-        if answer.status not in (200, 204):
-            tally.errors[f"http_{answer.status}"] += 1
-            return []
-        if (answer.done_s - answer.sent_s) * 1000 > _tmax_ms(request):
-            tally.timeouts += 1
-            second.timeouts += 1
-            return []
-        if answer.status == 204:
-            tally.no_bids += 1
-            return []
-        try:
-            response = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
-            tally.errors["not_json"] += 1
-            return []
-        sentences = problems(request, response)
-        if sentences:
-            tally.refuse(sentences)
-            return []
-        bids = [bid for seat in response.get("seatbid") or () for bid in seat["bid"]]
-        if not bids:
-            tally.no_bids += 1
-            return []
-        if response.get("cur", CURRENCY_DEFAULT) != self._settings.currency:
-            tally.errors["other_currency"] += 1
-            return []
-        if not all(tally.books.open_account(bid["cid"]) for bid in bids):
-            tally.errors["too_many_campaigns"] += 1
-            return []
-        tally.bid_answers += 1
-        second.bid_answers += 1
-        tally.bids += len(bids)
-        outcomes = hold_auctions(request, response, self._settings.landscape, rng)
-        tally.losses += sum(not outcome.won for outcome in outcomes)
-        return outcomes
-
-
-def _tmax_ms(request: Object) -> float:
-    tmax = request.get("tmax")
-    return tmax if isinstance(tmax, (int, float)) and tmax > 0 else TMAX_DEFAULT_MS
+    def _launch(self, planned: Planned, number: int) -> None:
+        """Hand a request to every lane; each is the first in its turn, so that none is always the last."""
+        self.strain.sent(planned.turn_s - planned.planned_s)
+        first = number % len(self.lanes)
+        for lane in (*self.lanes[first:], *self.lanes[:first]):
+            lane.launch(planned)

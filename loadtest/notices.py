@@ -7,11 +7,12 @@ The exchange books a bid's spend when its billing notice is answered 2xx, once. 
 burl; a bid without one is billed by its impression pixel. A burl that fails is tried again, as
 exchanges do; every other notice has one chance, as in a browser.
 
-Real notices get lost, come late and come twice, so a share of each can be asked for. A repeated notice is
-sent at the same time as its original, which is the hardest case for the receiver.
+Real notices get lost, come late, come twice and come in the wrong order, so a share of each can be asked for.
+A repeated notice is sent at the same time as its original, which is the hardest case for the receiver,
+unless one of the two is delayed. A reordered win has its pixels first, then the billing, the win notice last.
 
-Only loopback hosts are called. When the operator vouches for the target, so are the hosts that the
-bid's own notices name; other hosts in the markup (image servers, landing pages) never are.
+Only this machine is called (`addresses`). When the operator vouches for the target, so are the hosts that
+the bid's own notices name; other hosts in the markup (image servers, landing pages) never are.
 """
 
 import asyncio
@@ -19,10 +20,10 @@ import random
 
 import msgspec
 
+from loadtest.addresses import origin_of
 from loadtest.auction import Outcome, fill_macros
 from loadtest.client import NoticeClient
 from loadtest.limits import BILLING_ATTEMPTS_MAX, BILLING_RETRY_SECONDS
-from loadtest.loopback import host_of, is_loopback
 from loadtest.markup import Trackers, trackers
 from loadtest.tally import Tally
 
@@ -30,7 +31,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class NoticeHabits(msgspec.Struct, frozen=True, kw_only=True):
-    """How an exchange's notices behave. Shares are of notices, `click_share` of impressions."""
+    """How an exchange's notices behave. Shares are of notices, `click_share` of impressions,
+    `reordered_share` of wins."""
 
     click_share: float = 0.02
     repeated_share: float = 0.0
@@ -38,12 +40,24 @@ class NoticeHabits(msgspec.Struct, frozen=True, kw_only=True):
     delayed_share: float = 0.0
     delay_s: float = 2.0
     """The extra wait of a delayed notice."""
+    reordered_share: float = 0.0
     impression_after_min_s: float = 0.02
     impression_after_max_s: float = 0.25
     """From the auction to the ad on the screen."""
     click_after_max_s: float = 1.0
     target_is_owned: bool = False
     """Whether the operator vouches for hosts other than loopback."""
+
+    def described(self) -> str:
+        """Say in words what is not as it should be."""
+        said = {
+            "sent twice": self.repeated_share,
+            "never sent": self.lost_share,
+            f"{self.delay_s:g} s late": self.delayed_share,
+            "of wins in the wrong order": self.reordered_share,
+        }
+        parts = [f"{share:.0%} {what}" for what, share in said.items() if share]
+        return ", ".join(parts) or "each once and in order"
 
 
 class Notices:
@@ -65,19 +79,32 @@ class Notices:
         habits, books = self._habits, self._tally.books
         bid, campaign_id = outcome.bid, outcome.bid["cid"]
         books.enter_win(campaign_id)
-        await self._send("nurl", bid.get("nurl"), outcome, rng)
-        await asyncio.sleep(rng.uniform(habits.impression_after_min_s, habits.impression_after_max_s))
-        billed = await self._send("burl", bid.get("burl"), outcome, rng)
         ad = trackers(bid["mtype"], bid["adm"])
-        shown = [await self._send("impression", url, outcome, rng) for url in ad.impression_urls]
-        if any(shown):
+        is_reordered = rng.random() < habits.reordered_share
+        after_s = rng.uniform(habits.impression_after_min_s, habits.impression_after_max_s)
+        if is_reordered:
+            self._tally.notices_reordered += 1
+            await asyncio.sleep(after_s)
+            shown = await self._show(ad, outcome, rng)
+            billed = await self._send("burl", bid.get("burl"), outcome, rng)
+            await self._send("nurl", bid.get("nurl"), outcome, rng)
+        else:
+            await self._send("nurl", bid.get("nurl"), outcome, rng)
+            await asyncio.sleep(after_s)
+            billed = await self._send("burl", bid.get("burl"), outcome, rng)
+            shown = await self._show(ad, outcome, rng)
+        if shown:
             books.enter_impression(campaign_id)
-        if billed or (any(shown) and not bid.get("burl")):
+        if billed or (shown and not bid.get("burl")):
             books.enter_spend(campaign_id, outcome.cost)
-        if any(shown) and rng.random() < habits.click_share:
+        if shown and rng.random() < habits.click_share:
             await asyncio.sleep(rng.uniform(0, habits.click_after_max_s))
             if await self._click(ad, outcome, rng):
                 books.enter_click(campaign_id)
+
+    async def _show(self, ad: Trackers, outcome: Outcome, rng: random.Random) -> bool:
+        """Call the impression pixels; return whether the bidder has heard of the impression."""
+        return any([await self._send("impression", url, outcome, rng) for url in ad.impression_urls])
 
     async def _click(self, ad: Trackers, outcome: Outcome, rng: random.Random) -> bool:
         """Call the click trackers, then the link itself, which must send the visitor on."""
@@ -94,28 +121,27 @@ class Notices:
         """
         habits, tally = self._habits, self._tally
         is_lost = rng.random() < habits.lost_share
-        is_delayed = rng.random() < habits.delayed_share
         is_repeated = rng.random() < habits.repeated_share
+        delays_s = [habits.delay_s if rng.random() < habits.delayed_share else 0.0 for _ in range(2)]
         if not isinstance(template, str) or not template:
             return False
         url = fill_macros(template, outcome.macros)
-        if not self._may_call(url, outcome):
+        if not await self._client.may_call(url, is_owned=self._is_owned(url, outcome)):
             return False
         if is_lost:
             tally.notices_lost += 1
             return False
-        if is_delayed:
-            tally.notices_delayed += 1
-            await asyncio.sleep(habits.delay_s)
-        if is_repeated:
-            tally.notices_repeated += 1
-            answers = await asyncio.gather(
-                self._call(kind, url, must_redirect), self._call(kind, url, must_redirect)
-            )
-            return any(answers)
-        return await self._call(kind, url, must_redirect)
+        if not is_repeated:
+            return await self._call(kind, url, delays_s[0], must_redirect)
+        tally.notices_repeated += 1
+        return any(
+            await asyncio.gather(*(self._call(kind, url, delay_s, must_redirect) for delay_s in delays_s))
+        )
 
-    async def _call(self, kind: str, url: str, must_redirect: bool) -> bool:
+    async def _call(self, kind: str, url: str, delay_s: float, must_redirect: bool) -> bool:
+        if delay_s:
+            self._tally.notices_delayed += 1
+            await asyncio.sleep(delay_s)
         attempts = BILLING_ATTEMPTS_MAX if kind == "burl" else 1
         for attempt in range(attempts):
             if attempt:
@@ -129,10 +155,11 @@ class Notices:
         self._tally.errors[f"{kind}_notice"] += 1
         return False
 
-    def _may_call(self, url: str, outcome: Outcome) -> bool:
-        host = host_of(url)
-        if is_loopback(host):
-            return True
-        bid = outcome.bid
-        named = {host_of(bid[field]) for field in ("nurl", "burl", "lurl") if isinstance(bid.get(field), str)}
-        return self._habits.target_is_owned and host in named - {""}
+    def _is_owned(self, url: str, outcome: Outcome) -> bool:
+        """Tell whether the operator vouches for a URL's host: it is one that the bid's own notices name."""
+        if not self._habits.target_is_owned:
+            return False
+        named = (outcome.bid.get(field) for field in ("nurl", "burl", "lurl"))
+        hosts = {origin.host for name in named if isinstance(name, str) and (origin := origin_of(name))}
+        origin = origin_of(url)
+        return origin is not None and origin.host in hosts

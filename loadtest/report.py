@@ -1,188 +1,301 @@
-"""A run's result, for programs and for people.
+"""A result as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
 
-`result` is the JSON of `hustings loadtest --json`; money is exact decimal text in it. `page` is
-one HTML file that needs nothing else: no script, no font, no picture from elsewhere.
+path.write_text(page(result), encoding="utf-8")
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from html import escape
-from typing import Any
+from importlib import resources
+from string import Template
 
-import msgspec
-
-from config.money import format_money, money_text
+from config.money import BILLION, format_money
 from loadtest.report_charts import latency_chart, rate_chart
-from loadtest.tally import Percentiles, Second, Summary
+from loadtest.result import Campaign, Result, TargetResult
+
+ENDINGS = {
+    "complete": "It came to its end.",
+    "stopped": "It was stopped before its end.",
+    "cut": "It was cut short, and notices were not waited for.",
+}
+ERROR_MEANINGS = {
+    "burl_notice": "a billing notice failed three times",
+    "click_notice": "a click did not lead on, or its tracker failed",
+    "closed": "the connection ended before the answer did",
+    "impression_notice": "an impression pixel failed",
+    "invalid_response": "a strict exchange would have dropped the answer",
+    "lurl_notice": "a loss notice failed",
+    "not_http": "what came is no HTTP answer",
+    "not_json": "the answer is not JSON",
+    "nurl_notice": "a win notice failed",
+    "other_currency": "the bids are in a currency that the books do not keep",
+    "refused": "no connection could be made",
+    "too_large": "the answer is larger than this client reads",
+    "too_many_campaigns": "more campaigns than this client keeps books of",
+    "undrained": "still open when the run ended",
+}
+"""Every kind but `http_500` and the like, whose number says it."""
+
+_FIGURES: tuple[tuple[str, tuple[tuple[str, Callable[[TargetResult], str]], ...]], ...] = (
+    (
+        "Requests",
+        (
+            ("sent", lambda t: f"{t.requests:,}"),
+            ("a second", lambda t: f"{t.rate:,.0f}"),
+            ("answered", lambda t: f"{t.answers:,}"),
+            ("no bid", lambda t: f"{t.no_bids:,}"),
+            ("with bids", lambda t: f"{t.bid_answers:,}"),
+            ("bid rate", lambda t: f"{t.bid_rate:.1%}"),
+            ("timeouts", lambda t: f"{t.timeouts:,}"),
+            ("errors", lambda t: f"{t.errors:,}"),
+            ("left out by the client", lambda t: f"{t.skipped:,}"),
+        ),
+    ),
+    (
+        "Auctions",
+        (
+            ("bids", lambda t: f"{t.bids:,}"),
+            ("wins", lambda t: f"{t.wins:,}"),
+            ("losses", lambda t: f"{t.losses:,}"),
+            ("win rate", lambda t: f"{t.wins / t.bids:.1%}" if t.bids else "–"),
+            ("impressions", lambda t: f"{t.impressions:,}"),
+            ("clicks", lambda t: f"{t.clicks:,}"),
+        ),
+    ),
+    (
+        "Notices",
+        (
+            *(
+                (kind, lambda t, kind=kind: f"{t.notices.get(kind, 0):,}")
+                for kind in ("nurl", "burl", "impression", "click", "lurl")
+            ),
+            ("of these sent twice", lambda t: f"{t.notices_repeated:,}"),
+            ("of these delayed", lambda t: f"{t.notices_delayed:,}"),
+            ("never sent", lambda t: f"{t.notices_lost:,}"),
+            ("wins told in the wrong order", lambda t: f"{t.notices_reordered:,}"),
+        ),
+    ),
+    (
+        "Warm-up, in none of the above",
+        (
+            ("requests", lambda t: f"{t.warm_up.requests:,}"),
+            ("timeouts", lambda t: f"{t.warm_up.timeouts:,}"),
+            ("errors", lambda t: f"{t.warm_up.errors:,}"),
+            ("wins", lambda t: f"{t.warm_up.wins:,}"),
+        ),
+    ),
+)
 
 
-class RunLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, to head the report with."""
-
-    target: str
-    rate_per_s: float
-    seconds: float
-    seed: int
-    connections: int
-    source: str
-    """Where the requests came from: `generated` or a file name."""
-
-
-def result(summary: Summary) -> dict[str, Any]:
-    """Return the figures as JSON-ready values; spend is text like ``12.5`` in `currency`."""
-    return {
-        "requests": summary.requests,
-        "bids": summary.bids,
-        "wins": summary.wins,
-        "impressions": summary.impressions,
-        "clicks": summary.clicks,
-        "spend": money_text(summary.spend),
-        "currency": summary.currency,
-        "errors": summary.errors,
-        "errors_by_kind": summary.errors_by_kind,
-        "problems": [msgspec.structs.asdict(problem) for problem in summary.problems],
-        "timeouts": summary.timeouts,
-        "seconds": round(summary.elapsed_s, 3),
-        "rate": round(summary.rate_per_s, 1),
-        "bid_rate": round(summary.bid_rate, 4),
-        "answers": summary.answers,
-        "no_bids": summary.no_bids,
-        "losses": summary.losses,
-        "latency_ms": _milliseconds(summary.latency_ms),
-        "client_lag_ms": _milliseconds(summary.client_lag_ms),
-        "client_note": summary.client_note,
-        "notices": {
-            **summary.notices,
-            "repeated": summary.notices_repeated,
-            "lost": summary.notices_lost,
-            "delayed": summary.notices_delayed,
-        },
-        "campaigns": [
-            {
-                "id": account.id,
-                "spent": money_text(account.spent),
-                "wins": account.wins,
-                "impressions": account.impressions,
-                "clicks": account.clicks,
-            }
-            for account in summary.campaigns
-        ],
-    }
-
-
-def _milliseconds(percentiles: Percentiles) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in msgspec.structs.asdict(percentiles).items()}
-
-
-def page(label: RunLabel, summary: Summary, timeline: Sequence[Second]) -> str:
+def page(result: Result) -> str:
     """Return the report as one self-contained HTML document."""
-    figures = [
-        ("requests", f"{summary.requests:,}"),
-        ("a second", f"{summary.rate_per_s:,.0f}"),
-        ("answered with bids", f"{summary.bid_rate:.1%}"),
-        ("wins", f"{summary.wins:,}"),
-        ("impressions", f"{summary.impressions:,}"),
-        ("clicks", f"{summary.clicks:,}"),
-        ("spend", format_money(summary.spend, summary.currency)),
-        ("p50", f"{summary.latency_ms.p50:.1f} ms"),
-        ("p99", f"{summary.latency_ms.p99:.1f} ms"),
-        ("timeouts", f"{summary.timeouts:,}"),
-        ("errors", f"{summary.errors:,}"),
+    template = Template(resources.files("loadtest").joinpath("report.html").read_text(encoding="utf-8"))
+    targets = result.targets
+    asked = result.asked
+    names = ", ".join(target.name for target in targets)
+    return template.substitute(
+        title=escape(f"Load test of {names}"),
+        asked_line=escape(
+            f"{_count(len(targets), 'target')}, {asked.rate:g} requests a second for {asked.seconds:g} s, "
+            f"begun {result.started_at}. {ENDINGS[result.ending]}"
+        ),
+        outcome=_outcome(result),
+        warning=_warning(result),
+        tiles=_tiles(result) if len(targets) == 1 else "",
+        latency_chart=latency_chart(
+            "Latency by percentile; the table below has the figures",
+            [(target.name, target.latency_curve) for target in targets],
+        ),
+        latency_table=_latency_table(targets),
+        rate_charts="".join(
+            f"<h3>{escape(target.name)}</h3>"
+            + rate_chart(f"{target.name}: requests a second over time", target.timeline)
+            for target in targets
+        ),
+        errors=_errors(targets),
+        figures=_figures(result),
+        campaigns="".join(_campaigns(target, result.currency) for target in targets),
+        client=_client(result),
+        asked=_asked(result),
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _outcome(result: Result) -> str:
+    if result.errors:
+        return f'<span class="bad">{_count(result.errors, "error")}</span>, {_timeouts(result)}.'
+    return f'<span class="good">No errors</span>, {_timeouts(result)}.'
+
+
+def _timeouts(result: Result) -> str:
+    return f"{_count(result.timeouts, 'timeout')} in {_count(result.requests, 'request')}"
+
+
+def _warning(result: Result) -> str:
+    if not result.client.is_bottleneck:
+        return ""
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result.client.reasons)
+    return (
+        '<section class="card warning" aria-labelledby="bottleneck">'
+        '<h2 id="bottleneck">The client was the bottleneck</h2>'
+        "<p>Latency and rate say more about this client than about the targets.</p>"
+        f"<ul>{reasons}</ul><p>Lower the rate, or give the client a core of its own.</p></section>"
+    )
+
+
+def _tiles(result: Result) -> str:
+    (target,) = result.targets
+    tiles = (
+        ("requests", f"{target.requests:,}"),
+        ("a second", f"{target.rate:,.0f}"),
+        ("answered with bids", f"{target.bid_rate:.1%}"),
+        ("p50", _ms(target.latency_ms.p50)),
+        ("p99", _ms(target.latency_ms.p99)),
+        ("wins", f"{target.wins:,}"),
+        ("spend", _money(target.spend, result.currency)),
+    )
+    inner = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles)
+    return f'<section class="card" aria-label="In short"><dl class="tiles">{inner}</dl></section>'
+
+
+def _latency_table(targets: Sequence[TargetResult]) -> str:
+    rows = [
+        (name, *(_ms(getattr(target.latency_ms, field)) for target in targets))
+        for name, field in (
+            ("p50", "p50"),
+            ("p90", "p90"),
+            ("p99", "p99"),
+            ("p99.9", "p999"),
+            ("longest", "max"),
+        )
     ]
-    tiles = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in figures)
-    asked = (
-        f"{label.target} · {label.rate_per_s:g} requests a second for {label.seconds:g} s · "
-        f"{label.source} requests, seed {label.seed} · {label.connections} connections"
-    )
-    note = f'<p class="note">{escape(summary.client_note)}</p>' if summary.client_note else ""
-    campaigns = _table(
-        ("campaign", "spent", "wins", "impressions", "clicks"),
-        [
-            (
-                account.id,
-                f"{money_text(account.spent)} {summary.currency}",
-                f"{account.wins:,}",
-                f"{account.impressions:,}",
-                f"{account.clicks:,}",
-            )
-            for account in summary.campaigns
-        ],
-    )
-    notices = _table(
-        ("notice", "sent"),
-        [
-            *((kind, f"{count:,}") for kind, count in summary.notices.items()),
-            ("of these repeated", f"{summary.notices_repeated:,}"),
-            ("of these delayed", f"{summary.notices_delayed:,}"),
-            ("never sent (lost)", f"{summary.notices_lost:,}"),
-        ],
-    )
-    errors = _table(("error", "times"), [(kind, f"{n:,}") for kind, n in summary.errors_by_kind.items()])
-    faults = f"<h2>Errors</h2>{errors}" if summary.errors else ""
-    if summary.problems:
-        rows = [(problem.sentence, f"{problem.times:,}") for problem in summary.problems]
-        faults += "<h2>What was wrong with answers</h2>" + _table(("for example", "times"), rows)
-    return _PAGE.format(
-        asked=escape(asked),
-        tiles=tiles,
-        note=note,
-        latency=latency_chart(summary.latency_curve),
-        rate=rate_chart(timeline),
-        campaigns=campaigns,
-        notices=notices,
-        faults=faults,
+    caption = "Answers 200 and 204. A request that got no answer in time counts as 5 s, an error not at all."
+    return _table(caption, ("requests", *(target.name for target in targets)), rows)
+
+
+def _errors(targets: Sequence[TargetResult]) -> str:
+    kinds = sorted({kind for target in targets for kind in target.errors_by_kind})
+    if not kinds:
+        return ""
+    rows = [
+        (kind, *(f"{target.errors_by_kind.get(kind, 0):,}" for target in targets), _meaning(kind))
+        for kind in kinds
+    ]
+    head = ("kind", *(target.name for target in targets), "what it is")
+    parts = [_table("", head, rows, text_columns=(len(targets) + 1,))]
+    for target in targets:
+        if target.problems:
+            found = [(problem.sentence, f"{problem.times:,}") for problem in target.problems]
+            parts.append(f"<h3>What was wrong with answers of {escape(target.name)}</h3>")
+            parts.append(_table("One example of each fault", ("for example", "times"), found))
+    inner = "".join(parts)
+    return f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>{inner}</section>'
+
+
+def _meaning(kind: str) -> str:
+    return ERROR_MEANINGS.get(kind) or f"the answer’s status was {kind.removeprefix('http_')}"
+
+
+def _figures(result: Result) -> str:
+    lines = []
+    for title, rows in _FIGURES:
+        lines.append(
+            f'<tr class="head"><th scope="colgroup" colspan="{len(result.targets) + 1}">{title}</th></tr>'
+        )
+        lines += [_row((name, *(show(target) for target in result.targets))) for name, show in rows]
+        if title == "Auctions":
+            spends = (_money(target.spend, result.currency) for target in result.targets)
+            lines.append(_row(("spend", *spends)))
+    head = _head(("", *(target.name for target in result.targets)))
+    return _scrolled("Figures", f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>")
+
+
+def _campaigns(target: TargetResult, currency: str) -> str:
+    rows = [_campaign_row(account, currency) for account in target.campaigns]
+    if not rows:
+        return f'<h3>{escape(target.name)}</h3><p class="none">Nobody won anything.</p>'
+    table = _table("", ("campaign", "spent", "wins", "impressions", "clicks"), rows)
+    summary = f"{escape(target.name)}: {_count(len(rows), 'campaign')}"
+    return f"<details open><summary>{summary}</summary>{table}</details>"
+
+
+def _campaign_row(account: Campaign, currency: str) -> tuple[str, ...]:
+    counts = (f"{count:,}" for count in (account.wins, account.impressions, account.clicks))
+    return (account.id, _money(account.spent, currency), *counts)
+
+
+def _client(result: Result) -> str:
+    client = result.client
+    rows = [
+        (
+            "sent after the planned moment",
+            _ms(client.late_ms.p50),
+            _ms(client.late_ms.p99),
+            _ms(client.late_ms.max),
+        ),
+        (
+            "late for a timer",
+            _ms(client.loop_lag_ms.p50),
+            _ms(client.loop_lag_ms.p99),
+            _ms(client.loop_lag_ms.max),
+        ),
+    ]
+    said = "It was the bottleneck." if client.is_bottleneck else "It kept up: the figures are the targets’."
+    return (
+        f"<p>{said} It used {client.cpu_share:.0%} of a processor core, and {client.cpu_share_max:.0%} "
+        "in its busiest second.</p>" + _table("", ("how late it was", "p50", "p99", "longest"), rows)
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>"
+def _asked(result: Result) -> str:
+    asked = result.asked
+    rows = [
+        *((f"target {target.name}", target.url) for target in result.targets),
+        ("requests", asked.source),
+        ("rate", f"{asked.rate:g} a second in the mean, {asked.shape}"),
+        ("time", f"{asked.warm_up_seconds:g} s of warm-up, then {asked.seconds:g} s"),
+        ("seed", str(asked.seed)),
+        ("connections", f"{asked.connections} to each target"),
+        ("rivals", asked.landscape),
+        ("notices", asked.notices),
+    ]
+    inner = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="asked">{inner}</dl>'
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Hustings load test</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #1b2430; --dim: #5d6b7a; --line: #d5dbe2; --paper: #fff;
-  --one: #2563a8; --two: #2b8a57; --three: #c2410c; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6ebf1; --dim: #93a1b0; --line: #333e4a;
-  --paper: #151b22; --one: #6aa9e9; --two: #5fc48d; --three: #f08a5b; }} }}
-body {{ margin: 2rem auto; max-width: 60rem; padding: 0 1rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; }}
-h1 {{ font-size: 1.4rem; margin: 0; }} h2 {{ font-size: 1.05rem; margin: 2rem 0 .5rem; }}
-p {{ color: var(--dim); margin: .2rem 0 1rem; overflow-wrap: anywhere; }}
-p.note {{ border-left: 3px solid var(--three); padding-left: .8rem; color: var(--ink); }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .8rem; }}
-.tiles div {{ color: var(--dim); font-size: .85rem; }}
-.tiles b {{ display: block; color: var(--ink); font-size: 1.3rem; font-variant-numeric: tabular-nums; }}
-svg {{ width: 100%; height: auto; display: block; }}
-svg text {{ fill: var(--dim); font-size: 11px; }} svg .grid {{ stroke: var(--line); }}
-svg polyline {{ fill: none; stroke-width: 1.8; }}
-.one {{ stroke: var(--one); }} .two {{ stroke: var(--two); }} .three {{ stroke: var(--three); }}
-svg text.one {{ fill: var(--one); stroke: none; }} svg text.two {{ fill: var(--two); stroke: none; }}
-svg text.three {{ fill: var(--three); stroke: none; }}
-table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); }}
-th:first-child, td:first-child {{ text-align: left; overflow-wrap: anywhere; }}
-</style>
-</head>
-<body>
-<h1>Hustings load test</h1>
-<p>{asked}</p>
-{note}
-<div class="tiles">{tiles}</div>
-<h2>Latency from the planned moment, by percentile</h2>
-{latency}
-<h2>Requests over time</h2>
-{rate}
-<h2>Campaigns, by the exchange's books</h2>
-{campaigns}
-<h2>Notices</h2>
-{notices}
-{faults}
-</body>
-</html>
-"""
+def _ms(ms: float) -> str:
+    return f"{ms:,.2f} ms" if ms < 10 else f"{ms:,.0f} ms"
+
+
+def _money(text: str, currency: str) -> str:
+    return format_money(int(Decimal(text) * BILLION), currency)
+
+
+def _table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()
+) -> str:
+    lines = "".join(_row(row, text_columns) for row in rows)
+    named = f"<caption>{escape(caption)}</caption>" if caption else ""
+    table = f"<table>{named}<thead>{_head(head)}</thead><tbody>{lines}</tbody></table>"
+    return _scrolled(caption or head[0], table)
+
+
+def _scrolled(name: str, table: str) -> str:
+    """A wide table scrolls by itself, with the keyboard too."""
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
+
+
+def _head(cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in cells) + "</tr>"
+
+
+def _row(cells: Sequence[str], text_columns: Sequence[int] = ()) -> str:
+    first, *rest = cells
+    inner = "".join(
+        f'<td class="text">{escape(cell)}</td>' if number in text_columns else f"<td>{escape(cell)}</td>"
+        for number, cell in enumerate(rest, 1)
+    )
+    return f'<tr><th scope="row">{escape(first)}</th>{inner}</tr>'

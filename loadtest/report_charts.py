@@ -1,95 +1,150 @@
-"""The report's two charts, as inline SVG; colours come from the page's style sheet."""
+"""The report's charts: lines in SVG that stretch to any width, with labels in HTML that do not.
+
+A drawing that shrinks to a phone takes its letters with it. So the lines are drawn in a square of
+1,000 by 1,000 that the page pulls to its own shape, and every label is text placed by percentages.
+What a chart shows stands in a table beside it; for a screen reader the chart is only its caption.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
+from html import escape
+
+import msgspec
 
 from loadtest.tally import Second
 
-_W, _H = 900, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 26
+_SIDE = 1_000
 _POINTS_MAX = 450
 _PERCENTS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
+_PERCENT_OF_LESS_INTEREST = 0.0
 
 
-def latency_chart(curve: Sequence[tuple[float, float]]) -> str:
-    """Draw ms over percent. The axis stretches towards 100 %, where the interesting requests are:
-    each further nine gets the same width."""
-    if not curve:
-        return _empty("no answers")
-    top_ms = _round_up(max(ms for _, ms in curve))
+class Line(msgspec.Struct, frozen=True):
+    """A line by name; `number` picks colour and dashes; points are from (0, 0), bottom left, to (1, 1)."""
+
+    name: str
+    number: int
+    points: Sequence[tuple[float, float]]
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A label on an axis; a phone leaves a minor one out."""
+
+    part: float
+    text: str
+    is_minor: bool = False
+
+
+def latency_chart(title: str, curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> str:
+    """Draw ms over percent, a line for each named curve.
+
+    The percentages stretch towards 100, where the interesting requests are: each further nine gets the
+    same width. The milliseconds are on a logarithmic axis.
+    """
+    drawn = [(number, name, curve) for number, (name, curve) in enumerate(curves) if curve]
+    if not drawn:
+        return '<p class="none">No request was answered.</p>'
     # The last bucket is at 100 %, infinitely far right: it is drawn where half a request would be left.
-    nines = [-math.log10(max(1 - percent / 100, 0.0)) if percent < 100 else None for percent, _ in curve]
-    far = max((n for n in nines if n is not None), default=1.0) + 0.3
-    points = [((far if n is None else n) / far, ms / top_ms) for n, (_, ms) in zip(nines, curve, strict=True)]
-    ticks = [(-math.log10(1 - percent / 100) / far, f"{percent:g} %") for percent in _PERCENTS]
-    return _chart(
-        [("one", "", [(0.0, points[0][1]), *points])],
-        [(x, text) for x, text in ticks if x <= 1],
-        [(part, f"{top_ms * part:g} ms") for part in (0, 0.25, 0.5, 0.75, 1)],
-    )
+    far = max((_nines(percent) for _, _, curve in drawn for percent, _ in curve if percent < 100), default=1)
+    far += 0.3
+    low, high = _decades([ms for _, _, curve in drawn for _, ms in curve])
+    lines = []
+    for number, name, curve in drawn:
+        points = [
+            (
+                _nines(percent) / far if percent < 100 else 1.0,
+                (math.log10(max(ms, 10**low)) - low) / (high - low),
+            )
+            for percent, ms in curve
+        ]
+        lines.append(Line(name, number, [(0.0, points[0][1]), *points]))
+    x_ticks = [
+        Tick(_nines(percent) / far, f"{percent:g} %", percent == _PERCENT_OF_LESS_INTEREST)
+        for percent in _PERCENTS
+        if _nines(percent) <= far
+    ]
+    return _chart(title, lines, x_ticks, list(_decade_ticks(low, high)))
 
 
-def rate_chart(timeline: Sequence[Second]) -> str:
-    """Draw requests, answers with bids and timeouts for each second, or the mean of several."""
+def rate_chart(title: str, timeline: Sequence[Second]) -> str:
+    """Draw requests, answers with bids, timeouts and errors a second, or the mean of several seconds."""
     if not timeline:
-        return _empty("no requests")
+        return '<p class="none">No request was sent.</p>'
     width = math.ceil(len(timeline) / _POINTS_MAX)
     groups = [timeline[start : start + width] for start in range(0, len(timeline), width)]
-    series = [
-        ("one", "requests", [sum(s.requests for s in group) / len(group) for group in groups]),
-        ("two", "with bids", [sum(s.bid_answers for s in group) / len(group) for group in groups]),
-        ("three", "timeouts", [sum(s.timeouts for s in group) / len(group) for group in groups]),
-    ]
-    top = _round_up(max(max(values) for _, _, values in series))
+    counts = {
+        "requests": [sum(s.requests for s in group) / len(group) for group in groups],
+        "with bids": [sum(s.bid_answers for s in group) / len(group) for group in groups],
+        "timeouts": [sum(s.timeouts for s in group) / len(group) for group in groups],
+        "errors": [sum(s.errors for s in group) / len(group) for group in groups],
+    }
+    top = _round_up(max(max(values) for values in counts.values()))
     last = max(len(groups) - 1, 1)
     lines = [
-        (style, name, [(index / last, value / top) for index, value in enumerate(values)])
-        for style, name, values in series
+        Line(name, number, [(index / last, value / top) for index, value in enumerate(values)])
+        for number, (name, values) in enumerate(counts.items())
     ]
-    x_ticks = [(part, f"{len(timeline) * part:.0f} s") for part in (0, 0.25, 0.5, 0.75, 1)]
-    return _chart(lines, x_ticks, [(part, f"{top * part:g}/s") for part in (0, 0.25, 0.5, 0.75, 1)])
+    parts = (0.0, 0.25, 0.5, 0.75, 1.0)
+    x_ticks = [Tick(part, f"{len(timeline) * part:g} s", part in (0.25, 0.75)) for part in parts]
+    return _chart(title, lines, x_ticks, [Tick(part, f"{top * part:g}/s") for part in parts])
 
 
-def _chart(
-    lines: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
-    x_ticks: Sequence[tuple[float, str]],
-    y_ticks: Sequence[tuple[float, str]],
-) -> str:
+def _chart(title: str, lines: Sequence[Line], x_ticks: Sequence[Tick], y_ticks: Sequence[Tick]) -> str:
     return "".join(
         (
-            f'<svg viewBox="0 0 {_W} {_H}" role="img">',
-            *_axes(x_ticks, y_ticks),
-            *(
-                f'<polyline class="{style}" points="'
-                + " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
-                + '"/>'
-                for style, _, points in lines
-            ),
-            *(
-                f'<text class="{style}" x="{_LEFT + 8 + 90 * index}" y="{_TOP + 6}">{name}</text>'
-                for index, (style, name, _) in enumerate(lines)
-                if name
-            ),
+            f'<figure class="chart" role="group" aria-label="{escape(title)}">',
+            "<figcaption>",
+            *(f'<span class="key line{line.number}">{escape(line.name)}</span>' for line in lines),
+            "</figcaption>",
+            '<div class="plot" aria-hidden="true">',
+            f'<svg viewBox="0 0 {_SIDE} {_SIDE}" preserveAspectRatio="none">',
+            *_grid(x_ticks, y_ticks),
+            *(f'<polyline class="line{line.number}" points="{_points(line)}"/>' for line in lines),
             "</svg>",
+            *(f'<span class="y" style="bottom:{tick.part:.2%}">{tick.text}</span>' for tick in y_ticks),
+            *(
+                f'<span class="{"x minor" if tick.is_minor else "x"}" style="left:{tick.part:.2%}">'
+                f"{tick.text}</span>"
+                for tick in x_ticks
+            ),
+            "</div></figure>",
         )
     )
 
 
-def _axes(x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]]) -> Iterator[str]:
-    for y, text in y_ticks:
-        yield f'<line class="grid" x1="{_LEFT}" x2="{_W - _RIGHT}" y1="{_y(y):.1f}" y2="{_y(y):.1f}"/>'
-        yield f'<text x="{_LEFT - 6}" y="{_y(y) + 4:.1f}" text-anchor="end">{text}</text>'
-    for x, text in x_ticks:
-        anchor = "start" if x <= 0 else "end" if x > 0.97 else "middle"
-        yield f'<text x="{_x(x):.1f}" y="{_H - 8}" text-anchor="{anchor}">{text}</text>'
+def _grid(x_ticks: Sequence[Tick], y_ticks: Sequence[Tick]) -> Iterator[str]:
+    for tick in y_ticks:
+        y = _SIDE * (1 - tick.part)
+        yield f'<path d="M0 {y:.0f}H{_SIDE}"/>'
+    for tick in x_ticks:
+        yield f'<path d="M{_SIDE * tick.part:.0f} 0V{_SIDE}"/>'
 
 
-def _x(part: float) -> float:
-    return _LEFT + part * (_W - _LEFT - _RIGHT)
+def _points(line: Line) -> str:
+    return " ".join(f"{_SIDE * x:.0f},{_SIDE * (1 - y):.0f}" for x, y in line.points)
 
 
-def _y(part: float) -> float:
-    return _H - _BOTTOM - part * (_H - _TOP - _BOTTOM)
+def _nines(percent: float) -> float:
+    """Return how many nines a percentage below 100 has: 90 % one, 99 % two."""
+    return -math.log10(1 - percent / 100)
+
+
+def _decades(all_ms: Sequence[float]) -> tuple[int, int]:
+    """Return the powers of ten that enclose some milliseconds."""
+    low = math.floor(math.log10(max(min(all_ms), 0.01)))
+    return low, max(math.ceil(math.log10(max(max(all_ms), 0.01))), low + 1)
+
+
+def _decade_ticks(low: int, high: int) -> Iterator[Tick]:
+    steps = (1, 2, 5) if high - low <= 2 else (1,)
+    for power in range(low, high):
+        for step in steps:
+            yield Tick((power + math.log10(step) - low) / (high - low), _ms_text(step * 10.0**power))
+    yield Tick(1.0, _ms_text(10.0**high))
+
+
+def _ms_text(ms: float) -> str:
+    return f"{ms:g} ms" if ms < 1_000 else f"{ms / 1_000:g} s"
 
 
 def _round_up(value: float) -> float:
@@ -98,7 +153,3 @@ def _round_up(value: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 5, 10) if step * power >= value * (1 - 1e-9))
-
-
-def _empty(text: str) -> str:
-    return f'<svg viewBox="0 0 {_W} 40" role="img"><text x="{_LEFT}" y="24">{text}</text></svg>'

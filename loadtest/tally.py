@@ -14,7 +14,6 @@ from loadtest.books import Books, CampaignAccount
 from loadtest.histogram import LatencyHistogram
 from loadtest.limits import PROBLEMS_KEPT_MAX, TIMELINE_SECONDS_MAX
 
-CLIENT_LAG_NOTED_MS = 10.0
 _PARTICULARS = re.compile(r"""'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
 """What differs between two sentences about the same fault: ids and numbers."""
 
@@ -25,6 +24,7 @@ class Second(msgspec.Struct):
     requests: int = 0
     bid_answers: int = 0
     timeouts: int = 0
+    errors: int = 0
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -35,6 +35,8 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Percentiles(msgspec.Struct, frozen=True):
+    """In ms."""
+
     p50: float
     p90: float
     p99: float
@@ -43,16 +45,18 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in figures.
+    """One target in figures.
 
     `bids` counts valid bids in time, `bid_answers` the answers that held them. `timeouts` are
     answers after tmax, or never; their bids take no part. `errors` adds up `errors_by_kind`.
-    `notices` counts calls by kind, repetitions included. `client_lag_ms` is how late the load
-    generator itself was.
+    `skipped` requests were never sent, as the client itself had no room for them. `notices` counts calls by
+    kind, repetitions included. Latency is that of good answers (200 and 204); a request that got no answer or
+    found no connection counts with ANSWER_SECONDS_MAX, and an error has none.
     """
 
     elapsed_s: float
     requests: int
+    skipped: int
     answers: int
     no_bids: int
     bid_answers: int
@@ -71,9 +75,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     notices_repeated: int
     notices_lost: int
     notices_delayed: int
+    notices_reordered: int
     latency_ms: Percentiles
     latency_curve: tuple[tuple[float, float], ...]
-    client_lag_ms: Percentiles
     campaigns: tuple[CampaignAccount, ...]
 
     @property
@@ -84,37 +88,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     def bid_rate(self) -> float:
         return self.bid_answers / self.requests if self.requests else 0.0
 
-    @property
-    def client_note(self) -> str:
-        """Say so when the load generator was itself too slow; else empty."""
-        if self.client_lag_ms.p99 <= CLIENT_LAG_NOTED_MS:
-            return ""
-        return (
-            f"The load generator was itself slow: it sent 1 % of the requests more than "
-            f"{self.client_lag_ms.p99:.0f} ms after their planned moment, so part of the latency shown is "
-            "its own. Lower --rate, or give the generator a core of its own."
-        )
-
 
 class Tally:
-    """Running counts of one run."""
+    """Running counts of one target."""
 
     def __init__(self, currency: str) -> None:
         self._currency = currency
         self.books = Books()
-        self.requests = self.answers = self.no_bids = self.bid_answers = self.bids = 0
+        self.requests = self.skipped = self.answers = self.no_bids = self.bid_answers = self.bids = 0
         self.losses = self.timeouts = 0
-        self.notices_repeated = self.notices_lost = self.notices_delayed = 0
+        self.notices_repeated = self.notices_lost = self.notices_delayed = self.notices_reordered = 0
         self.errors: Counter[str] = Counter()
         self.notices: Counter[str] = Counter()
         self.problems: dict[str, Problem] = {}
         self.latency = LatencyHistogram()
-        self.client_lag = LatencyHistogram()
         self.timeline: list[Second] = []
 
     def second(self, elapsed_s: float) -> Second:
         """Return the second to count into; a run past TIMELINE_SECONDS_MAX fills its last."""
-        index = min(int(elapsed_s), TIMELINE_SECONDS_MAX - 1)
+        index = min(max(int(elapsed_s), 0), TIMELINE_SECONDS_MAX - 1)
         while len(self.timeline) <= index:
             self.timeline.append(Second())
         return self.timeline[index]
@@ -135,6 +127,7 @@ class Tally:
         return Summary(
             elapsed_s=elapsed_s,
             requests=self.requests,
+            skipped=self.skipped,
             answers=self.answers,
             no_bids=self.no_bids,
             bid_answers=self.bid_answers,
@@ -153,13 +146,14 @@ class Tally:
             notices_repeated=self.notices_repeated,
             notices_lost=self.notices_lost,
             notices_delayed=self.notices_delayed,
-            latency_ms=_percentiles(self.latency),
+            notices_reordered=self.notices_reordered,
+            latency_ms=percentiles(self.latency),
             latency_curve=tuple(self.latency.curve()),
-            client_lag_ms=_percentiles(self.client_lag),
             campaigns=self.books.accounts(),
         )
 
 
-def _percentiles(histogram: LatencyHistogram) -> Percentiles:
+def percentiles(histogram: LatencyHistogram) -> Percentiles:
+    """Return the percentiles that every report names, in ms."""
     p50, p90, p99, p999 = (histogram.percentile_ms(percent) for percent in (50, 90, 99, 99.9))
     return Percentiles(p50, p90, p99, p999, histogram.max_ms)

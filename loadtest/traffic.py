@@ -11,7 +11,9 @@ Who visits follows a Zipf-like law over the demo cookies: the visitor of rank r 
 1 / r^exponent, so a few people see a lot and most are rare, as frequency caps find them in life.
 """
 
+import math
 import random
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -85,6 +87,31 @@ class TrafficMix(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "USD"
 
 
+FORMATS = ("web-banner", "app-banner", "native", "web-video", "television", "audio", "screen")
+"""What `with_formats` takes; each is a share of a mix."""
+
+
+class MixError(Exception):
+    """The text is no mix; the message says why and how to mend it."""
+
+
+def with_formats(mix: TrafficMix, text: str) -> TrafficMix:
+    """Return a mix of only the formats of a text like `web-banner=3,television=1`; raises MixError."""
+    weights = dict.fromkeys(FORMATS, 0.0)
+    for part in text.split(","):
+        name, _, weight = (word.strip() for word in part.partition("="))
+        if name not in weights:
+            raise MixError(f"{name!r} is no format; they are {', '.join(FORMATS)}")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise MixError(f"{part!r} has no weight; write it as {name}=3") from None
+    if not (min(weights.values()) >= 0 and 0 < sum(weights.values()) < math.inf):
+        raise MixError(f"{text!r} weighs nothing; weights are from 0 up, and not all 0")
+    shares = {name.replace("-", "_") + "_share": weight for name, weight in weights.items()}
+    return msgspec.structs.replace(mix, **shares)
+
+
 def requests(mix: TrafficMix, rng: random.Random) -> Iterator[Object]:
     """Yield bid requests without end; `rng` decides everything."""
     generator = _Generator(mix, rng)
@@ -99,7 +126,7 @@ class _Generator:
         self._mix = mix
         self._rng = rng
         weights = np.arange(1, mix.users + 1, dtype=np.float64) ** -mix.zipf_exponent
-        self._users_by_weight = (np.cumsum(weights) / weights.sum()).tolist()
+        self._users_by_weight = array("d", (np.cumsum(weights) / weights.sum()).tobytes())
         self._kinds = (
             self._web_banner,
             self._app_banner,

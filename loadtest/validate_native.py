@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from loadtest.loopback import host_of
+from loadtest.addresses import host_of
 from loadtest.markup import MarkupError, is_wrapped, native_impression_urls, native_root, read_vast
 from loadtest.reading import Object, is_count, list_of, object_of, objects_of
 from loadtest.validate_media import VAST_PROTOCOLS

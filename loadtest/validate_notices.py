@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from config.limits import NOTICE_URL_CHARS_MAX
+from loadtest.addresses import host_of, names_loopback
 from loadtest.house import PRICE_MACRO, House
-from loadtest.loopback import host_of, is_loopback
 from loadtest.markup import AUDIO, VIDEO, insecure_urls, read_vast
 from loadtest.reading import Object, shown
 
@@ -73,5 +73,5 @@ def security_problems(bid: Object, mtype: int, adm: str) -> Iterator[str]:
     urls = [bid.get(field) for field in (*NOTICE_FIELDS, "iurl")]
     plain = [url for url in urls if isinstance(url, str) and url[:5].lower() == "http:" and host_of(url)]
     for url in plain + (insecure_urls(mtype, adm) if adm else []):
-        if not is_loopback(host_of(url)):
+        if not names_loopback(host_of(url)):
             yield f"the impression is secure, but {shown(url)} is not https"

@@ -35,8 +35,9 @@ from config.load import load_folder
 from config.money import BILLION, format_money
 from config.schema import Bundle
 from config.settings import Settings, load_secrets
-from loadtest.auction import Landscape
 from loadtest.exchange import Exchange, ExchangeSettings
+from loadtest.landscape import Landscapes, LogNormal
+from loadtest.lane import Target
 from loadtest.limits import SECONDS_MAX
 from loadtest.schedule import arrivals
 from loadtest.tally import Summary
@@ -51,7 +52,7 @@ SAMPLE_COOKIES = 200_000
 AUDIENCE_DAYS = 30
 SEED = 2016
 EXCHANGE_ID = "plain"
-RIVALS = Landscape(median_cpm_micros=3_000_000)
+RIVALS = Landscapes.alike(LogNormal(median_cpm_micros=3_000_000))
 """Strong enough that about half of the bids lose, so that shading has something to learn."""
 BAR_CELLS = 12
 _REFRESH_SECONDS = 0.5
@@ -152,19 +153,20 @@ async def _watch(
 ) -> Summary:
     """Run the exchange to its end, showing the live table on the way."""
     settings = supervisor.settings
-    exchange = Exchange(ExchangeSettings(seed=SEED, landscape=RIVALS))
-    target = f"http://{settings.bid_host}:{settings.bid_port}/bid/{EXCHANGE_ID}"
+    target = Target("engine", f"http://{settings.bid_host}:{settings.bid_port}/bid/{EXCHANGE_ID}")
+    exchange = Exchange(ExchangeSettings(seed=SEED, landscapes=RIVALS), [target])
     traffic = requests(TrafficMix(), random.Random(SEED))
     schedule = arrivals(rate, seconds or SECONDS_MAX, random.Random(SEED))
-    run = asyncio.ensure_future(exchange.run(target, traffic, schedule, stop))
+    run = asyncio.ensure_future(exchange.run(traffic, schedule, stop))
     live = None if quiet else Live(console=console, auto_refresh=False, transient=True)
     with live or contextlib.nullcontext():
         while not run.done():
             if live is not None:
                 accounts = await ledger.accounts(list(bundle.campaigns_by_code()))
-                live.update(_picture(bundle, exchange.snapshot(), accounts, settings), refresh=True)
+                live.update(_picture(bundle, exchange.snapshots()[0], accounts, settings), refresh=True)
             await asyncio.wait([run], timeout=_REFRESH_SECONDS)
-    return await run
+    (summary,) = await run
+    return summary
 
 
 def disagreements(bundle: Bundle, summary: Summary, accounts: Mapping[int, Account]) -> list[str]:

@@ -1,111 +1,255 @@
-"""`hustings loadtest`: point the simulated exchange at a bid URL and see what it can take.
+"""`hustings loadtest`: point the simulated exchange at one or several bid URLs and see what they can take.
 
 Exit status 0 when nothing went wrong, 1 when errors were counted (timeouts are not errors, they
-are the measurement), 2 when the run could not start.
+are the measurement), 2 when the run could not start. `docs/load-testing.md` is its guide.
 """
 
-import asyncio
-import contextlib
 import gc
 import random
-import signal
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import orjson
+import msgspec
 import typer
-import uvloop
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from config.money import format_money
-from loadtest.client import TargetError
+from bidder.cli.loadtest_view import run_watched, show
+from config.money import cpm_micros_from_text
+from loadtest.addresses import origin_of
 from loadtest.exchange import Exchange, ExchangeSettings
-from loadtest.limits import CONNECTIONS_MAX, RATE_MAX, SECONDS_MAX
-from loadtest.loopback import host_of, is_loopback
+from loadtest.landscape import LandscapeError, Landscapes, read_landscape
+from loadtest.lane import Target
+from loadtest.limits import (
+    CONNECTIONS_MAX,
+    NOTICE_DELAY_SECONDS_MAX,
+    RATE_MAX,
+    SECONDS_MAX,
+    TARGETS_MAX,
+    USERS_MAX,
+    WARM_UP_SECONDS_MAX,
+)
 from loadtest.notices import NoticeHabits
+from loadtest.pool import TargetError
 from loadtest.replay import ReplayError, read_requests, replayed
-from loadtest.report import RunLabel, page, result
-from loadtest.schedule import arrivals
-from loadtest.tally import Summary
-from loadtest.traffic import TrafficMix, requests
+from loadtest.report import page
+from loadtest.result import Asked, result_of
+from loadtest.schedule import arrivals_after_warm_up, peak_per_s
+from loadtest.shape import HOURS, WEEK, ShapeError, hours_of, read_week
+from loadtest.traffic import FORMATS, MixError, TrafficMix, requests, with_formats
 
-_LIVE_EVERY_SECONDS = 0.25
-_BAR_CHARS = 12
+_NAMED = re.compile(r"([\w.-]{1,40})=(.+)")
+_FLAT, _WEEK = "flat", "week"
+_TRAFFIC, _SHAPE, _NOTICES, _OUTPUT = "Traffic", "Rate", "Auctions and notices", "Output"
+
+Share = Annotated[float, typer.Option(min=0, max=1, rich_help_panel=_NOTICES)]
 
 
 def loadtest(
     target: Annotated[
-        str, typer.Option(help="The bid URL, such as http://127.0.0.1:8080/bid/plain.", show_default=False)
+        list[str],
+        typer.Option(
+            help="A bid URL like http://127.0.0.1:8080/bid/plain, or NAME=URL. Several get the same.",
+            show_default=False,
+        ),
     ],
-    rate: Annotated[float, typer.Option(min=0.1, max=RATE_MAX, help="Requests a second.")] = 500,
-    seconds: Annotated[float, typer.Option(min=0.1, max=SECONDS_MAX, help="How long to send.")] = 10,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=RATE_MAX, help="Requests a second, to each target.")
+    ] = 500,
+    seconds: Annotated[float, typer.Option(min=0.1, max=SECONDS_MAX, help="How long to measure.")] = 10,
+    warm_up: Annotated[
+        float, typer.Option(min=0, max=WARM_UP_SECONDS_MAX, help="Seconds of load before, not measured.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed sends the same traffic.")] = 1,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.", dir_okay=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
-    replay: Annotated[
-        Path | None, typer.Option(help="Send the requests of this JSON Lines file instead.", dir_okay=False)
-    ] = None,
-    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of notices sent twice.")] = 0.0,
-    lost: Annotated[float, typer.Option(min=0, max=1, help="Share of notices never sent.")] = 0.0,
-    delayed: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of notices sent two seconds late.")
-    ] = 0.0,
     connections: Annotated[
-        int, typer.Option(min=1, max=CONNECTIONS_MAX, help="Connections to the bidder, kept open.")
+        int, typer.Option(min=1, max=CONNECTIONS_MAX, help="Connections to each target, kept open.")
     ] = 64,
     i_own_this_target: Annotated[
-        bool, typer.Option("--i-own-this-target", help="Allow a target that is not this machine.")
+        bool, typer.Option("--i-own-this-target", help="Allow targets that are not this machine.")
+    ] = False,
+    mix: Annotated[
+        str,
+        typer.Option(
+            help=f"Only these formats, by weight: web-banner=3,television=1. They are {', '.join(FORMATS)}.",
+            rich_help_panel=_TRAFFIC,
+            show_default=False,
+        ),
+    ] = "",
+    users: Annotated[
+        int, typer.Option(min=1, max=USERS_MAX, help="How many people visit.", rich_help_panel=_TRAFFIC)
+    ] = 200_000,
+    zipf: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=5,
+            help="How unevenly they visit: the exponent of Zipf's law.",
+            rich_help_panel=_TRAFFIC,
+        ),
+    ] = 0.8,
+    known_users: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of requests with a cookie of ours.", rich_help_panel=_TRAFFIC),
+    ] = 0.8,
+    user_ids: Annotated[
+        str, typer.Option(help="The cookie of person number %d.", rich_help_panel=_TRAFFIC)
+    ] = "demo-%09d",
+    second_price: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of second-price auctions.", rich_help_panel=_TRAFFIC),
+    ] = 0.08,
+    tmax: Annotated[
+        int, typer.Option(min=1, max=60_000, help="Milliseconds to answer in.", rich_help_panel=_TRAFFIC)
+    ] = 100,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            help="Send the requests of this JSON Lines file instead (.gz too).",
+            dir_okay=False,
+            rich_help_panel=_TRAFFIC,
+        ),
+    ] = None,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="End with the last request of the file.", rich_help_panel=_TRAFFIC),
+    ] = False,
+    captured_ids: Annotated[
+        bool,
+        typer.Option(
+            "--captured-ids",
+            help="Keep the file's request ids; else each gets a new one.",
+            rich_help_panel=_TRAFFIC,
+        ),
+    ] = False,
+    shape: Annotated[
+        str,
+        typer.Option(
+            help="flat; week, for a typical week; or a CSV file with dow, hour and traffic_share.",
+            rich_help_panel=_SHAPE,
+        ),
+    ] = _FLAT,
+    shape_region: Annotated[
+        str,
+        typer.Option(help="Only this region_id of the file.", rich_help_panel=_SHAPE, show_default=False),
+    ] = "",
+    shape_from: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=HOURS - 1,
+            help="The hour of the week to begin with; Monday 0:00 is 0.",
+            rich_help_panel=_SHAPE,
+        ),
+    ] = 0,
+    shape_hours: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=HOURS,
+            help="How many hours the run stands for, squeezed into it.",
+            rich_help_panel=_SHAPE,
+        ),
+    ] = HOURS,
+    landscape: Annotated[
+        Path | None,
+        typer.Option(
+            help="A JSON histogram of the prices to beat, instead of log-normal rivals.",
+            dir_okay=False,
+            rich_help_panel=_NOTICES,
+        ),
+    ] = None,
+    landscape_step: Annotated[
+        str, typer.Option(help="CPM of one step of the histogram.", rich_help_panel=_NOTICES)
+    ] = "0.01",
+    clicks: Share = 0.02,
+    lost: Share = 0.0,
+    duplicates: Share = 0.0,
+    delayed: Share = 0.0,
+    delay_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=NOTICE_DELAY_SECONDS_MAX,
+            help="How late a delayed notice is.",
+            rich_help_panel=_NOTICES,
+        ),
+    ] = 2.0,
+    reordered: Share = 0.0,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page here.", dir_okay=False, rich_help_panel=_OUTPUT),
+    ] = None,
+    result: Annotated[
+        Path | None,
+        typer.Option(help="Write the result as JSON here.", dir_okay=False, rich_help_panel=_OUTPUT),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
     """Send seeded OpenRTB traffic on a fixed schedule, auction the bids, fire the notices."""
-    host = host_of(target)
-    if not host:
-        _refuse(
-            f"--target {target!r} is not an http or https URL; it looks like http://127.0.0.1:8080/bid/plain"
-        )
-    if not is_loopback(host) and not i_own_this_target:
-        _refuse(f"{host} is not this machine; add --i-own-this-target if it is yours and you may load it")
-    if report and not report.parent.is_dir():
-        _refuse(f"can't write the report {report}: there is no folder {report.parent}")
-    try:
-        source = replayed(read_requests(replay)) if replay else requests(TrafficMix(), random.Random(seed))
-    except ReplayError as error:
-        _refuse(str(error))
+    targets = _targets(target, connections)
+    for path in (report, result):
+        if path and not path.parent.is_dir():
+            _refuse(f"can't write {path}: there is no folder {path.parent}")
     habits = NoticeHabits(
-        repeated_share=duplicates, lost_share=lost, delayed_share=delayed, target_is_owned=i_own_this_target
+        click_share=clicks,
+        lost_share=lost,
+        repeated_share=duplicates,
+        delayed_share=delayed,
+        delay_s=delay_seconds,
+        reordered_share=reordered,
+        target_is_owned=i_own_this_target,
     )
-    exchange = Exchange(ExchangeSettings(seed=seed, connections=connections, habits=habits))
-    schedule = arrivals(rate, seconds, random.Random(seed))
+    try:
+        source = (
+            replayed(read_requests(replay), random.Random(seed), loop=not once, fresh_ids=not captured_ids)
+            if replay
+            else _generated(mix, users, zipf, known_users, user_ids, second_price, tmax, seed)
+        )
+        weights = _weights(shape, shape_region, shape_from, shape_hours)
+        landscapes = _landscapes(landscape, landscape_step)
+    except (ReplayError, MixError, ShapeError, LandscapeError) as error:
+        _refuse(str(error))
+    if peak_per_s(rate, weights) > RATE_MAX:
+        _refuse(f"the shape's busiest hour has more than {RATE_MAX} requests a second; lower --rate")
+    exchange = Exchange(
+        ExchangeSettings(
+            seed=seed, connections=connections, warm_up_s=warm_up, landscapes=landscapes, habits=habits
+        ),
+        targets,
+    )
+    schedule = arrivals_after_warm_up(rate, warm_up, seconds, random.Random(seed), weights)
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
     # A full collection would stop the clock for 16 ms; what exists by now stays until the end anyway.
     gc.collect()
     gc.freeze()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            summary = runner.run(_watched(exchange, target, source, schedule, seconds))
+        run_watched(exchange, targets, source, schedule, seconds)
     except TargetError as error:
         _refuse(str(error))
+    asked = Asked(
+        rate=rate,
+        seconds=seconds,
+        warm_up_seconds=warm_up,
+        seed=seed,
+        connections=connections,
+        source=replay.name if replay else f"generated, {mix or 'every format'}, {users:,} people",
+        shape=shape if shape == _FLAT else f"{shape}, {shape_hours} hours from hour {shape_from}",
+        landscape=landscape.name if landscape else "log-normal, by format",
+        notices=habits.described(),
+    )
+    found = result_of(asked, targets, exchange, started_at)
+    encoded = msgspec.json.encode(found)
+    if result:
+        _write(result, encoded + b"\n")
     if report:
-        label = RunLabel(
-            target=target,
-            rate_per_s=rate,
-            seconds=seconds,
-            seed=seed,
-            connections=connections,
-            source=replay.name if replay else "generated",
-        )
-        try:
-            report.write_text(page(label, summary, exchange.timeline), encoding="utf-8")
-        except OSError as error:
-            _refuse(f"can't write the report {report}: {error.strerror}")
+        _write(report, page(found).encode())
     if as_json:
-        typer.echo(orjson.dumps(result(summary)).decode())
-    else:
-        _show(summary, report)
-    if summary.errors:
+        typer.echo(encoded.decode())
+    show(found, is_quiet=as_json, report=report)
+    if found.errors:
         raise typer.Exit(1)
 
 
@@ -114,71 +258,76 @@ def _refuse(sentence: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-async def _watched(
-    exchange: Exchange,
-    target: str,
-    source: Iterator[dict[str, Any]],
-    schedule: Iterator[float],
-    seconds: float,
-) -> Summary:
-    """Run with a live line on a terminal's stderr; the first Ctrl-C ends sending, the second all."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+def _targets(texts: list[str], connections: int) -> list[Target]:
+    found: dict[str, Target] = {}
+    for text in texts:
+        named = _NAMED.fullmatch(text)
+        name, url = (named[1], named[2]) if named and "://" not in named[1] else ("", text)
+        origin = origin_of(url)
+        if origin is None:
+            _refuse(
+                f"--target {url!r} is not an http or https URL; it looks like http://127.0.0.1:8080/bid/plain"
+            )
+        target = Target(name or str(origin), url)
+        if target.name in found:
+            _refuse(f"two targets are called {target.name}; name them: --target new={url}")
+        found[target.name] = target
+    if len(found) > TARGETS_MAX:
+        _refuse(f"{len(found)} targets; {TARGETS_MAX} is the most")
+    if len(found) * connections > CONNECTIONS_MAX:
+        _refuse(f"{len(found)} targets of {connections} connections; {CONNECTIONS_MAX} in all is the most")
+    return list(found.values())
 
-    def end_sending() -> None:
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
 
-    loop.add_signal_handler(signal.SIGINT, end_sending)
-    console = Console(stderr=True)
+def _generated(
+    mix: str,
+    users: int,
+    zipf: float,
+    known_users: float,
+    user_ids: str,
+    second_price: float,
+    tmax: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
     try:
-        with contextlib.ExitStack() as stack:
-            run = asyncio.ensure_future(exchange.run(target, source, schedule, stop))
-            if console.is_terminal:
-                live = stack.enter_context(Live(console=console, auto_refresh=False, transient=True))
-                while not run.done():
-                    live.update(_line(exchange.snapshot(), seconds), refresh=True)
-                    await asyncio.wait([run], timeout=_LIVE_EVERY_SECONDS)
-            return await run
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-
-
-def _line(summary: Summary, seconds: float) -> Text:
-    done = "━" * round(_BAR_CHARS * min(summary.elapsed_s / seconds, 1.0))
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(done, "green").append("━" * (_BAR_CHARS - len(done)), "dim")
-    line.append(f" {summary.requests:,} requests", "bold").append(f" {summary.rate_per_s:,.0f}/s  ")
-    line.append(f"{summary.bid_rate:.0%} bid  {summary.wins:,} won  ")
-    line.append(format_money(summary.spend, summary.currency), "bold green")
-    line.append(f"  p99 {summary.latency_ms.p99:.0f} ms  {summary.timeouts:,} late  ")
-    return line.append(f"{summary.errors:,} errors", "bold red" if summary.errors else "dim")
-
-
-def _show(summary: Summary, report: Path | None) -> None:
-    console = Console()
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column()
-    latency = summary.latency_ms
-    table.add_row("requests", f"{summary.requests:,} ({summary.rate_per_s:,.0f} a second)")
-    table.add_row("bids", f"{summary.bids:,} (on {summary.bid_rate:.1%} of requests)")
-    table.add_row("wins", f"{summary.wins:,}")
-    table.add_row("impressions", f"{summary.impressions:,}")
-    table.add_row("clicks", f"{summary.clicks:,}")
-    table.add_row("spend", format_money(summary.spend, summary.currency))
-    table.add_row(
-        "latency", f"p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms, p99.9 {latency.p999:.1f} ms"
+        user_ids % 1
+    except (TypeError, ValueError):
+        _refuse(f"--user-ids {user_ids!r} has no one place for a number; it looks like demo-%09d")
+    traffic = TrafficMix(
+        users=users,
+        user_id_format=user_ids,
+        known_user_share=known_users,
+        zipf_exponent=zipf,
+        second_price_share=second_price,
+        tmax_ms=tmax,
     )
-    table.add_row("timeouts", f"{summary.timeouts:,}")
-    table.add_row("errors", f"{summary.errors:,}")
-    for kind, count in summary.errors_by_kind.items():
-        table.add_row("", f"{kind}: {count:,}")
-    console.print(table)
-    # Sentences quote the bidder's answers, so they are printed as they are, never as rich markup.
-    for problem in summary.problems:
-        console.print(Text(f"{problem.sentence} ({problem.times:,} times)", "red"))
-    if summary.client_note:
-        console.print(Text(summary.client_note, "yellow"))
-    if report:
-        console.print(Text(f"Report: {report}"))
+    return requests(with_formats(traffic, mix) if mix else traffic, random.Random(seed))
+
+
+def _weights(shape: str, region: str, first_hour: int, hours: int) -> list[float]:
+    if shape == _FLAT:
+        return [1.0]
+    week = WEEK if shape == _WEEK else read_week(Path(shape), region)
+    weights = hours_of(week, first_hour, hours)
+    if not any(weights):
+        raise ShapeError(f"no traffic at all in the {hours} hours from hour {first_hour}; choose others")
+    return weights
+
+
+def _landscapes(path: Path | None, step: str) -> Landscapes:
+    if path is None:
+        return Landscapes()
+    try:
+        step_cpm_micros = cpm_micros_from_text(step)
+    except ValueError:
+        step_cpm_micros = 0
+    if step_cpm_micros <= 0:
+        _refuse(f"--landscape-step {step!r} is no price; write a CPM such as 0.01")
+    return Landscapes.alike(read_landscape(path, step_cpm_micros))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        _refuse(f"can't write {path}: {error.strerror}")

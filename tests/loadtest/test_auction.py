@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.money import cpm_micros_from_text, cpm_text
-from loadtest.auction import TICK_CPM_MICROS, Landscape, Outcome, fill_macros, hold_auctions
+from loadtest.auction import Outcome, fill_macros, hold_auctions
+from loadtest.landscape import TICK_CPM_MICROS, Landscape, Landscapes, LogNormal
 from tests.loadtest.answers import BANNER, VIDEO, Object, bid, request, response
 
-NOBODY = Landscape(rivals_max=0)
+NOBODY = LogNormal(rivals_max=0)
 
 
 def auction(asked: Object, *bids: Object, landscape: Landscape = NOBODY, seed: int = 1) -> list[Outcome]:
-    return hold_auctions(asked, response(asked, *bids), landscape, random.Random(seed))
+    return hold_auctions(asked, response(asked, *bids), Landscapes.alike(landscape), random.Random(seed))
 
 
 def test_without_rivals_a_first_price_bid_pays_itself() -> None:
@@ -36,7 +37,7 @@ def test_a_second_price_auction_charges_the_least_that_wins() -> None:
 def test_a_bid_wins_exactly_when_it_reaches_the_minimum(seed: int, price: int, at: int) -> None:
     asked = {**request(banner=BANNER), "at": at}
     (outcome,) = auction(
-        asked, bid(asked["imp"][0], price=float(cpm_text(price))), landscape=Landscape(), seed=seed
+        asked, bid(asked["imp"][0], price=float(cpm_text(price))), landscape=LogNormal(), seed=seed
     )
     assert outcome.won == (price >= outcome.min_to_win_cpm_micros)
     assert outcome.min_to_win_cpm_micros >= 500_000
@@ -51,7 +52,7 @@ def test_a_bid_wins_exactly_when_it_reaches_the_minimum(seed: int, price: int, a
 
 def test_rivals_are_seeded_and_lie_around_the_median() -> None:
     asked = request(banner=BANNER, bidfloor=0)
-    landscape = Landscape(rivals_max=1, median_cpm_micros=2_000_000, sigma=0.5)
+    landscape = LogNormal(rivals_max=1, median_cpm_micros=2_000_000, sigma=0.5)
     needed = [
         auction(asked, bid(asked["imp"][0]), landscape=landscape, seed=seed)[0].min_to_win_cpm_micros
         for seed in range(2_000)

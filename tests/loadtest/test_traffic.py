@@ -11,7 +11,6 @@ import pytest
 
 from loadtest.inventory import OPT_OUTS
 from loadtest.places import IOWA
-from loadtest.replay import ReplayError, read_requests, replayed
 from loadtest.traffic import TrafficMix, requests
 
 Object = dict[str, Any]
@@ -160,25 +159,3 @@ def test_every_name_on_the_net_is_an_example(sample: list[Object]) -> None:
         place = request.get("site") or request.get("app") or request["dooh"]
         assert place["domain"].endswith(".example")
         assert all(domain.endswith(".example") for domain in request.get("badv", ()))
-
-
-def test_a_replay_sends_the_captured_requests_then_again_under_new_ids(tmp_path: Any) -> None:
-    file = tmp_path / "captured.jsonl"
-    file.write_text('{"id": "a", "imp": []}\n\n{"id": "b", "imp": []}\n')
-    captured = read_requests(file)
-    assert [request["id"] for request in islice(replayed(captured), 5)] == ["a", "b", "a-2", "b-2", "a-3"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"id": "a"}\n{"id"\n', "line 2: not JSON"),
-        ("[1]\n", "line 1: not a JSON object"),
-        ("\n", "holds no requests"),
-    ],
-)
-def test_a_bad_replay_file_is_named_with_its_line(tmp_path: Any, text: str, message: str) -> None:
-    file = tmp_path / "captured.jsonl"
-    file.write_text(text)
-    with pytest.raises(ReplayError, match=message):
-        read_requests(file)

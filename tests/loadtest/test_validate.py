@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.auction import Landscape, hold_auctions
+from loadtest.auction import hold_auctions
+from loadtest.landscape import Landscapes
 from loadtest.markup import trackers
 from loadtest.validate import problems
 from tests.loadtest.answers import BANNER, MEDIA, NATIVE, VIDEO, Object, bid, request, response
@@ -332,7 +333,7 @@ def test_whatever_either_side_sends_is_judged_and_what_passes_can_be_auctioned(
     asked = {**request(**{media: {**MEDIA[media], **media_fields}}), **request_fields}
     answer = response(asked, {**bid(good["imp"][0]), **bid_fields})
     if not problems(asked, answer):
-        for outcome in hold_auctions(asked, answer, Landscape(), random.Random(1)):
+        for outcome in hold_auctions(asked, answer, Landscapes(), random.Random(1)):
             trackers(outcome.bid["mtype"], outcome.bid["adm"])
 
 
