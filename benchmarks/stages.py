@@ -51,6 +51,7 @@ from bidder.port.admission import Admission
 from bidder.port.bidder import Bidder, BidState
 from bidder.port.protocol import BidCall, BidConnection, Connections
 from bidder.port.tally import Tally
+from pacing.prediction import unscored
 from segments.lookup import UserLookup
 from segments.wire import Wire
 
@@ -189,6 +190,7 @@ def _bidder(inputs: DecisionInputs, installed: Installation, lookup: UserLookup)
         active=inputs.active,
         shading=inputs.shading,
         book=inputs.book,
+        scoring=unscored(),
     )
     return Bidder(
         state, lookup, installed.identity.hash, Tally(), Admission(), lambda: inputs.now_s, lambda: SEED

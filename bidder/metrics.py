@@ -149,6 +149,13 @@ CONFIGS_REFUSED = Counter(
     ["reason"],
 )
 
+MODEL_MADE = Gauge(
+    "hustings_model_made_timestamp_seconds",
+    "When the model was made that a live process predicts with, in seconds since 1970. The oldest, by part.",
+    ["part"],
+    multiprocess_mode="livemin",
+)
+
 # The events process.
 NOTICES = Counter(
     "hustings_notices",

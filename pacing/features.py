@@ -23,12 +23,14 @@ ten, and the published experience is that such collisions cost nothing that can 
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.compiled import kernel
+from config.limits import PACKED_MARKS_CACHED_MAX
 
 CONTEXT_FIELDS: Final = ("site", "exchange", "device", "system", "region", "metro", "slot", "viewability")
 CONTEXT_MARKS: Final = len(CONTEXT_FIELDS)
@@ -65,6 +67,7 @@ def hour_mark(now_s: int) -> int:
     return HOUR << MARK_BITS | now_s // 3_600 % 24
 
 
+@lru_cache(PACKED_MARKS_CACHED_MAX)
 def pack_marks(marks: tuple[int, ...]) -> bytes:
     """Write the marks of a context, CONTEXT_MARKS of them, three bytes each."""
     return b"".join((mark & (1 << MARK_BITS) - 1).to_bytes(3, "big") for mark in marks)

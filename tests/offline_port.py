@@ -30,6 +30,7 @@ from config.money import MONEY_MAX
 from config.schema import Bundle
 from pacing.lease import LeaseBook
 from pacing.plan import cell_name
+from pacing.prediction import unscored
 from pacing.shading import shade_table
 from segments.bitsets import DAY_MAX, bits_from_indices, pack_value
 from segments.cluster_batch import Found
@@ -111,6 +112,7 @@ class OfflinePort:
             active=active_ads(snapshot.schedule, int(now_s)),
             shading=shade_table({}, cells),
             book=book,
+            scoring=unscored(),
             vendor=vendor_of(bundle.engine),
         )
         self.snapshot = snapshot

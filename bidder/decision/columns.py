@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
 from bidder.decision.dimensions import DIMENSIONS
-from bidder.decision.facts import FACTS
+from bidder.decision.facts import FACT_MARKS, FACTS
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
 from bidder.decision.places import PLACE_KINDS
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
+from pacing.features import pack_marks
 
 _NONE = np.empty(0, np.int64)
 ONE_FLOOR = -1
@@ -82,6 +83,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Position of the request in the batch."""
     slot: Slot
     deal: DealOffer | None
+    facts: int
+    """Where its facts begin in the flat array."""
 
 
 class CandidateColumns:
@@ -148,6 +151,7 @@ class CandidateColumns:
             if slot.google is not None:
                 barred = snapshot.google[exchange.id].barred(slot.google)
                 blocked_here = self._blocked_besides(blocked, barred)
+            facts_start = len(self._facts)
             of_imp = (
                 self._imps,
                 self._pods,
@@ -156,7 +160,7 @@ class CandidateColumns:
                 pod_seconds,
                 dedupe,
                 slot.multiplier_millionths,
-                len(self._facts),
+                facts_start,
                 *blocked_here,
                 *shared,
             )
@@ -167,7 +171,7 @@ class CandidateColumns:
                 if terms is not None:
                     # Under a deal one bid, but in a break as many as it takes.
                     times = ads_max if pod_seconds else 1
-                    self._put(Candidate(request, slot, deal), (*terms, *of_imp), times)
+                    self._put(Candidate(request, slot, deal, facts_start), (*terms, *of_imp), times)
             if slot.deals_only:
                 continue
             floor, floors = self._floor(slot, None)
@@ -176,7 +180,7 @@ class CandidateColumns:
                 terms = (row, floor, floors, opportunity.first_price, False, False, left)
                 # Alternatives for one place in a break would keep each other's like out of its other places.
                 times = ads_max if pod is None or pod_seconds else 1
-                self._put(Candidate(request, slot, None), (*terms, *of_imp), times)
+                self._put(Candidate(request, slot, None, facts_start), (*terms, *of_imp), times)
 
     def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:
         for _ in range(times):
@@ -226,9 +230,9 @@ class CandidateColumns:
             _integers(self._facts),
         )
 
-    def facts_of(self, start: int) -> tuple[int, ...]:
-        """Return the facts that begin at `start`."""
-        return tuple(self._facts[start : start + FACTS])
+    def marks_of(self, candidate: Candidate) -> bytes:
+        """Return the marks of a candidate's context, packed."""
+        return pack_marks(tuple(self._facts[candidate.facts + FACT_MARKS : candidate.facts + FACTS]))
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""

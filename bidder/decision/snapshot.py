@@ -151,6 +151,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     values: Values
     facts: Facts | None
     """None where no value depends on more than the person."""
+    learns: tuple[bool, ...]
+    """By ad: whether its bids say what they were made of, for predictions to learn from."""
     currencies: Currencies
     suspicion: Suspicion | None
     """What to think of a request before it is decided; None when no list says anything."""
@@ -254,6 +256,7 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         crowds=compile_crowds(ads, bundle.engine.audience_size_min),
         values=values.arrays,
         facts=facts,
+        learns=values.learns,
         currencies=bundle.engine.currencies(),
         suspicion=suspicion_of(bundle.traffic),
     )

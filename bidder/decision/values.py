@@ -28,7 +28,7 @@ from config.compiled import kernel
 from config.schema import code_of
 from config.value import EVENTS
 from pacing.features import CAMPAIGN, CREATIVE, LINE_ITEM, ad_mark
-from pacing.prediction import prior_billionths
+from pacing.prediction import PREDICTED, prior_billionths
 
 EMPTY_KEY = -1
 NOT_ADJUSTED = -1
@@ -70,7 +70,9 @@ class CompiledValues(NamedTuple):
     arrays: Values
     zip_numbers: Mapping[str, int]
     need_facts: bool
-    """Whether any value depends on more than the person."""
+    """Whether any value depends on more than the person, or something is to be learned."""
+    learns: tuple[bool, ...]
+    """By ad: whether its campaign pays for what is predicted, or has a goal of it."""
 
 
 @kernel
@@ -120,8 +122,10 @@ def compile_values(
         zip_keys=zip_keys,
         zip_factors=zip_factors,
     )
-    need_facts = any(price.event != "impression" for price in prices) or bool(entries)
-    return CompiledValues(arrays, zip_numbers, need_facts)
+    learning = {ad.campaign.id for ad in owners if ad.campaign.goal or ad.line_item.price.event in PREDICTED}
+    learns = tuple(ad.campaign.id in learning for ad in ads)
+    need_facts = bool(learning or entries) or any(price.event != "impression" for price in prices)
+    return CompiledValues(arrays, zip_numbers, need_facts, learns)
 
 
 def _marks(ad: Ad) -> tuple[int, int, int]:

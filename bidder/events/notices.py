@@ -184,7 +184,7 @@ class NoticeDesk:
             return count("impression", Outcome.DUPLICATE)
         directory = self._directory.current
         await self._append_and_count(
-            redis_keys.STREAM_IMPRESSIONS, _entry(notice, directory), notice, "impressions"
+            redis_keys.STREAM_IMPRESSIONS, _event_entry(notice, directory), notice, "impressions"
         )
         if notice.user_hash:
             await self._count_for_caps(notice, int(at_s))
@@ -378,6 +378,14 @@ def _entry(notice: Notice, directory: Directory) -> dict[str, str]:
         "format": notice.format,
         "price_max_cpm_micros": str(notice.price_max_cpm_micros),
     }
+
+
+def _event_entry(notice: Notice, directory: Directory) -> dict[str, str]:
+    """The entry of what predictions learn from."""
+    entry = _entry(notice, directory)
+    if notice.marks:
+        entry["marks"] = notice.marks.hex()
+    return entry
 
 
 def _is_review(query: Query) -> bool:

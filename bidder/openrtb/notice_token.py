@@ -24,13 +24,18 @@ and our maximum price) masked:
          50   tag                          10 bytes, keyed digest of bytes 0..49
          60
 
+A bid that something is to be learned from says what it was made of as well. Its version is 2, and between
+byte 49 and the tag, which covers them, are
+
+         50   marks of the context         24 bytes, as `pacing.features.pack_marks` writes them
+
 In a URL a token may be followed by a dot and a number: the maximum price once more, in CPM micros of the
 currency that the bid was made in, where that is not the engine's. It is not signed, because who could
 change it, the exchange, says what it charges anyway, and never gets more than the signed maximum.
 
 (owner, campaign, minute, sequence) never repeats, so neither does the mask. Both digests are keyed BLAKE2b
-(RFC 7693) told apart by their personalisation. As text it is 80 characters of base64url.
-The 60 bytes divide by three, so there is no padding.
+(RFC 7693) told apart by their personalisation. As text it is 80 or 112 characters of base64url.
+60 and 84 bytes divide by three, so there is no padding.
 """
 
 import hashlib
@@ -43,23 +48,32 @@ from hmac import compare_digest
 import msgspec
 
 from config.schema import Format
+from pacing.features import CONTEXT_MARKS
 
 TOKEN_CHARS = 80
+MARKED_TOKEN_CHARS = 112
 FLAG_BILLED_ON_IMPRESSION = 1
 FLAG_FROM_LINE_ITEM = 1 << 3
 FLAG_NOT_PROFILED = 1 << 7
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
 
-_VERSION = 1
-_HEAD = struct.Struct(">BBIIIIIIII")
+_VERSION, _VERSION_MARKED = b"\1", b"\2"
+_HEAD = struct.Struct(">cBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
 _TAG_BYTES = 10
 _PRICE_DIGITS_MAX = 30
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SIGNED_BYTES = _HEAD.size + _MASKED.size
 
-assert (_SIGNED_BYTES + _TAG_BYTES) * 4 == TOKEN_CHARS * 3
+_MARKS_BYTES = 3 * CONTEXT_MARKS
+_FORMS = {
+    TOKEN_CHARS: (_VERSION, _SIGNED_BYTES),
+    MARKED_TOKEN_CHARS: (_VERSION_MARKED, _SIGNED_BYTES + _MARKS_BYTES),
+}
+"""By length in characters: the version, and how many bytes the tag covers."""
+
+assert all((signed + _TAG_BYTES) * 4 == chars * 3 for chars, (_, signed) in _FORMS.items())
 
 
 def split_token(text: str) -> tuple[str, int]:
@@ -89,6 +103,8 @@ class Notice(msgspec.Struct, frozen=True):
     expiry_s: int
     price_max_cpm_micros: int
     user_hash: int
+    marks: bytes = b""
+    """Of the context, where something is to be learned from the bid."""
 
     @property
     def format(self) -> Format:
@@ -129,10 +145,12 @@ class TokenSigner:
         expiry_s: int,
         price_max_cpm_micros: int,
         user_hash: int,
+        *,
+        marks: bytes = b"",
     ) -> bytes:
-        """Return the 80 ASCII characters of a token."""
+        """Return the ASCII characters of a token, TOKEN_CHARS of them, or MARKED_TOKEN_CHARS with marks."""
         head = _HEAD.pack(
-            _VERSION,
+            _VERSION_MARKED if marks else _VERSION,
             flags,
             line_item_code,
             campaign_code,
@@ -143,7 +161,7 @@ class TokenSigner:
             sequence,
             expiry_s,
         )
-        signed = head + self._masked(head, price_max_cpm_micros, user_hash)
+        signed = head + self._masked(head, price_max_cpm_micros, user_hash) + marks
         tag = self._tag.copy()
         tag.update(signed)
         # `urlsafe_b64encode` does the same in twice the time.
@@ -151,23 +169,25 @@ class TokenSigner:
 
     def read(self, token: str) -> Notice | None:
         """Return what a token says, or None when it is not one of ours."""
-        if len(token) != TOKEN_CHARS:
+        form = _FORMS.get(len(token))
+        if form is None:
             return None
+        version, signed_bytes = form
         try:
             raw = urlsafe_b64decode(token.encode("ascii"))
         except (Base64Error, ValueError):
             return None
-        if len(raw) != _SIGNED_BYTES + _TAG_BYTES or raw[0] != _VERSION:
+        if len(raw) != signed_bytes + _TAG_BYTES or raw[:1] != version:
             return None
-        signed = raw[:_SIGNED_BYTES]
+        signed = raw[:signed_bytes]
         tag = self._tag.copy()
         tag.update(signed)
-        if not compare_digest(tag.digest(), raw[_SIGNED_BYTES:]):
+        if not compare_digest(tag.digest(), raw[signed_bytes:]):
             return None
         head = signed[: _HEAD.size]
         # A mask undoes itself.
-        unmasked = _MASKED.unpack(self._masked(head, *_MASKED.unpack(signed[_HEAD.size :])))
-        return Notice(*_HEAD.unpack(head)[1:], *unmasked)
+        unmasked = _MASKED.unpack(self._masked(head, *_MASKED.unpack(signed[_HEAD.size : _SIGNED_BYTES])))
+        return Notice(*_HEAD.unpack(head)[1:], *unmasked, signed[_SIGNED_BYTES:])
 
     def _masked(self, head: bytes, price_max_cpm_micros: int, user_hash: int) -> bytes:
         mask = self._mask.copy()

@@ -49,6 +49,8 @@ class Bid(NamedTuple):
     deal: DealOffer | None
     ad: int
     price_cpm_micros: int
+    marks: bytes = b""
+    """What its token says of the context, for predictions to learn from."""
 
     @property
     def price_max_cpm_micros(self) -> int:
@@ -153,6 +155,7 @@ class ResponseRenderer:
             now_s + prepared.hold_s,
             price_max_cpm_micros,
             opportunity.user_hash,
+            marks=bid.marks,
         )
         currencies = self._snapshot.currencies
         if opportunity.currency != currencies.own:

@@ -43,6 +43,7 @@ from config.schema import ExchangeProfile
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
 from pacing.pending import open_pending
+from pacing.prediction import Scoring
 from segments.link_memory import LinkMemory
 from segments.links import linked_person
 from segments.lookup import UserLookup, Values, unpack_users
@@ -60,6 +61,7 @@ class BidState(msgspec.Struct, frozen=True):
     active: BitRow
     shading: npt.NDArray[np.int64]
     book: LeaseBook
+    scoring: Scoring
     vendor: Vendor = NO_VENDOR
     """Whose consent is asked for."""
     linked_sources: frozenset[str] = frozenset()
@@ -257,14 +259,17 @@ class Bidder:
             self.pending,
             now_s,
             self._draw(),
+            state.scoring,
         )
         ads, prices, reasons = (column.tolist() for column in decisions)
+        learns = state.snapshot.learns
         bids: dict[int, list[Bid]] = {}
         furthest: dict[int, int] = {}
         for candidate, ad, price, reason in zip(columns.candidates, ads, prices, reasons, strict=True):
             position = candidate.request
             if ad >= 0:
-                bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price))
+                marks = columns.marks_of(candidate) if learns[ad] else b""
+                bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price, marks))
             elif reason > furthest.get(position, 0):
                 furthest[position] = reason
         for position, request in enumerate(batch):

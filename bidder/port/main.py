@@ -31,6 +31,7 @@ from bidder.decision.columns import CandidateColumns
 from bidder.decision.crowds import large_enough
 from bidder.decision.decide import Users, decide
 from bidder.decision.schedule import active_ads
+from bidder.decision.scoring import compile_scoring
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.listener import Listener
 from bidder.openrtb.notice_token import FORMATS, TokenSigner
@@ -58,6 +59,7 @@ from config.money import BILLION
 from config.schema import Bundle, Engine, ExchangeProfile
 from config.settings import Secrets, Settings, load_secrets
 from pacing import plan as pacing_plan
+from pacing import prediction
 from pacing import stop as global_stop
 from pacing.caps import unpack_caps
 from pacing.lease import LeaseBook
@@ -65,6 +67,7 @@ from pacing.lease_sync import LeaseLost, LeaseSync
 from pacing.ledger import Ledger
 from pacing.pending import open_pending
 from pacing.plan import Plan, cell_name
+from pacing.prediction import Model, Scoring, unscored
 from pacing.shading import shade_table
 from segments.bitsets import unpack_users
 from segments.identity import Identity
@@ -78,6 +81,7 @@ HURRIED_SYNC_SECONDS = 0.1
 HURRIED_SECONDS_MAX = 10.0
 """A worker that starts without money, because the controller is only opening the accounts, asks more often
 than every SYNC_SECONDS, for as long as this."""
+MODEL_POLL_SECONDS = 2.0
 THREAD_SWITCH_SECONDS = 0.001
 """How long a config being compiled in its thread may keep the event loop waiting at a time."""
 
@@ -109,6 +113,8 @@ class BidWorker:
         self._audience_sizes = AudienceSizes()
         self._enough: tuple[Snapshot, BitRow] | None = None
         self._stopped = stopped
+        self._model: Model | None = None
+        self._scored: tuple[Snapshot, Scoring] = (snapshot, unscored())
         self._shown: dict[int, int] = {}
         """What the metrics say each campaign may still promise."""
         # A book must not be replaced while a sync is under way in it.
@@ -130,12 +136,27 @@ class BidWorker:
 
     async def swap(self, snapshot: Snapshot) -> None:
         """Bid on a new config from now on; leases and reservations are carried over."""
+        model = self._model
+        scoring = await asyncio.to_thread(compile_scoring, model, snapshot)
         async with self._book_in_use:
+            if self._model is not model:
+                scoring = compile_scoring(self._model, snapshot)
+            self._scored = snapshot, scoring
             book = self.bidder.state.book.carry_over(
                 snapshot.account_codes, snapshot.account_bid_max_cpm_micros
             )
             self.bidder.state = self._state(snapshot, book)
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
+
+    async def predict_by(self, model: Model) -> None:
+        """Work out values with a new model from now on."""
+        self._model = model
+        snapshot = self.bidder.state.snapshot
+        scoring = await asyncio.to_thread(compile_scoring, model, snapshot)
+        if self.bidder.state.snapshot is snapshot:
+            self._scored = snapshot, scoring
+            self.bidder.state = msgspec.structs.replace(self.bidder.state, scoring=scoring)
+        metrics.MODEL_MADE.labels("bid").set(model.made_at_s)
 
     def hold(self, stopped: bool) -> None:
         """Make no bid from now on, or bid again (`pacing.stop`)."""
@@ -218,6 +239,7 @@ class BidWorker:
             active=self._active(snapshot),
             shading=shade_table(plan.shading if plan else {}, cells or [cell_name("", FORMATS[0])]),
             book=book,
+            scoring=self._scored[1],
             vendor=vendor_of(snapshot.bundle.engine),
             linked_sources=linked_sources(snapshot.bundle.exchanges),
         )
@@ -295,10 +317,12 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, ticks)
         config = asyncio.create_task(_follow_config(worker, client, keys.bundle_key, snapshot.version))
         closing.push_async_callback(end_task, config)
+        predicting = asyncio.create_task(_follow_model(worker, client))
+        closing.push_async_callback(end_task, predicting)
         holding = asyncio.create_task(_follow_stop(worker, client, stop_seen))
         closing.push_async_callback(end_task, holding)
         announce_ready(listener.port)
-        await stopped_or_failed(stop, ticks, config, holding)
+        await stopped_or_failed(stop, ticks, config, predicting, holding)
         await listener.close()
         await connections.drain(settings.drain_seconds)
         with contextlib.suppress(TimeoutError):
@@ -331,6 +355,18 @@ async def _tick_forever(worker: BidWorker, connections: Connections, garbage: Ga
         else:
             hurried_until_s = 0.0
             await asyncio.sleep(SYNC_SECONDS)
+
+
+async def _follow_model(worker: BidWorker, client: redis.asyncio.Redis) -> None:
+    version = 0
+    while True:
+        with contextlib.suppress(redis.RedisError):
+            if await prediction.published_version(client) != version:
+                model = await prediction.fetch(client)
+                if model is not None:
+                    await worker.predict_by(model)
+                    version = model.version
+        await asyncio.sleep(MODEL_POLL_SECONDS)
 
 
 async def _follow_stop(worker: BidWorker, client: redis.asyncio.Redis, seen: global_stop.Stop | None) -> None:

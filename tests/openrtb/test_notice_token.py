@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidder.openrtb.notice_token import TOKEN_CHARS, TokenSigner
+from bidder.openrtb.notice_token import MARKED_TOKEN_CHARS, TOKEN_CHARS, TokenSigner
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
@@ -17,16 +17,34 @@ def test_a_token_reads_back_as_it_was_signed(values: tuple[int, ...]) -> None:
     assert len(token) == TOKEN_CHARS
     notice = SIGNER.read(token.decode())
     assert notice is not None
-    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == values
+    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == (*values, b"")
+
+
+@given(fields, st.binary(min_size=24, max_size=24))
+def test_a_marked_token_says_its_marks_as_well(values: tuple[int, ...], marks: bytes) -> None:
+    token = SIGNER.sign(*values, marks=marks)
+    assert len(token) == MARKED_TOKEN_CHARS
+    notice = SIGNER.read(token.decode())
+    assert notice is not None
+    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == (*values, marks)
 
 
 @given(fields, st.integers(0, TOKEN_CHARS * 6 - 1))
 def test_one_flipped_bit_makes_it_nobodys(values: tuple[int, ...], bit: int) -> None:
+    assert SIGNER.read(flipped(SIGNER.sign(*values), bit)) is None
+
+
+@given(fields, st.integers(0, MARKED_TOKEN_CHARS * 6 - 1))
+def test_nobody_changes_the_marks(values: tuple[int, ...], bit: int) -> None:
+    assert SIGNER.read(flipped(SIGNER.sign(*values, marks=bytes(24)), bit)) is None
+
+
+def flipped(signed: bytes, bit: int) -> str:
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    token = bytearray(SIGNER.sign(*values))
+    token = bytearray(signed)
     place = bit // 6
     token[place] = alphabet[alphabet.index(token[place]) ^ (1 << bit % 6)]
-    assert SIGNER.read(token.decode()) is None
+    return token.decode()
 
 
 @given(st.text(max_size=100))
