@@ -6,13 +6,15 @@ SchemaPath = tuple[str | int, ...]
 """A value's place in a `config.schema.Bundle`: ``("advertisers", 0, "campaigns", 2, "budget", "daily")``."""
 
 
-class Fault(msgspec.Struct, frozen=True, order=True):
+class Fault(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """One thing to mend. Lines and columns count from 1."""
 
     file: str
     line: int
     column: int
     message: str
+    copy: str = ""
+    """The copy of a template that it is in (`config.templates`), until those of all are brought together."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"

@@ -16,7 +16,6 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 from msgspec import inspect
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from config import schema
 from config.currency import ExchangeRate
@@ -24,9 +23,9 @@ from config.faults import Fault, SchemaPath
 from config.limits import AUDIENCE_DEPTH_MAX, CONFIG_NODES_MAX, ID_CHARS_MAX
 from config.money import CpmMicros, Money
 from config.value import Factor, Rate
-from config.yaml_file import YamlFile, is_null, place_of
+from config.yaml_file import YamlFile, place_of
+from config.yaml_tree import Mapping, Node, Scalar, Sequence, is_null
 
-_TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
@@ -99,7 +98,7 @@ class Shape:
         try:
             # A file with nothing in it is a mapping without keys: what is missing gets said.
             if root is None or is_null(root):
-                root = MappingNode(f"{_TAG}map", [])
+                root = Mapping([], 1, 1)
             value = self._struct(root, description, ())
         except _TooManyValuesError:
             self._refuse((), f"more than {CONFIG_NODES_MAX:,} values, aliases followed; split this file")
@@ -142,20 +141,20 @@ class Shape:
             return self._list(node, type_, path)
         if isinstance(type_, inspect.DictType):
             return self._mapping(node, type_, path)
-        if not isinstance(node, ScalarNode):
-            kind = "a list" if isinstance(node, SequenceNode) else "keys under it"
+        if not isinstance(node, Scalar):
+            kind = "a list" if isinstance(node, Sequence) else "keys under it"
             self._refuse(path, f"{_label(path)} needs {_words(type_)}, not {kind}")
             return _placeholder(type_)
         return self._scalar(node, type_, path)
 
     def _struct(self, node: Node, type_: inspect.StructType, path: SchemaPath) -> object:
         fields = {field.encode_name: field for field in type_.fields}
-        if not isinstance(node, MappingNode):
+        if not isinstance(node, Mapping):
             self._refuse(path, f"{_label(path)} needs keys under it ({', '.join(fields)})")
             return _placeholder(type_)
         values: dict[str, object] = {}
-        for key, value in node.value:
-            name = key.value if isinstance(key, ScalarNode) else None
+        for key, value in node.pairs:
+            name = key.value if isinstance(key, Scalar) else None
             if name not in fields:
                 self._refuse_unknown_key(key, name, fields, type_, path)
             elif name in values:
@@ -195,22 +194,22 @@ class Shape:
             self.doubtful.add((*path, meant))
 
     def _list(self, node: Node, type_: inspect.VarTupleType, path: SchemaPath) -> tuple[object, ...]:
-        if not isinstance(node, SequenceNode):
-            example = f"[{node.value}]" if isinstance(node, ScalarNode) else "`- ` before each item"
+        if not isinstance(node, Sequence):
+            example = f"[{node.value}]" if isinstance(node, Scalar) else "`- ` before each item"
             self._refuse(path, f"{_label(path)} needs a list; write {example}")
             return ()
         return tuple(
-            self._value(item, type_.item_type, (*path, index)) for index, item in enumerate(node.value)
+            self._value(item, type_.item_type, (*path, index)) for index, item in enumerate(node.items)
         )
 
     def _mapping(self, node: Node, type_: inspect.DictType, path: SchemaPath) -> dict[str, object]:
         """Read keys that the manager chose: ids of other things."""
-        if not isinstance(node, MappingNode):
+        if not isinstance(node, Mapping):
             self._refuse(path, f"{_label(path)} needs keys under it, each {_words(type_.key_type)}")
             return {}
         values: dict[str, object] = {}
-        for key, value in node.value:
-            name = key.value if isinstance(key, ScalarNode) else ""
+        for key, value in node.pairs:
+            name = key.value if isinstance(key, Scalar) else ""
             if not isinstance(type_.key_type, inspect.StrType) or not _matches(
                 type_.key_type.pattern or "", name
             ):
@@ -221,7 +220,7 @@ class Shape:
                 values[name] = self._value(value, type_.value_type, (*path, name))
         return values
 
-    def _scalar(self, node: ScalarNode, type_: inspect.Type, path: SchemaPath) -> object:
+    def _scalar(self, node: Scalar, type_: inspect.Type, path: SchemaPath) -> object:
         text: str = node.value
         problem: str | None = None
         value: object = text
@@ -232,7 +231,7 @@ class Shape:
                 problem = f"it is {len(text)} characters long; at most {type_.max_length} are read"
             elif type_.min_length is not None and len(text) < type_.min_length:
                 problem = "it needs some text"
-            elif _is(node, "bool"):
+            elif node.kind == "bool":
                 problem = "put it in quotes if it is meant as text"
         elif isinstance(type_, inspect.LiteralType):
             value = next((known for known in type_.values if str(known) == text), None)
@@ -241,10 +240,10 @@ class Shape:
                 problem = f"it needs {_words(type_)}{nearest_hint(text, known)}"
         elif isinstance(type_, inspect.BoolType):
             value = text.lower() == "true"
-            if not _is(node, "bool"):
+            if node.kind != "bool":
                 problem = f"it needs {_words(type_)}"
         elif isinstance(type_, inspect.IntType):
-            whole = _is(node, "int") and _INT.fullmatch(text) is not None
+            whole = node.kind == "int" and _INT.fullmatch(text) is not None
             value = int(text) if whole else None
             if value is None or not _within(int(text), type_):
                 problem = f"it needs {_words(type_)}"
@@ -270,13 +269,13 @@ class Shape:
             raise _TooDeepError
         if is_null(node):
             return None
-        if isinstance(node, SequenceNode):
-            return [self._plain(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
-        if not isinstance(node, MappingNode):
+        if isinstance(node, Sequence):
+            return [self._plain(item, (*path, i), depth + 1) for i, item in enumerate(node.items)]
+        if not isinstance(node, Mapping):
             return node.value
         values: dict[str, object] = {}
-        for key, value in node.value:
-            if not isinstance(key, ScalarNode):
+        for key, value in node.pairs:
+            if not isinstance(key, Scalar):
                 self._refuse_key(key, "a key must be one plain word")
             elif key.value in values:
                 self._refuse_key(key, f"`{key.value}` is written twice here; keep one of the two")
@@ -363,7 +362,3 @@ def _matches(pattern: str, text: str) -> bool:
 
 def _within(number: int, type_: inspect.IntType) -> bool:
     return (type_.ge is None or number >= type_.ge) and (type_.le is None or number <= type_.le)
-
-
-def _is(node: ScalarNode, kind: str) -> bool:
-    return str(node.tag) == _TAG + kind

@@ -1,22 +1,15 @@
-"""One YAML file as a tree of nodes that know their line and column.
+"""One YAML file: read within limits, as a tree whose every key and value a fault can point at."""
 
-The tree is composed but not constructed: a scalar stays the text that was written (`12.50` never
-passes through a float), and every key and value keeps its place for a later fault to point at.
-"""
-
-import warnings
 from pathlib import Path
 
 import msgspec
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.reader import ReaderError
+from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
 from config.faults import Fault, SchemaPath
 from config.limits import CONFIG_FILE_BYTES_MAX
+from config.yaml_tree import Mapping, Node, Scalar, Sequence, YamlFault, compose, is_null
 
-_NULL_TAG = "tag:yaml.org,2002:null"
 _HINTS = (
     ("'\\t'", "indent with spaces, not tabs"),
     ("mapping values are not allowed", "put text that holds `: ` in quotes, or check the indentation"),
@@ -41,23 +34,30 @@ class YamlFile(msgspec.Struct, frozen=True):
 
     def place(self, path: SchemaPath) -> tuple[int, int]:
         """Return the line and column, from 1, of the deepest part of `path` that was written."""
-        node, place = self.root, (1, 1)
+        return self._found(path)[0]
+
+    def fault(self, path: SchemaPath, message: str) -> Fault:
+        place, copy = self._found(path)
+        return Fault(self.name, *place, message, copy)
+
+    def _found(self, path: SchemaPath) -> tuple[tuple[int, int], str]:
+        """The place, and the copy of a template that it is in."""
+        node, place, copy = self.root, (1, 1), ""
         for step in path:
-            if isinstance(node, MappingNode):
-                pair = next((pair for pair in node.value if pair[0].value == step), None)
+            if isinstance(node, Mapping):
+                pair = next((p for p in node.pairs if isinstance(p[0], Scalar) and p[0].value == step), None)
                 if pair is None:
                     break
                 key, node = pair
                 place = place_of(key if is_null(node) else node)
-            elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
+            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
                 place = place_of(node)
             else:
                 break
-        return place
-
-    def fault(self, path: SchemaPath, message: str) -> Fault:
-        return Fault(self.name, *self.place(path), message)
+            if isinstance(node, Mapping):
+                copy = node.copy or copy
+        return place, copy
 
 
 def read_yaml(path: Path, name: str) -> YamlFile | Fault:
@@ -86,34 +86,27 @@ def read_yaml(path: Path, name: str) -> YamlFile | Fault:
 
 def _compose(text: str, name: str) -> YamlFile | Fault:
     try:
-        with warnings.catch_warnings():
-            # YAML lets a later anchor take over a name.
-            warnings.simplefilter("ignore", ReusedAnchorWarning)
-            return YamlFile(name, YAML(typ="safe", pure=True).compose(text))
+        return YamlFile(name, compose(text))
+    except YamlFault as fault:
+        return Fault(name, fault.line, fault.column, _said(fault.problem))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = error.problem or "it can't be read"
         context = f"{error.context}, " if error.context else ""
-        hint = next((f"; {hint}" for part, hint in _HINTS if part in context + problem), "")
-        return Fault(name, line, column, f"this is not valid YAML: {context}{problem}{hint}")
+        return Fault(name, line, column, _said(context + (error.problem or "it can't be read")))
     except ReaderError as error:
         line, column = _place_after(text[: error.position])
         return Fault(name, line, column, "this is not valid YAML: a control character; delete it")
-    except YAMLError as error:
-        return Fault(name, 1, 1, f"this is not valid YAML: {error}")
-    except RecursionError:
-        return Fault(name, 1, 1, "this is not valid YAML: brackets or dashes are nested too deep")
+
+
+def _said(problem: str) -> str:
+    hint = next((f"; {hint}" for part, hint in _HINTS if part in problem), "")
+    return f"this is not valid YAML: {problem}{hint}"
 
 
 def place_of(node: Node) -> tuple[int, int]:
     """Return the line and column, from 1, where a node starts."""
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
-def is_null(node: Node) -> bool:
-    """Say whether nothing was written: an empty value, `~` or `null`."""
-    return isinstance(node, ScalarNode) and str(node.tag) == _NULL_TAG
+    return node.line, node.column
 
 
 def _place_after(text: str) -> tuple[int, int]:

@@ -220,7 +220,8 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
         ({"engine.yaml": f"currency: 'U{HERE}"}, "a quote is not closed"),
         ({"engine.yaml": f"# a bell\ncurrency: ¢{HERE}\x07USD"}, "a control character; delete it"),
         ({"engine.yaml": f"{HERE}- USD"}, "this file needs keys under it (currency, "),
-        ({"engine.yaml": HERE + "- " * 3_000}, "nested too deep"),
+        ({"engine.yaml": "- " * 100 + HERE + "- " * 2_900}, "nested too deep"),
+        ({"engine.yaml": "[" * 100 + HERE + "[" * 500_000}, "nested too deep"),
         ({"exchanges/empty.yaml": f"{HERE}# nothing yet\n"}, "this file needs the key `id`"),
     ],
 )

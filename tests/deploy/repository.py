@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from ruamel.yaml import YAML
+import yaml
 
 from bidder.cli.main import command_line
 
@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 
 
 def read_yaml(path: Path) -> Any:
-    return YAML(typ="safe").load(path.read_text())
+    return yaml.safe_load(path.read_text())
 
 
 def parse_command(words: Sequence[str]) -> dict[str, Any]:
