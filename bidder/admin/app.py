@@ -4,75 +4,64 @@
          /live          200 as long as this process turns
          /ready         200 when bids can be made, else 503 and one line that says what is missing
          /status.json   `bidder.admin.status.Status`
-         /              the dashboard, one page that polls /status.json
+         /stream        the same and the engine's pulse, as server-sent events (`bidder.admin.stream`)
+         /              the dashboard, and below /static/ the files it is made of (`bidder.admin.page`)
 
 It listens on loopback unless told otherwise, and asks nobody who they are.
 """
 
-import base64
-import hashlib
-import re
-from importlib.resources import files
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from bidder.admin.collector import exposition
+from bidder.admin.page import HEADERS, PageFile, page_files
 from bidder.admin.readiness import READY_TEXT
 from bidder.admin.snapshot import Watcher
 from bidder.admin.status import status
+from bidder.admin.stream import Stream
 
 ADMIN_BODY_BYTES_MAX = 1_024
 """Nothing here reads a body."""
 
-_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_FRESH = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def admin_app(watcher: Watcher) -> web.Application:
-    """Return the application over one watcher."""
+def admin_app(watcher: Watcher, stream: Stream) -> web.Application:
+    """Return the application over one watcher and its stream."""
     app = web.Application(client_max_size=ADMIN_BODY_BYTES_MAX)
-    page = (files("bidder.admin") / "dashboard.html").read_text("utf-8")
-    page_headers = _HEADERS | {"Content-Security-Policy": content_security_policy(page)}
     encoder = msgspec.json.Encoder()
 
     async def metrics(request: web.Request) -> web.Response:
         text = exposition(await watcher.snapshot())
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST} | _HEADERS)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST} | _FRESH)
 
     async def live(request: web.Request) -> web.Response:
-        return web.Response(text="live\n", headers=_HEADERS)
+        return web.Response(text="live\n", headers=_FRESH)
 
     async def ready(request: web.Request) -> web.Response:
         readiness = await watcher.readiness()
         text = READY_TEXT if readiness.ready else readiness.reason
-        return web.Response(status=200 if readiness.ready else 503, text=text + "\n", headers=_HEADERS)
+        return web.Response(status=200 if readiness.ready else 503, text=text + "\n", headers=_FRESH)
 
     async def status_json(request: web.Request) -> web.Response:
         body = encoder.encode(status(await watcher.snapshot()))
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
-
-    async def dashboard(request: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html", headers=page_headers)
+        return web.Response(body=body, content_type="application/json", headers=_FRESH)
 
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/live", live)
     app.router.add_get("/ready", ready)
     app.router.add_get("/status.json", status_json)
-    app.router.add_get("/", dashboard)
+    app.router.add_get("/stream", stream.serve)
+    for path, file in page_files().items():
+        app.router.add_get(f"/{path}", _serving(file))
     return app
 
 
-def content_security_policy(page: str) -> str:
-    """Return a policy under which a page runs its own inline script and style, and nothing else."""
+def _serving(file: PageFile) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(request: web.Request) -> web.Response:
+        return web.Response(body=file.body, content_type=file.content_type, charset="utf-8", headers=HEADERS)
 
-    def hashes(pattern: re.Pattern[str]) -> str:
-        digests = (hashlib.sha256(text.encode()).digest() for text in pattern.findall(page))
-        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; script-src {hashes(_SCRIPT)}; style-src {hashes(_STYLE)}; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    return serve

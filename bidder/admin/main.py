@@ -21,7 +21,10 @@ from bidder import child
 from bidder.admin.app import admin_app
 from bidder.admin.audience_keeper import AudienceKeeper
 from bidder.admin.auditor import audit_until
+from bidder.admin.pace import PaceRecord
+from bidder.admin.pulse import Pulses
 from bidder.admin.snapshot import Watcher
+from bidder.admin.stream import Stream
 from bidder.background import end_task, stopped_or_failed
 from bidder.listener import Listener
 from bidder.metrics import CONFIG_VERSION, config_number, note_refusal
@@ -48,7 +51,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         bundle = await live_bundle(client, bundle_key)
         ledger = Ledger(client)
         watcher = Watcher(client, ledger, _metrics_dir(settings), bundle)
-        runner = web.AppRunner(admin_app(watcher), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
+        pulses = Pulses(watcher.metrics)
+        stream = Stream(watcher, pulses)
+        app = admin_app(watcher, stream)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         assert runner.server is not None
@@ -66,8 +72,15 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, reaping)
         auditing = asyncio.create_task(audit_until(stop, client, ledger))
         closing.push_async_callback(end_task, auditing)
+        counting = asyncio.create_task(pulses.run(stop))
+        closing.push_async_callback(end_task, counting)
+        showing = asyncio.create_task(stream.run(stop))
+        closing.push_async_callback(end_task, showing)
+        recording = asyncio.create_task(PaceRecord(client).run(stop, watcher, ledger))
+        closing.push_async_callback(end_task, recording)
         announce_ready(listener.port)
-        await stopped_or_failed(stop, follower, pacing, keeping, reaping, auditing)
+        beside = (follower, pacing, keeping, reaping, auditing, counting, showing, recording)
+        await stopped_or_failed(stop, *beside)
         await listener.close()
         # The controller gives up its lease, so that another host takes over at once.
         stop.set()

@@ -1,26 +1,37 @@
 """What the admin process knows at one moment, gathered once for each question it is asked.
 
-`Watcher.snapshot` asks Redis for the workers, the ledger's accounts and the pacing plan, and merges
-the metric files of all processes. What it returns is data: `bidder.admin.status` shows it as JSON,
-`bidder.admin.collector` shows it to Prometheus.
+`Watcher.snapshot` asks Redis for the workers, the ledger's accounts, the pacing plan, how it is itself and
+now and then for the audiences, and merges the metric files of all processes. What it returns is data:
+`bidder.admin.status` shows it as JSON, `bidder.admin.collector` shows it to Prometheus.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import redis.asyncio
 from prometheus_client import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from bidder.admin import redis_state
+from bidder.admin.freshness import Freshness, freshness, names_in_use
 from bidder.admin.readiness import REDIS_SILENT, Readiness, ask
+from bidder.admin.redis_state import RedisState
 from config.calendar import flight_bounds_s, local_day
 from config.schema import Advertiser, Bundle, Campaign
 from pacing import plan
+from pacing import stop as global_stop
 from pacing.ledger import Account, Ledger
 from pacing.plan import Plan
+from pacing.stop import Stop
+from segments.counts_history import counts_history
+from segments.registry import SegmentRegistry
+
+FRESHNESS_SECONDS: Final = 30.0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +45,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts: dict[int, Account]
     """By campaign code."""
     plan: Plan | None
+    stop: Stop | None
+    """What holds all bidding."""
+    redis: RedisState | None
+    freshness: Freshness | None
+    """Looked at every FRESHNESS_SECONDS."""
 
     def campaigns(self) -> Iterator[tuple[Advertiser, Campaign]]:
         """Every campaign of the config, in its order."""
@@ -62,10 +78,16 @@ class Watcher:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.bundle = bundle
+        self._freshness: Freshness | None = None
+        self._freshness_of: tuple[str, float] = ("", -math.inf)
+        self._names_in_use: tuple[str, set[str]] = ("", set())
         self._client = client
         self._ledger = ledger
         self._metrics_dir = metrics_dir
         self._clock = clock
+
+    def now_s(self) -> float:
+        return self._clock()
 
     async def readiness(self) -> Readiness:
         return await ask(self._client)
@@ -76,21 +98,50 @@ class Watcher:
         readiness = await self.readiness()
         accounts: dict[int, Account] = {}
         live_plan: Plan | None = None
+        stop: Stop | None = None
+        state: RedisState | None = None
+        fresh: Freshness | None = None
         # A Redis that has just been waited for in vain is not waited for again.
         if readiness.reason != REDIS_SILENT:
             try:
                 accounts = await self._ledger.accounts(list(bundle.campaigns_by_code()) if bundle else [])
                 live_plan = await plan.fetch(self._client)
+                stop = await global_stop.fetch(self._client)
+                state = await redis_state.ask(self._client)
+                fresh = await self._audiences(bundle)
             except redis.RedisError:
                 readiness = Readiness(REDIS_SILENT)
         return Snapshot(
             now_s=self._clock(),
             readiness=readiness,
-            metrics=await asyncio.to_thread(_merged, self._metrics_dir),
+            metrics=await self.metrics(),
             bundle=bundle,
             accounts=accounts,
             plan=live_plan,
+            stop=stop,
+            redis=state,
+            freshness=fresh,
         )
+
+    async def metrics(self) -> tuple[Metric, ...]:
+        """Merge the counters of all processes."""
+        return await asyncio.to_thread(_merged, self._metrics_dir)
+
+    async def _audiences(self, bundle: Bundle | None) -> Freshness | None:
+        if bundle is None:
+            return None
+        version, looked_s = self._freshness_of
+        if version == bundle.version and time.monotonic() - looked_s < FRESHNESS_SECONDS:
+            return self._freshness
+        if self._names_in_use[0] != bundle.version:
+            self._names_in_use = bundle.version, names_in_use(bundle)
+        definitions = await SegmentRegistry(self._client).describe()
+        counted = await counts_history(self._client, 1)
+        self._freshness = freshness(
+            self._names_in_use[1], definitions, counted[0] if counted else None, self._clock()
+        )
+        self._freshness_of = bundle.version, time.monotonic()
+        return self._freshness
 
 
 def _merged(metrics_dir: Path) -> tuple[Metric, ...]:

@@ -7,7 +7,10 @@ survive a reader that has only floats. Counters are since the processes' metric 
 import msgspec
 
 from bidder.admin.counts import buckets, quantile, split, total
+from bidder.admin.freshness import Freshness
+from bidder.admin.pace import Pace, pace_of
 from bidder.admin.readiness import WorkerBeat
+from bidder.admin.redis_state import RedisState
 from bidder.admin.snapshot import Snapshot
 from bidder.events.notices import Outcome
 from config.money import money_text
@@ -19,7 +22,21 @@ class Latency(msgspec.Struct, frozen=True):
     """Milliseconds, estimated from the histogram; None before the first request."""
 
     p50: float | None
+    p95: float | None
     p99: float | None
+
+
+class PaceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Spend against plan in the window that the campaign's money is for now."""
+
+    start_s: int
+    end_s: int
+    budget: str
+    spent: str
+    planned: str | None
+    """What should be spent by now; None for a campaign that spends as fast as it can."""
+    spent_share: float
+    planned_share: float | None
 
 
 class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +51,10 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     spent_today: str | None
     leased: str | None
     paused: bool
+    in_flight: bool
+    pacing: str
+    pace: PaceStatus | None
+    """None outside the flight."""
     multiplier: float | None
     """The pacing controller's, from 0 to 1; None when no plan names the campaign."""
 
@@ -43,6 +64,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     reason: str
     config_version: str
+    stopped: str | None
+    """Who stopped all bidding, and why; None while nobody has."""
     currency: str
     workers: tuple[WorkerBeat, ...]
     requests: int
@@ -59,7 +82,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lookup_failures: dict[str, int]
     trouble: dict[str, int]
     """What an operator should look into: refused notices, failed look-ups, failed syncs. Zeros left out."""
+    plan_age_s: float | None
+    """Since the pacing controller's last plan."""
+    redis: RedisState | None
+    """None when it does not answer."""
+    audiences: Freshness | None
     campaigns: tuple[CampaignStatus, ...]
+    campaigns_left_out: int = 0
+    """Of the dashboard's list alone; /status.json has them all."""
 
 
 _OUTCOMES_OF_TROUBLE = (
@@ -85,6 +115,7 @@ def status(snapshot: Snapshot) -> Status:
         ready=snapshot.readiness.ready,
         reason=snapshot.readiness.reason,
         config_version=snapshot.bundle.version if snapshot.bundle else "",
+        stopped=_stopped(snapshot),
         currency=snapshot.bundle.engine.currency if snapshot.bundle else "USD",
         workers=snapshot.readiness.workers,
         requests=total(metrics, "hustings_bid_requests"),
@@ -95,12 +126,39 @@ def status(snapshot: Snapshot) -> Status:
         conversions=happened.get("conversion", 0),
         losses=happened.get("loss", 0),
         spent=money_text(sum(account.spent for account in snapshot.accounts.values())),
-        latency_ms=Latency(_ms(quantile(cumulative, 0.5)), _ms(quantile(cumulative, 0.99))),
+        latency_ms=Latency(*(_ms(quantile(cumulative, share)) for share in (0.5, 0.95, 0.99))),
         no_bid_reasons=split(metrics, "hustings_no_bids", "reason"),
         lookup_failures=split(metrics, "hustings_lookup_failures", "kind"),
         trouble=_trouble(snapshot),
+        plan_age_s=round(max(snapshot.now_s - snapshot.plan.made_at_s, 0.0), 1) if snapshot.plan else None,
+        redis=snapshot.redis,
+        audiences=snapshot.freshness,
         campaigns=_campaigns(snapshot),
     )
+
+
+def abridged(status: Status, campaigns_max: int) -> Status:
+    """Return a status with the campaigns that spend the most today, or ever, in the order of the config."""
+    if len(status.campaigns) <= campaigns_max:
+        return status
+
+    def weight(row: CampaignStatus) -> tuple[bool, float, float]:
+        return row.in_flight and not row.paused, float(row.spent_today or 0), float(row.spent or 0)
+
+    kept = set(
+        sorted(range(len(status.campaigns)), key=lambda i: weight(status.campaigns[i]))[-campaigns_max:]
+    )
+    return msgspec.structs.replace(
+        status,
+        campaigns=tuple(row for index, row in enumerate(status.campaigns) if index in kept),
+        campaigns_left_out=len(status.campaigns) - campaigns_max,
+    )
+
+
+def _stopped(snapshot: Snapshot) -> str | None:
+    if snapshot.stop is None:
+        return None
+    return f"{snapshot.stop.by}: {snapshot.stop.reason or 'no reason given'}"
 
 
 def _ms(seconds: float | None) -> float | None:
@@ -112,6 +170,8 @@ def _trouble(snapshot: Snapshot) -> dict[str, int]:
     found = {f"notices {outcome}": outcomes.get(outcome, 0) for outcome in _OUTCOMES_OF_TROUBLE}
     for kind, times in split(snapshot.metrics, "hustings_lookup_failures", "kind").items():
         found[f"look-ups {kind}"] = times
+    for reason, times in split(snapshot.metrics, "hustings_configs_refused", "reason").items():
+        found[f"configs refused, {reason}"] = times
     found["syncs with the ledger failed"] = total(snapshot.metrics, "hustings_sync_failures")
     return {what: times for what, times in found.items() if times}
 
@@ -135,7 +195,25 @@ def _campaigns(snapshot: Snapshot) -> tuple[CampaignStatus, ...]:
                 spent_today=money_text(account.spent_on(snapshot.today(campaign))) if account else None,
                 leased=money_text(account.leased) if account else None,
                 paused=campaign.paused or (account is not None and account.paused),
+                in_flight=snapshot.in_flight(campaign),
+                pacing=campaign.pacing,
+                pace=_pace(pace_of(campaign, account, snapshot.now_s)) if account else None,
                 multiplier=plan.multiplier_q16 / MULTIPLIER_ONE_Q16 if plan else None,
             )
         )
     return tuple(rows)
+
+
+def _pace(pace: Pace | None) -> PaceStatus | None:
+    if pace is None:
+        return None
+    budget = max(pace.budget, 1)
+    return PaceStatus(
+        start_s=pace.start_s,
+        end_s=pace.end_s,
+        budget=money_text(pace.budget),
+        spent=money_text(pace.spent),
+        planned=None if pace.planned is None else money_text(pace.planned),
+        spent_share=round(pace.spent / budget, 4),
+        planned_share=None if pace.planned is None else round(pace.planned / budget, 4),
+    )

@@ -44,7 +44,7 @@ from loadtest.tally import Summary
 from loadtest.traffic import TrafficMix, requests
 from pacing.ledger import Account, Ledger
 from segments.identity import Identity
-from segments.registry import SegmentRegistry
+from segments.registry import Load, SegmentRegistry
 from segments.sample import load_sample
 from segments.store import SegmentStore
 
@@ -119,16 +119,19 @@ async def _demo(
 async def _load_audience(settings: Settings, bundle: Bundle) -> None:
     """Write the sample cookies, before any process starts."""
     async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
+        registry = SegmentRegistry(client)
         await load_sample(
             np.random.default_rng(SEED),
             SAMPLE_COOKIES,
             [segment.name for segment in bundle.segments],
             store=SegmentStore(client),
-            registry=SegmentRegistry(client),
+            registry=registry,
             identity=Identity(load_secrets(Path(settings.secret_file)).identity_key),
             expiry_day=int(time.time()) // SECONDS_PER_DAY + AUDIENCE_DAYS,
             progress=lambda done: None,
         )
+        indices = await registry.indices()
+        await registry.note_load(indices.values(), Load(int(time.time()), "sample"))
 
 
 async def _funded(ledger: Ledger, bundle: Bundle, stop: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """The admin port as operators meet it, over a real Redis and a folder of metric files."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from bidder.admin.app import admin_app
+from bidder.admin.pulse import Pulses
 from bidder.admin.snapshot import Watcher
+from bidder.admin.stream import Stream
 from config.schema import Bundle
 from pacing.ledger import Ledger
 from tests.events.factories import CLOCK_S, bundle
@@ -36,14 +39,23 @@ class Answer(NamedTuple):
 class AdminPort:
     """A running admin port, a client of it, and the Redis behind it."""
 
-    def __init__(self, url: str, client: redis.asyncio.Redis, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        url: str,
+        client: redis.asyncio.Redis,
+        session: aiohttp.ClientSession,
+        pulses: Pulses,
+        stream: Stream,
+    ) -> None:
         self.url = url
+        self.pulses = pulses
+        self.stream = stream
         self.client = client
         self.ledger = Ledger(client)
-        self._session = session
+        self.session = session
 
     async def get(self, path: str) -> Answer:
-        async with self._session.get(self.url + path) as response:
+        async with self.session.get(self.url + path) as response:
             return Answer(response.status, response.headers, await response.text())
 
     async def status(self) -> dict[str, Any]:
@@ -71,14 +83,20 @@ async def admin_port(
 ) -> AsyncIterator[AdminPort]:
     """Serve the admin port of one config over one Redis and one folder of metric files."""
     watcher = Watcher(client, Ledger(client), metrics_dir, config, clock=lambda: CLOCK_S)
-    runner = web.AppRunner(admin_app(watcher), access_log=None)
+    pulses = Pulses(watcher.metrics)
+    stream = Stream(watcher, pulses)
+    runner = web.AppRunner(admin_app(watcher, stream), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    stop = asyncio.Event()
+    showing = asyncio.create_task(stream.run(stop))
     async with aiohttp.ClientSession() as session:
         try:
-            yield AdminPort(url, client, session)
+            yield AdminPort(url, client, session, pulses, stream)
         finally:
+            stop.set()
+            await showing
             await runner.cleanup()
 
 

@@ -61,6 +61,9 @@ def collected() -> Iterator[Metric]:
         bundle=factories.bundle(),
         accounts={},
         plan=Plan(made_at_s=0.0, version=1),
+        stop=None,
+        redis=None,
+        freshness=None,
     )
     return SnapshotCollector(snapshot).collect()
 
