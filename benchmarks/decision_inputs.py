@@ -4,16 +4,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.sample_config import sample_shading
 from benchmarks.sample_traffic import Batch
 from bidder.decision.bitrows import BitRow
 from bidder.decision.decide import Decisions, decide
 from bidder.decision.schedule import active_ads
 from bidder.decision.snapshot import Snapshot, compile_snapshot
-from bidder.openrtb.notice_token import FORMATS
 from config.schema import Bundle
+from pacing.cells import cells_of
 from pacing.lease import LeaseBook
 from pacing.pending import Pending, open_pending
-from pacing.plan import Plan, cell_name
+from pacing.plan import Plan
 from pacing.shading import shade_table
 
 LEASED = 2**60
@@ -56,8 +57,7 @@ def decision_inputs(config: Bundle, plan: Plan, now_s: int) -> DecisionInputs:
     snapshot = compile_snapshot(config, indices)
     book = LeaseBook(snapshot.account_codes, snapshot.account_bid_max_cpm_micros)
     book.multiplier_q16[:] = [plan.campaigns[code].multiplier_q16 for code in book.codes]
-    cells = [cell_name(exchange.id, format_) for exchange in config.exchanges for format_ in FORMATS]
-    shading = shade_table(plan.shading, cells)
+    shading = shade_table(sample_shading(config).rows, cells_of(exchange.id for exchange in config.exchanges))
     active = active_ads(snapshot.schedule, now_s)
     inputs = DecisionInputs(snapshot, active, shading, book, open_pending(), now_s)
     inputs.fund()

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import redis.asyncio
 
-from benchmarks.sample_config import sample_plan, segment_names
+from benchmarks.sample_config import sample_plan, sample_shading, segment_names
 from benchmarks.sample_traffic import People, sample_people
 from config import bundle_store
 from config.embedded_server import EmbeddedServer
@@ -26,6 +26,7 @@ from config.settings import Settings, ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
 from pacing.ledger import Ledger
 from pacing.plan import Plan
+from pacing.shading import publish_shading
 from segments.identity import Identity
 from segments.registry import SegmentRegistry
 from segments.store import SegmentStore, caps_key
@@ -81,6 +82,7 @@ async def _filled(
         await _open_accounts(client, config)
         await bundle_store.publish(client, config, keys.bundle_key)
         plan = sample_plan(config, time.time())
+        await publish_shading(client, sample_shading(config))
         await pacing_plan.publish(client, plan)
         publisher = asyncio.create_task(_publish_forever(client, plan))
         try:

@@ -15,7 +15,7 @@ So the hour at which a benchmark runs changes which of the two bids, but not whe
 import random
 from collections.abc import Sequence
 from itertools import count, islice
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -50,8 +50,10 @@ from config.schema import (
 )
 from loadtest.inventory import APPS, AUDIO_APPS, SITES, TV_APPS
 from loadtest.places import IOWA
+from pacing.cells import cells_of
+from pacing.landscape import Landscape, win_shares
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan
-from pacing.shading import WinPrices, shade_rows
+from pacing.shading import Shading, shade_rows
 
 EXCHANGE_ID = "plain"
 LINE_ITEMS_PER_CAMPAIGN = 20
@@ -111,21 +113,26 @@ def sample_bundle(line_items: int, segments: int, seed: int) -> Bundle:
 
 
 def sample_plan(config: Bundle, now_s: float) -> Plan:
-    """Return a plan that holds every campaign back a little and shades every format."""
+    """Return a plan that holds every campaign back a little; `sample_shading` belongs to it."""
     rng = np.random.default_rng(PLAN_SEED)
-    prices = WinPrices()
-    for exchange in config.exchanges:
-        for format_ in get_args(Format):
-            for factor in rng.lognormal(0, 0.7, AUCTIONS_PER_CELL):
-                prices.observe(exchange.id, format_, int(MIN_TO_WIN_MEDIAN_CPM_MICROS * factor))
     codes = [code_of(campaign.id) for a in config.advertisers for campaign in a.campaigns]
     multipliers = rng.integers(MULTIPLIER_ONE_Q16 // 2, MULTIPLIER_ONE_Q16 + 1, len(codes)).tolist()
     return Plan(
         made_at_s=now_s,
         version=1,
         campaigns=dict(zip(codes, map(CampaignPlan, multipliers), strict=True)),
-        shading=shade_rows(prices.cells()),
+        shading_version=1,
     )
+
+
+def sample_shading(config: Bundle) -> Shading:
+    """Return the shading of `sample_plan`: rows for every cell."""
+    rng = np.random.default_rng(PLAN_SEED)
+    landscape = Landscape()
+    for cell in cells_of(exchange.id for exchange in config.exchanges):
+        for factor in rng.lognormal(0, 0.7, AUCTIONS_PER_CELL):
+            landscape.observe_price(cell, int(MIN_TO_WIN_MEDIAN_CPM_MICROS * factor))
+    return Shading(version=1, rows=shade_rows(win_shares(landscape.copy())))
 
 
 def _advertiser(

@@ -2,8 +2,9 @@
 
 Every INTERVAL_S the controller reads all accounts, moves each campaign's bid multiplier a little,
 raises each campaign's spending ceiling to where the plan will be by the next tick, and publishes
-the multipliers and the shaded prices as one `pacing.plan.Plan`. It opens the accounts of a new config, and
-says how much the ledger keeps back for late bills (`pacing.hold_back`).
+the multipliers as one `pacing.plan.Plan`; every SHADE_INTERVAL_S, the shaded prices beside it
+(`pacing.shading`). It opens the accounts of a new config, and says how much the ledger keeps back for late
+bills (`pacing.hold_back`).
 
     controller = Controller(client, ledger, "worker-host-1")
     await controller.run(stop, lambda: current_bundle)
@@ -56,9 +57,11 @@ from config.calendar import day_bounds_s, local_day
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign, code_of
 from pacing.hold_back import LateBills, first_look, held_back, look_again
+from pacing.landscape import win_shares
 from pacing.ledger import Account, Ledger, LedgerError
+from pacing.outcomes import OutcomeReader
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish, window
-from pacing.shading import OutcomeReader, shade_rows
+from pacing.shading import Shading, publish_shading, shade_rows
 
 INTERVAL_S: Final = 2.0
 """Seconds between two ticks."""
@@ -72,7 +75,7 @@ SCALE_IMPRESSIONS: Final = 5
 SLACK_SHARE: Final = 0.01
 """How far, in shares of the window's money, the ceiling is ahead of the plan."""
 SILENCE_S_MAX: Final = 60.0
-SHADE_INTERVAL_S: Final = 10.0
+SHADE_INTERVAL_S: Final = 30.0
 """Seconds between two rebuilds of the shading rows."""
 
 logger = logging.getLogger(__name__)
@@ -229,8 +232,7 @@ class Controller:
         self._held: dict[int, int] = {}
         self._before = Plan(made_at_s=0.0, version=0)
         self._outcomes = OutcomeReader(client)
-        self._inherited: dict[str, tuple[int, ...]] = {}
-        self._shading: dict[str, tuple[int, ...]] = {}
+        self._shading_version = 0
         self._shaded_at_s = -math.inf
 
     async def run(
@@ -279,7 +281,7 @@ class Controller:
 
         Raises redis.RedisError; the next tick then does what this one left undone.
         """
-        if not await self._elected():
+        if not await self._elected(now_s):
             return False
         if self._registered != bundle.version:
             await self._register(bundle)
@@ -293,7 +295,7 @@ class Controller:
             made_at_s=now_s,
             version=self._before.version + 1,
             campaigns=multipliers,
-            shading=self._shading,
+            shading_version=self._shading_version,
         )
         await publish(self._client, plan)
         self._before = plan
@@ -306,7 +308,7 @@ class Controller:
             with contextlib.suppress(LockError):
                 await self._lease.release()
 
-    async def _elected(self) -> bool:
+    async def _elected(self, now_s: float) -> bool:
         if self.leading and await self._renewed():
             return True
         if not await self._lease.acquire(token=self._token):
@@ -320,7 +322,9 @@ class Controller:
         before = await fetch(self._client)
         if before is not None:
             self._before = before
-            self._inherited = before.shading
+            self._shading_version = before.shading_version
+        await self._outcomes.load(now_s)
+        self._shaded_at_s = -math.inf
         self.leading = True
         return True
 
@@ -402,14 +406,20 @@ class Controller:
         return CampaignState(at_s=now_s, spent=account.spent, multiplier=multiplier)
 
     async def _shade(self, now_s: float) -> None:
+        """Work out the shaded prices anew, publish them, and keep what they were counted from."""
         if 0 <= now_s - self._shaded_at_s < SHADE_INTERVAL_S:
             return
         self._shaded_at_s = now_s
-        cells = self._outcomes.prices.cells()
-        # Some milliseconds for each cell, beside the event loop.
-        rows = await asyncio.to_thread(shade_rows, cells)
-        # A new leader has counted little: the last one's row serves until a cell has its own.
-        self._shading = self._inherited | rows
+        if not self._outcomes.landscape.changed:
+            return
+        counts = self._outcomes.landscape.copy()
+        # A millisecond or so for each cell, beside the event loop.
+        rows = await asyncio.to_thread(lambda: shade_rows(win_shares(counts)))
+        version = self._before.version + 1
+        auctions = {cell.name: float(held.sum()) for cell, held in counts.items()}
+        await publish_shading(self._client, Shading(version=version, rows=rows, auctions=auctions))
+        self._shading_version = version
+        await self._outcomes.save()
 
 
 async def _first_set(stop: asyncio.Event, changed: asyncio.Event | None, seconds_max: float) -> None:

@@ -1,7 +1,7 @@
 """The pacing plan: what the elected controller decides and every worker reads.
 
 A `Plan` is one JSON value under one key, replaced whole every few seconds: for each campaign the
-bid multiplier, for each (exchange, format) cell the row of shaded prices. Nothing in it can spend
+bid multiplier, and which shaded prices belong to it (`pacing.shading`). Nothing in it can spend
 money by itself: a worker that misses a plan, or reads an old one, still bids only from its leases.
 
 Beside it are the two pure questions pacing asks about time. `window` says which stretch of time a
@@ -43,17 +43,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     campaigns: dict[int, CampaignPlan] = {}
     """By campaign code (`config.schema.code_of`). A campaign that is not here bids unmultiplied."""
-    shading: dict[str, tuple[int, ...]] = {}
-    """By cell name (`cell_name`): the row of `pacing.shading`. A cell that is not here is unshaded."""
+    shading_version: int = 0
+    """Which `pacing.shading.Shading` to bid by: a value of its own, as it is larger and changes less."""
 
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Plan)
-
-
-def cell_name(exchange_id: str, format_: str) -> str:
-    """Name the cell of the shading table for one exchange and one format: ``plain/banner``."""
-    return f"{exchange_id}/{format_}"
 
 
 def encode(plan: Plan) -> bytes:

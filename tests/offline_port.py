@@ -19,7 +19,7 @@ import numpy as np
 
 from bidder.decision.schedule import active_ads
 from bidder.decision.snapshot import compile_snapshot
-from bidder.openrtb.notice_token import FORMATS, TokenSigner
+from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.admission import Admission
@@ -28,8 +28,8 @@ from bidder.port.protocol import BidConnection, Connections
 from bidder.port.tally import Tally
 from config.money import MONEY_MAX
 from config.schema import Bundle
+from pacing.cells import cells_of
 from pacing.lease import LeaseBook
-from pacing.plan import cell_name
 from pacing.prediction import unscored
 from pacing.shading import shade_table
 from segments.bitsets import DAY_MAX, bits_from_indices, pack_value
@@ -101,7 +101,6 @@ class OfflinePort:
         indices = {segment.name: index for index, segment in enumerate(bundle.segments)}
         snapshot = compile_snapshot(bundle, indices)
         bits = bits_from_indices([indices[name] for name in segments], words_for(max(len(indices), 1)))
-        cells = [cell_name(profile.id, format_) for profile in bundle.exchanges for format_ in FORMATS]
         book = LeaseBook(snapshot.account_codes, snapshot.account_bid_max_cpm_micros)
         now_s = time.time()
         book.finish_sync(book.begin_sync(now_s), np.full(len(book.codes), MONEY_MAX, np.int64))
@@ -110,7 +109,7 @@ class OfflinePort:
             snapshot=snapshot,
             renderer=renderer,
             active=active_ads(snapshot.schedule, int(now_s)),
-            shading=shade_table({}, cells),
+            shading=shade_table({}, cells_of(profile.id for profile in bundle.exchanges)),
             book=book,
             scoring=unscored(),
             vendor=vendor_of(bundle.engine),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import msgspec
+import numpy as np
 import redis.asyncio
 import typer
 from rich.console import Console
@@ -25,7 +26,6 @@ from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted,
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import compile_snapshot
 from bidder.openrtb.consent.permissions import sentences
-from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
 from bidder.openrtb.person import linked_sources
 from bidder.openrtb.privacy import vendor_of
@@ -43,9 +43,10 @@ from config.schema import Bundle, ExchangeProfile
 from config.settings import ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
 from pacing.caps import seen_of
+from pacing.cells import Cell, cells_of
 from pacing.ledger import Ledger
-from pacing.plan import MULTIPLIER_ONE_Q16, cell_name
-from pacing.shading import shade, shade_table
+from pacing.plan import MULTIPLIER_ONE_Q16
+from pacing.shading import fetch_shading, shade, shade_table
 from segments.bitsets import indices_from_bits
 from segments.identity import Identity
 from segments.links import LinkStore
@@ -139,7 +140,7 @@ def _permitted(person: Person, opportunity: Opportunity) -> Person:
     return person if permissions.profile else msgspec.structs.replace(person, segments=frozenset())
 
 
-def _unshaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
+def _unshaded(cell: Cell, value_cpm_micros: int, ticket: np.uint64) -> int:
     return value_cpm_micros
 
 
@@ -166,11 +167,12 @@ async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
     multipliers = dict.fromkeys(codes, MULTIPLIER_ONE_Q16)
     if plan is not None:
         multipliers |= {code: entry.multiplier_q16 for code, entry in plan.campaigns.items()}
-    cells = [cell_name(profile.id, format_) for profile in bundle.exchanges for format_ in FORMATS]
-    table = shade_table(plan.shading if plan else {}, cells)
+    shading = await fetch_shading(client)
+    cells = cells_of(profile.id for profile in bundle.exchanges)
+    table = shade_table(shading.rows if shading else {}, cells)
 
-    def shaded(exchange_id: str, format_: str, value_cpm_micros: int) -> int:
-        return int(shade(table, cells.index(cell_name(exchange_id, format_)), value_cpm_micros))
+    def shaded(cell: Cell, value_cpm_micros: int, ticket: np.uint64) -> int:
+        return int(shade(table, cells.index(cell), value_cpm_micros, ticket))
 
     # What workers hold on lease can bid as well as what is still free.
     available = {

@@ -22,7 +22,6 @@ from bidder.decision.facts import FACT_MARKS, FACTS
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
 from bidder.decision.places import PLACE_KINDS
 from bidder.decision.snapshot import Snapshot
-from bidder.openrtb.notice_token import FORMATS
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
 from pacing.features import pack_marks
 
@@ -55,7 +54,7 @@ CANDIDATE = np.dtype(
         ("request", np.int64),  # position of the request in the batch
         ("bids_max", np.int64),  # bids the response takes
         ("user", np.int64),  # row in the batch's users; 0 is nobody
-        ("cell", np.int64),  # first row of the exchange in the shading table; the format is added
+        ("cell", np.int64),  # first row of its cells in the shading table; the format is added
         ("hold_s", np.int64),  # how long a reservation waits for its notice
         ("required", np.int64, (len(DIMENSIONS),)),  # a row of each dimension, in their order
         ("places", np.int64, (1 + len(PLACE_KINDS),)),  # anywhere, then a row of each kind of place
@@ -117,7 +116,7 @@ class CandidateColumns:
             request,
             exchange.bids_max,
             user,
-            snapshot.exchange_index[exchange.id] * len(FORMATS),
+            context.cell,
             exchange.notice_timeout_seconds,
             *context.required,
             *place.within,

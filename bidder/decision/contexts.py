@@ -1,7 +1,8 @@
 """The rows that follow from where a request comes from: exchange, device, system, site or app.
 
 A few thousand such contexts make up most of an exchange's traffic, and each is worked out once: the rows
-that `DIMENSIONS` require of it, and those of the ads that exclude its site or app.
+that `DIMENSIONS` require of it, those of the ads that exclude its site or app, and its cell in the price
+landscape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from bidder.decision.dimensions import DIMENSIONS, Dimension, met_inventory, off
 from bidder.decision.facts import Facts, OfContext
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import CONTEXTS_CACHED_MAX
+from pacing.cells import device_index, first_cell
 
 _read = attrgetter(*sorted({name for dimension in DIMENSIONS for name in dimension.reads}))
 """Everything of an Opportunity that a dimension looks at: the memory's key."""
@@ -45,17 +47,24 @@ class Context(NamedTuple):
     """Rows of ads that exclude the site or app."""
     facts: OfContext | None
     """None where no value depends on them."""
+    cell: int
+    """The row, of the shading table, of the first format (`pacing.cells`)."""
 
 
 class Contexts:
     """The contexts met so far."""
 
     def __init__(
-        self, dimensions: Sequence[ValueRows], excluded_inventory: Mapping[str, int], facts: Facts | None
+        self,
+        dimensions: Sequence[ValueRows],
+        excluded_inventory: Mapping[str, int],
+        facts: Facts | None,
+        exchange_index: Mapping[str, int],
     ) -> None:
         self._dimensions = dimensions
         self._facts = facts
         self._excluded_inventory = excluded_inventory
+        self._exchange_index = exchange_index
         self._known: dict[object, Context] = {}
 
     def of(self, opportunity: Opportunity) -> Context:
@@ -73,6 +82,7 @@ class Contexts:
             tuple(required),
             tuple(excluded[value] for value in met if value in excluded),
             self._facts.of_context(opportunity) if self._facts is not None else None,
+            first_cell(self._exchange_index[opportunity.exchange_id], device_index(opportunity.device_type)),
         )
         self._known[key] = context
         return context

@@ -58,8 +58,9 @@ def decide(
     A pure function but for `book`, whose money and reservations it updates, and `pending`, where
     it counts bids for frequency caps: candidate by candidate, so a batch spends no more, and shows nobody
     more, than its requests would one by one. `active`: see
-    `bidder.decision.schedule.active_ads`; `shading`: int64[exchanges x formats, bins]; `draw`: a random
-    number below 2**64 that settles ties; `scoring`: the live model for this snapshot, none if left out.
+    `bidder.decision.schedule.active_ads`; `shading`: int64[cells, bins], in the order of
+    `pacing.cells.cells_of` the config's exchanges; `draw`: a random number below 2**64 that settles ties, and
+    which bids explore; `scoring`: the live model for this snapshot, none if left out.
     """
     candidates, blocked, floors, facts = columns.arrays()
     count = len(candidates)

@@ -31,7 +31,9 @@ from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
 from config.money import BILLION, MICROS, play_cost
 from config.schema import BidAdjustments, ExchangeProfile, FrequencyCap, Places, account_code, code_of
 from pacing.caps import Seen
+from pacing.cells import DEVICES, Cell, device_index
 from pacing.prediction import prior_billionths
+from pacing.shading import UNEXPLORED
 
 
 def _all_of_it(code: int, left: int) -> int:
@@ -57,8 +59,8 @@ class Market(msgspec.Struct, frozen=True):
     multiplier_q16: Mapping[int, int]
     available: Mapping[int, int]
     """Also by account code, for line items with a budget of their own."""
-    shade: Callable[[str, str, int], int]
-    """(exchange id, format, value in CPM micros) -> price in CPM micros."""
+    shade: Callable[[Cell, int, np.uint64], int]
+    """(cell, value in CPM micros, ticket) -> price in CPM micros, as `pacing.shading.shade`."""
     too_small: Set[str] = frozenset()
     """The line items whose audience has too few people."""
     predict: Predict = no_prediction
@@ -104,8 +106,12 @@ def judge(
     market: Market,
     now_s: int,
     taken: Taken = NOTHING_TAKEN,
+    ticket: np.uint64 = UNEXPLORED,
 ) -> Verdict:
-    """Return how far one ad comes for one imp, in the open auction or under a deal."""
+    """Return how far one ad comes for one imp, in the open auction or under a deal.
+
+    `ticket` is its line item's `lot`, which decides whether its price explores.
+    """
     stopped = targeting_mismatch(ad, exchange, opportunity, slot, deal, now_s)
     if stopped is None and ad.line_item.id in market.too_small:
         stopped = Mismatch.AUDIENCE_SMALL
@@ -134,7 +140,8 @@ def judge(
         return verdict(Reason.CAPPED, cap=cap)
     price = value
     if deal.first_price if deal else opportunity.first_price:
-        price = market.shade(opportunity.exchange_id, ad.creative.format, value)
+        device = DEVICES[device_index(opportunity.device_type)]
+        price = market.shade(Cell(opportunity.exchange_id, ad.creative.format, device), value, ticket)
     price = floor if deal and deal.fixed_price else max(price, floor)
     own = account_code(ad.campaign.id, ad.line_item.id)
     accounts = (code, own) if ad.line_item.has_budget else (code,)

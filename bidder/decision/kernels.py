@@ -273,7 +273,8 @@ def decide_batch(
     and ads that no list keeps out. user_bits uint64[U, S]. user_known bool[U]: the
     person's caps are known. user_hash uint64[U]: what the person is known by. cap_records CAP_RECORD[k],
     those of user u being cap_offsets[u] to [u + 1], int64[U + 1]. shading int64[cells, bins].
-    multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64 that settles ties between equal prices.
+    multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64 that settles ties between equal
+    prices, and which bids explore (`pacing.shading`).
 
     Written in place: available int64[B], reserved int64[B, slots] and missed bool[B] (`pacing.lease`), of C
     campaigns and then of the line items with a budget of their own; pending (`pacing.pending`); the results
@@ -408,7 +409,8 @@ def decide_batch(
                     continue
                 price = value
                 if candidate.first_price != 0:
-                    price = shade(shading, candidate.cell + arrays.ad_format[ad], value)
+                    cell = candidate.cell + arrays.ad_format[ad]
+                    price = shade(shading, cell, value, np.uint64(ticket))
                 if price < floor_cpm_micros or candidate.fixed_price != 0:
                     price = floor_cpm_micros
                 own = arrays.line_item_own_budget[line_item]

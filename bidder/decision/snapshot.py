@@ -217,7 +217,7 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     values = compile_values(ads, owners, segment_indices, segment_words)
     exchange_index = {id_: index for index, id_ in enumerate(exchange_ids)}
     facts = Facts(exchange_index, values.zip_numbers) if values.need_facts else None
-    contexts = Contexts(dimensions, rows.add_each(_excluded_inventory(ads)), facts)
+    contexts = Contexts(dimensions, rows.add_each(_excluded_inventory(ads)), facts, exchange_index)
     declared_rows = _values_of_ads(bundle, ads, rows)
     place_rows = PlaceRows(anywhere_row, named_rows, excluded_rows, PoliticalRows(ads, rows.add), facts)
     dsa = DsaRows(ads, rows.add)

@@ -34,7 +34,7 @@ from bidder.decision.schedule import active_ads
 from bidder.decision.scoring import compile_scoring
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.listener import Listener
-from bidder.openrtb.notice_token import FORMATS, TokenSigner
+from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
 from bidder.openrtb.person import linked_sources
 from bidder.openrtb.privacy import vendor_of
@@ -62,13 +62,14 @@ from pacing import plan as pacing_plan
 from pacing import prediction
 from pacing import stop as global_stop
 from pacing.caps import unpack_caps
+from pacing.cells import cells_of
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
 from pacing.ledger import Ledger
 from pacing.pending import open_pending
-from pacing.plan import Plan, cell_name
+from pacing.plan import Plan
 from pacing.prediction import Model, Scoring, unscored
-from pacing.shading import shade_table
+from pacing.shading import Shading, fetch_shading, shade_table
 from segments.bitsets import unpack_users
 from segments.identity import Identity
 from segments.lookup import UserLookup
@@ -109,6 +110,7 @@ class BidWorker:
         self._signer = TokenSigner(keys.notice_key)
         self._sequence = BidSequence()
         self._plan: Plan | None = None
+        self._shading = Shading(version=0)
         self._plan_read_s = time.monotonic()
         self._audience_sizes = AudienceSizes()
         self._enough: tuple[Snapshot, BitRow] | None = None
@@ -226,9 +228,6 @@ class BidWorker:
 
     def _state(self, snapshot: Snapshot, book: LeaseBook) -> BidState:
         plan = self._plan
-        cells = [
-            cell_name(profile.id, format_) for profile in snapshot.bundle.exchanges for format_ in FORMATS
-        ]
         if plan is not None:
             _apply_multipliers(book, plan)
         return BidState(
@@ -237,7 +236,9 @@ class BidWorker:
                 snapshot, self._settings.events_url, self._signer, self._owner, self._sequence
             ),
             active=self._active(snapshot),
-            shading=shade_table(plan.shading if plan else {}, cells or [cell_name("", FORMATS[0])]),
+            shading=shade_table(
+                self._shading.rows, cells_of(profile.id for profile in snapshot.bundle.exchanges)
+            ),
             book=book,
             scoring=self._scored[1],
             vendor=vendor_of(snapshot.bundle.engine),
@@ -256,10 +257,13 @@ class BidWorker:
         plan = await pacing_plan.fetch(self._client)
         if plan is None or (self._plan is not None and plan.version == self._plan.version):
             return
-        reshaded = self._plan is None or plan.shading != self._plan.shading
+        shading = None
+        if plan.shading_version != self._shading.version:
+            shading = await fetch_shading(self._client)
         self._plan, self._plan_read_s = plan, time.monotonic()
         state = self.bidder.state
-        if reshaded:
+        if shading is not None:
+            self._shading = msgspec.structs.replace(shading, version=plan.shading_version)
             self.bidder.state = msgspec.structs.replace(
                 self._state(state.snapshot, state.book), renderer=state.renderer
             )
@@ -338,7 +342,7 @@ def warm_up() -> None:
     columns.add(0, Opportunity("1", exchange.id, (slot,)), 0)
     nobody = unpack_users([None], snapshot.segment_words, 0)
     users = Users(nobody, np.zeros(1, np.bool_), np.zeros(1, np.uint64), *unpack_caps([None]))
-    shading = shade_table({}, [cell_name(exchange.id, format_) for format_ in FORMATS])
+    shading = shade_table({}, cells_of([exchange.id]))
     book = _open_book(snapshot)
     active = active_ads(snapshot.schedule, 0)
     decide(snapshot, active, columns, users, shading, book, open_pending(), 0, 0)

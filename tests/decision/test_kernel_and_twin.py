@@ -1,7 +1,6 @@
 """The kernel against its naive twin: same choice, same price, same reason, for any config."""
 
 from collections import Counter
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,22 +11,22 @@ from bidder.decision.columns import Candidate, CandidateColumns
 from bidder.decision.decide import Users, decide
 from bidder.decision.dimensions import Ad
 from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted, choose, furthest, judge
-from bidder.decision.kernels import decide_batch
+from bidder.decision.kernels import decide_batch, lot
 from bidder.decision.reasons import Mismatch, Reason
 from bidder.decision.schedule import active_ads
 from bidder.decision.scoring import compile_scoring, predictor
 from bidder.decision.snapshot import Snapshot, compile_snapshot
-from bidder.openrtb.notice_token import FORMATS
 from config.money import MICROS, play_cost
 from config.schema import account_code, code_of
 from config.value import EVENTS, Event
 from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of
+from pacing.cells import Cell, cells_of
 from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
 from pacing.pending import Pending, open_pending
-from pacing.plan import cell_name
 from pacing.prediction import prior_billionths
-from pacing.shading import SHADE_EDGES_CPM_MICROS, shade, shade_table
+from pacing.price_grid import NEPERS_PER_PRICE_BIN, PRICES_PER_SHADE, SHADE_BINS
+from pacing.shading import UNEXPLORED, shade, shade_table
 from tests.decision.world import NOW_S, SEGMENTS, World
 
 SEEDS = 80
@@ -49,7 +48,9 @@ class Judged:
         self.too_small = self.world.too_small()
         self.model = self.world.model()
         self.scoring = compile_scoring(self.model, self.snapshot)
-        self.shading = half_price_for_banners_on_plain(self.snapshot)
+        self.cells = cells_of(profile.id for profile in self.snapshot.bundle.exchanges)
+        self.shading = shade_table(rows_of(self.cells), self.cells)
+        self.explored = 0
         self.columns = CandidateColumns(self.snapshot)
         for position, request in enumerate(self.world.requests):
             self.columns.add(position, request, request.user_hash)
@@ -175,7 +176,10 @@ class Judged:
                 continue
             person = self.person(request.user_hash, bids)
             verdicts = [
-                judge(ad, exchange, request, slot, candidate.deal, person, market, NOW_S, taken)
+                judge(
+                    *(ad, exchange, request, slot, candidate.deal, person, market, NOW_S, taken),
+                    ticket=np.uint64(lot(np.uint64(self.world.draw), n, line_items[ad.line_item.id])),
+                )
                 for ad in self.snapshot.ads
             ]
             said += verdicts
@@ -198,9 +202,11 @@ class Judged:
                 available[account_code(best.ad.campaign.id, best.ad.line_item.id)] -= cost
         return available, said
 
-    def shaded(self, exchange: str, format_: str, value: int) -> int:
-        cell = self.snapshot.exchange_index[exchange] * len(FORMATS) + FORMATS.index(format_)
-        return shade(self.shading, cell, value)
+    def shaded(self, cell: Cell, value: int, ticket: np.uint64) -> int:
+        price = int(shade(self.shading, self.cells.index(cell), value, ticket))
+        if price != shade(self.shading, self.cells.index(cell), value, UNEXPLORED):
+            self.explored += 1
+        return price
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -223,11 +229,13 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     mismatches: Counter[Mismatch | None] = Counter()
     predicted: Counter[Event] = Counter()
     adjusted = 0
+    explored = 0
     for seed in range(SEEDS):
         judged = Judged(seed)
         decided = judged.compiled(judged.book())
         reasons.update(Reason(reason) for _, _, reason in decided)
         verdicts = judged.told(decided)[1]
+        explored += judged.explored
         mismatches.update(verdict.mismatch for verdict in verdicts)
         bids = [verdict for verdict in verdicts if verdict.reason is Reason.BID]
         adjusted += sum(verdict.factor_millionths != MICROS for verdict in bids)
@@ -242,6 +250,7 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     assert adjusted >= 5
     # Native offers have tests of their own (test_media.py).
     assert set(Mismatch) - set(mismatches) <= {Mismatch.NATIVE_ASSET}
+    assert explored, "no price was moved to explore"
 
 
 def taken_already(candidate: Candidate, chosen: list[tuple[Candidate, Ad]]) -> Taken:
@@ -281,7 +290,12 @@ def record_of(code: int, seen: Seen) -> list[tuple[int, ...]]:
     return [first, tuple(second[0].tolist())]
 
 
-def half_price_for_banners_on_plain(snapshot: Snapshot) -> Any:
-    cells = [cell_name(profile.id, format_) for profile in snapshot.bundle.exchanges for format_ in FORMATS]
-    half = [max(1, edge // 2) for edge in SHADE_EDGES_CPM_MICROS.tolist()]
-    return shade_table({cell_name("plain", "banner"): half}, cells)
+def rows_of(cells: list[Cell]) -> dict[str, bytes]:
+    """Banners on plain at about a half, on phones at about a quarter, of the value; all else unshaded."""
+    own = PRICES_PER_SHADE * np.arange(SHADE_BINS)
+    nepers = {"plain/banner": 0.7, "plain/banner/phone": 1.4}
+    assert {cell.parent for cell in cells} > {"plain/banner"}
+    return {
+        name: np.maximum(own - round(lower / NEPERS_PER_PRICE_BIN), 0).astype("<u2").tobytes()
+        for name, lower in nepers.items()
+    }

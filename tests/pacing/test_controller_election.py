@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 import redis.asyncio
+from redis.typing import EncodableT, FieldT
 
 from config.bundle_store import publish as publish_bundle
 from config.calendar import day_bounds_s, local_day
@@ -25,9 +26,10 @@ from config.schema import (
     code_of,
 )
 from pacing.controller import MULTIPLIER_START, SHADE_INTERVAL_S, SLACK_SHARE, Controller
+from pacing.landscape import OBSERVATIONS_MIN
 from pacing.ledger import Ledger, Settlement
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish
-from pacing.shading import OBSERVATIONS_MIN, SHADE_BINS, OutcomeReader
+from pacing.shading import fetch_shading
 from tests.factories import BUNDLE_KEY
 
 EVEN, ASAP = code_of("even"), code_of("asap")
@@ -206,22 +208,12 @@ async def test_a_dead_leader_is_replaced_when_its_lease_ends(redis_client: redis
 
 
 async def test_a_new_leader_goes_on_from_the_last_plan(redis_client: redis.asyncio.Redis) -> None:
-    row = tuple(range(1, SHADE_BINS + 1))
-    before = Plan(
-        made_at_s=NOW_S - 2,
-        version=41,
-        campaigns={EVEN: CampaignPlan(1_234)},
-        shading={"plain/banner": row},
-    )
+    before = Plan(made_at_s=NOW_S - 2, version=41, campaigns={EVEN: CampaignPlan(1_234)}, shading_version=40)
     await publish(redis_client, before)
     assert await candidate(redis_client, "heir").tick(bundle(), NOW_S)
     plan = await fetch(redis_client)
     assert plan is not None
-    assert (plan.version, plan.campaigns[EVEN].multiplier_q16, plan.shading["plain/banner"]) == (
-        42,
-        1_234,
-        row,
-    )
+    assert (plan.version, plan.campaigns[EVEN].multiplier_q16, plan.shading_version) == (42, 1_234, 40)
 
 
 async def test_a_new_bundle_is_registered_and_lost_accounts_are_opened_again(
@@ -268,42 +260,40 @@ async def test_overspending_lowers_the_multiplier(redis_client: redis.asyncio.Re
     assert plan.campaigns[ASAP].multiplier_q16 == MULTIPLIER_ONE_Q16
 
 
-async def test_outcomes_become_shaded_prices(redis_client: redis.asyncio.Redis) -> None:
+async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
+    redis_client: redis.asyncio.Redis,
+) -> None:
     controller = candidate(redis_client, "a")
     await controller.tick(bundle(), NOW_S)
+    fields: dict[FieldT, EncodableT] = {
+        "exchange": "plain",
+        "format": "banner",
+        "device": "phone",
+        "min_to_win_cpm_micros": "1000000",
+    }
     for stream in (STREAM_WINS, STREAM_LOSSES):
         for _ in range(OBSERVATIONS_MIN // 2):
-            fields = {"exchange": "plain", "format": "banner", "min_to_win_cpm_micros": "1000000"}
-            await redis_client.xadd(stream, fields)  # type: ignore[arg-type]
+            await redis_client.xadd(stream, fields)
     await controller.tick(bundle(), NOW_S + SHADE_INTERVAL_S)
-    plan = await fetch(redis_client)
+    plan, shading = await fetch(redis_client), await fetch_shading(redis_client)
     assert plan is not None
-    assert set(plan.shading) == {"plain/banner"}
-    assert 1_000_000 <= plan.shading["plain/banner"][-1] < 1_020_000
-
-
-async def test_outcomes_are_counted_once_and_odd_ones_not_at_all(redis_client: redis.asyncio.Redis) -> None:
-    reader = OutcomeReader(redis_client)
-    good = {"exchange": "plain", "format": "video", "min_to_win_cpm_micros": "2500000"}
-    odd: list[dict[str, str]] = [
-        {},
-        {"min_to_win_cpm_micros": ""},
-        {"min_to_win_cpm_micros": "-3"},
-        {"min_to_win_cpm_micros": "0"},
-        {"exchange": "unknown"},
-        {"format": "skywriting"},
-    ]
-    for change in odd:
-        await redis_client.xadd(STREAM_LOSSES, good | change)  # type: ignore[arg-type]
-    await redis_client.xadd(STREAM_WINS, {"exchange": "plain", "format": "video"})
-    assert await reader.read(bundle(), NOW_S) == len(odd) + 1
-    assert reader.prices.cells()["plain/video"][0].sum() == 1
-    assert await reader.read(bundle(), NOW_S) == 0
-    await redis_client.xadd(STREAM_LOSSES, good)  # type: ignore[arg-type]
-    assert await reader.read(bundle(), NOW_S) == 1
-    assert reader.prices.cells()["plain/video"][0].sum() == 2
-    await reader.read(bundle(), NOW_S + 86_400)
-    assert reader.prices.cells()["plain/video"][0].sum() == 1
+    assert shading is not None
+    assert plan.shading_version == shading.version
+    assert set(shading.rows) == {"plain/banner", "plain/banner/phone"}
+    assert shading.auctions == {"plain/banner/phone": OBSERVATIONS_MIN}
+    await controller.resign()
+    heir = candidate(redis_client, "b")
+    assert await heir.tick(bundle(), NOW_S + SHADE_INTERVAL_S + 2)
+    after = await fetch(redis_client)
+    assert after is not None
+    assert after.shading_version == plan.shading_version
+    # One more auction: the heir's count has those of the last leader in it, once.
+    await redis_client.xadd(STREAM_WINS, fields)
+    await heir.tick(bundle(), NOW_S + 2 * SHADE_INTERVAL_S + 4)
+    later = await fetch_shading(redis_client)
+    assert later is not None
+    assert later.version > shading.version
+    assert later.auctions["plain/banner/phone"] == pytest.approx(OBSERVATIONS_MIN + 1, rel=0.01)
 
 
 async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -> None:

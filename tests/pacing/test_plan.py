@@ -43,7 +43,7 @@ PLAN_OF_TWO = Plan(
     made_at_s=1_790_000_000.25,
     version=7,
     campaigns={0xFFFFFFFF: CampaignPlan(MULTIPLIER_ONE_Q16), 1: CampaignPlan(1)},
-    shading={"plain/banner": (10_000, 10_320)},
+    shading_version=5,
 )
 
 
