@@ -205,7 +205,7 @@ class NoticeDesk:
         if not await self._first_time(notice, "won"):
             return count("win", Outcome.DUPLICATE)
         directory = self._directory.current
-        entry, outcome = _entry(notice, directory), Outcome.OK
+        entry, outcome = _outcome_entry(notice, directory), Outcome.OK
         charge = read_charge(notice, query, self._reader(notice), at_s)
         if not isinstance(charge, Unpriced):
             entry |= charge.fields()
@@ -220,7 +220,7 @@ class NoticeDesk:
         """Remember a lost auction and its reason."""
         if not await self._first_loss(notice):
             return count("loss", Outcome.DUPLICATE)
-        entry = _entry(notice, self._directory.current)
+        entry = _outcome_entry(notice, self._directory.current)
         code = _loss_code(query.get(LOSS, ""))
         if code is not None:
             entry["loss_code"] = str(code)
@@ -378,6 +378,14 @@ def _entry(notice: Notice, directory: Directory) -> dict[str, str]:
         "format": notice.format,
         "price_max_cpm_micros": str(notice.price_max_cpm_micros),
     }
+
+
+def _outcome_entry(notice: Notice, directory: Directory) -> dict[str, str]:
+    """What is said of a won or lost auction: also its device, where it counts among those of its cell."""
+    entry = _entry(notice, directory)
+    if notice.device:
+        entry["device"] = notice.device
+    return entry
 
 
 def _event_entry(notice: Notice, directory: Directory) -> dict[str, str]:

@@ -9,6 +9,9 @@ and our maximum price) masked:
                                            bits 1-2: index of the format in FORMATS;
                                            bit 3: the line item had a budget of its own, and the bid was
                                            reserved from that too;
+                                           bits 4-6: one more than the index of the device in
+                                           `pacing.cells.DEVICES`; 0 when the outcome is not to be counted
+                                           among the auctions of its cell;
                                            bit 7: the person's impressions may be counted, but the
                                            person may be put in no segment for them
           2   line item code               u32
@@ -48,17 +51,21 @@ from hmac import compare_digest
 import msgspec
 
 from config.schema import Format
+from pacing import cells
 from pacing.features import CONTEXT_MARKS
 
 TOKEN_CHARS = 80
 MARKED_TOKEN_CHARS = 112
 FLAG_BILLED_ON_IMPRESSION = 1
 FLAG_FROM_LINE_ITEM = 1 << 3
+DEVICE_SHIFT = 4
+"""Where the device begins in the flags."""
 FLAG_NOT_PROFILED = 1 << 7
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
 
 _VERSION, _VERSION_MARKED = b"\1", b"\2"
+_DEVICE_MASK = 7
 _HEAD = struct.Struct(">cBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
 _TAG_BYTES = 10
@@ -73,6 +80,8 @@ _FORMS = {
 }
 """By length in characters: the version, and how many bytes the tag covers."""
 
+assert len(cells.DEVICES) <= _DEVICE_MASK
+assert cells.FORMATS == FORMATS
 assert all((signed + _TAG_BYTES) * 4 == chars * 3 for chars, (_, signed) in _FORMS.items())
 
 
@@ -109,6 +118,12 @@ class Notice(msgspec.Struct, frozen=True):
     @property
     def format(self) -> Format:
         return FORMATS[self.flags >> 1 & 3]
+
+    @property
+    def device(self) -> str:
+        """The kind of device of the auction's cell; empty when it is of no cell."""
+        number = self.flags >> DEVICE_SHIFT & _DEVICE_MASK
+        return cells.DEVICES[number - 1] if number else ""
 
     @property
     def billed_on_impression(self) -> bool:

@@ -19,6 +19,7 @@ from bidder.decision.media import shown_attributes, vast_protocol
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb import markup
 from bidder.openrtb.notice_token import (
+    DEVICE_SHIFT,
     FLAG_BILLED_ON_IMPRESSION,
     FLAG_FROM_LINE_ITEM,
     FLAG_NOT_PROFILED,
@@ -31,6 +32,7 @@ from config.currency import Currencies
 from config.limits import BIDS_PER_MINUTE_MAX
 from config.money import MICROS, cpm_text, play_cost
 from config.schema import ExchangeProfile, code_of
+from pacing.cells import device_index
 
 PREPARED_ADS_MAX = 16_384
 """Prepared ads kept; past it all are forgotten and made anew as they are needed."""
@@ -145,6 +147,9 @@ class ResponseRenderer:
             flags |= FLAG_NOT_PROFILED
         price_cpm_micros = bid.price_cpm_micros
         multiplied = bid.slot.multiplier_millionths != MICROS
+        if bid.deal is None and not multiplied:
+            # A deal has prices of its own, and of a play that several see the bid is not in the notice.
+            flags |= device_index(opportunity.device_type) + 1 << DEVICE_SHIFT
         price_max_cpm_micros = bid.price_max_cpm_micros if multiplied else price_cpm_micros
         token = self._signer.sign(
             flags,

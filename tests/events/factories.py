@@ -4,7 +4,12 @@ import hmac
 import time
 from base64 import urlsafe_b64encode
 
-from bidder.openrtb.notice_token import FLAG_BILLED_ON_IMPRESSION, FLAG_NOT_PROFILED, TokenSigner
+from bidder.openrtb.notice_token import (
+    DEVICE_SHIFT,
+    FLAG_BILLED_ON_IMPRESSION,
+    FLAG_NOT_PROFILED,
+    TokenSigner,
+)
 from config.money import BILLION, Money, parse_cpm
 from config.price_keys import PriceKeys
 from config.schema import (
@@ -19,6 +24,7 @@ from config.schema import (
     LineItem,
     code_of,
 )
+from pacing.cells import DEVICES
 from segments.identity import Identity
 
 SIGNER = TokenSigner(bytes(range(32)))
@@ -107,10 +113,13 @@ def token(
     price_max_cpm_micros: int = PRICE_MAX_CPM_MICROS,
     user_hash: int = 0,
     exchange: str = "plain",
+    device: str = "",
 ) -> str:
     """A genuine token under `bundle()`; each sequence number is another bid."""
     flags = FLAG_BILLED_ON_IMPRESSION if billed_on_impression else 0
     flags |= 0 if profiled else FLAG_NOT_PROFILED
+    if device:
+        flags |= DEVICES.index(device) + 1 << DEVICE_SHIFT
     codes = (code_of(LINE_ITEM), code_of(campaign), code_of(creative), code_of(exchange))
     return SIGNER.sign(
         flags, *codes, owner, minute, sequence, minute * 60 + 10, price_max_cpm_micros, user_hash

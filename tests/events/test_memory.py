@@ -96,6 +96,13 @@ async def test_wins_and_losses_say_what_the_market_asked(port: EventsPort) -> No
     assert counted("hustings_losses_total", code="other") == reasons["other"] + 2
 
 
+async def test_wins_and_losses_say_the_device_of_an_auction_that_counts(port: EventsPort) -> None:
+    for path, stream in (("/win", redis_keys.STREAM_WINS), ("/loss", redis_keys.STREAM_LOSSES)):
+        await port.get(path, t=token(1, device="tv"))
+        await port.get(path, t=token(2))
+        assert [entry.get("device") for entry in await port.stream(stream)] == ["tv", None]
+
+
 async def test_every_published_loss_code_and_an_exchanges_own_are_kept_with_the_creative(
     port: EventsPort,
 ) -> None:

@@ -1,13 +1,23 @@
 """Notice tokens: ours are read back exactly, nobody else's at all."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidder.openrtb.notice_token import MARKED_TOKEN_CHARS, TOKEN_CHARS, TokenSigner
+from bidder.openrtb.notice_token import (
+    DEVICE_SHIFT,
+    FLAG_FROM_LINE_ITEM,
+    FLAG_NOT_PROFILED,
+    FORMATS,
+    MARKED_TOKEN_CHARS,
+    TOKEN_CHARS,
+    TokenSigner,
+)
+from pacing.cells import DEVICES
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
-fields = st.tuples(st.integers(0, 7), u32, u32, u32, u32, u32, u32, u32, u32, u64, u64)
+fields = st.tuples(st.integers(0, 255), u32, u32, u32, u32, u32, u32, u32, u32, u64, u64)
 SIGNER = TokenSigner(b"k" * 32)
 
 
@@ -55,6 +65,22 @@ def test_arbitrary_text_is_nobodys(text: str) -> None:
 @given(fields)
 def test_another_key_reads_nothing(values: tuple[int, ...]) -> None:
     assert TokenSigner(b"j" * 32).read(SIGNER.sign(*values).decode()) is None
+
+
+@pytest.mark.parametrize("index", range(len(DEVICES)))
+def test_a_device_is_read_beside_every_other_flag(index: int) -> None:
+    flags = FLAG_NOT_PROFILED | FLAG_FROM_LINE_ITEM | FORMATS.index("audio") << 1 | index + 1 << DEVICE_SHIFT
+    notice = SIGNER.read(SIGNER.sign(flags, *range(1, 11)).decode())
+    assert notice is not None
+    assert (notice.device, notice.format, notice.billed_on_impression) == (DEVICES[index], "audio", False)
+    assert notice.from_line_item
+    assert not notice.may_profile
+
+
+def test_without_a_device_an_outcome_is_of_no_cell() -> None:
+    notice = SIGNER.read(SIGNER.sign(FLAG_NOT_PROFILED, *range(1, 11)).decode())
+    assert notice is not None
+    assert notice.device == ""
 
 
 def test_the_same_user_and_price_look_different_in_every_token() -> None:
