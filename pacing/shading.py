@@ -15,8 +15,8 @@ to nothing when the prices move by a step. So before the best bid is chosen, F i
 had moved by a factor e^(DRIFT_NEPERS · z), z normal: a convolution along the log-spaced edges. DRIFT_NEPERS
 was chosen on training data alone (`python -m benchmarks.bidding --only E3`): auctions of an hour shaded by
 the hours before, and campaigns by each other's counts. On the test sets, which had no say, it takes the
-share of the attainable surplus from 53.7 to over 56 % and from 91 to 95 %. Where nothing moves, it makes
-a bid higher than it need be.
+share of the attainable surplus from 53.7 to over 56 % and from 91 to 95 %. Where nothing moves, it makes a
+bid higher than it need be.
 
 **Exploring.** One shaded bid in EXPLORED_ONE_IN is moved by up to EXPLORED_SHARE of itself, never above
 its value. Otherwise a cell that hears only of its own wins and losses would never learn what the
