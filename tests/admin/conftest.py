@@ -4,7 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,11 +80,14 @@ class AdminPort:
 
 @asynccontextmanager
 async def admin_port(
-    client: redis.asyncio.Redis, metrics_dir: Path, config: Bundle | None
+    client: redis.asyncio.Redis,
+    metrics_dir: Path,
+    config: Bundle | None,
+    pulse_clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[AdminPort]:
     """Serve the admin port of one config over one Redis and one folder of metric files."""
     watcher = Watcher(client, Ledger(client), metrics_dir, config, clock=lambda: CLOCK_S)
-    pulses = Pulses(watcher.metrics)
+    pulses = Pulses(watcher.metrics, pulse_clock)
     stream = Stream(watcher, pulses)
     runner = web.AppRunner(admin_app(watcher, stream), access_log=None)
     await runner.setup()

@@ -125,8 +125,7 @@ class Page:
         size = (await self.tell("Page.getLayoutMetrics"))["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         told = await self.tell("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(told["data"]))
+        await asyncio.to_thread(_write, path, base64.b64decode(told["data"]))
 
     async def close(self) -> None:
         await self._socket.close()
@@ -196,6 +195,11 @@ async def chromium(folder: Path) -> AsyncIterator[Browser]:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def _said(path: Path) -> list[str]:

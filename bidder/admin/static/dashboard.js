@@ -159,7 +159,7 @@ function showMinutes() {
     const total = sums(part), worst = part.map((pulse) => pulse.p99_ms).filter((ms) => ms !== null);
     const won = ratio(total.wins, total.bids);
     return row(
-      heading(new Date(minute * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
+      heading(new Date(minute * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })),
       cell(perSecond(ratio(total.requests, total.seconds))),
       cell(percent(ratio(total.answers, total.requests))),
       cell(percent(won === null ? null : Math.min(won, 1))),
@@ -267,7 +267,7 @@ function showStatus(status) {
   showCampaigns(status, amount);
   showAudiences(status.audiences, status.now_s);
   showRedis(status.redis);
-  fill("workers", status.workers.map((worker) => row(heading(String(worker.owner)), cell(`${worker.silent_s.toFixed(1)} s ago`))), 2);
+  fill("workers", status.workers.map((worker) => row(heading(String(worker.owner)), cell(`${Math.max(worker.silent_s, 0).toFixed(1)} s ago`))), 2);
   fill("trouble", Object.entries(status.trouble).sort((a, b) => b[1] - a[1]).map(([what, times]) => row(heading(what), cell(whole.format(times)))), 2);
   facts("since", ["requests", "bids", "wins", "impressions", "clicks", "conversions", "losses"]
     .map((name) => [name[0].toUpperCase() + name.slice(1), whole.format(status[name])]));

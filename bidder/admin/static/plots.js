@@ -45,7 +45,7 @@ export function timePlot(element, legend, series, { max = null } = {}) {
         fill: one.fill ? `${colour(one.tone)}22` : undefined,
       }))],
       axes: [
-        { ...axis, space: 70, size: 28, values: (_, splits) => splits.map((at) => clock(at)) },
+        { ...axis, space: 70, size: 28, values: (_, splits, axisIndex, space, step) => splits.map((at) => clock(at, step < 60)) },
         { ...axis, size: 46, values: (_, splits) => splits.map((at) => short(at)) },
       ],
       hooks: { setCursor: [(self) => tell(self.cursor.idx)] },
@@ -69,5 +69,7 @@ export function timePlot(element, legend, series, { max = null } = {}) {
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.make()));
 
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const clock = (at, seconds) => new Date(at * 1000).toLocaleTimeString([], {
+  hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hourCycle: "h23",
+});
 const short = (value) => value >= 10000 ? `${value / 1000}k` : String(Math.round(value * 1000) / 1000);
