@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import Counter, Gauge, Histogram
 
+from config.notice_keys import Keyring
+
 UNKNOWN: Final = "unknown"
 """The label of an exchange, campaign or other id that the config does not (or no longer) know."""
 
@@ -143,6 +145,17 @@ CONFIG_VERSION = Gauge(
     ["part"],
     multiprocess_mode="liveall",
 )
+WORKERS_WANTED = Gauge(
+    "hustings_workers_wanted",
+    "Bid workers this host is told to run; 0 where it only takes notices, or only paces.",
+    multiprocess_mode="livemax",
+)
+NOTICE_KEYS = Gauge(
+    "hustings_notice_keys",
+    "The notice keys a live process knows, as a number: equal numbers, same keys.",
+    ["part"],
+    multiprocess_mode="liveall",
+)
 CONFIGS_REFUSED = Counter(
     "hustings_configs_refused",
     "New configs that a process would not take, by reason (unsigned, forged, unreadable, unusable).",
@@ -228,6 +241,12 @@ for _reason in ("unsigned", "forged", "unreadable", "unusable"):
 def note_refusal(reason: str) -> None:
     """Count a config that was not taken; the one before it stays live."""
     CONFIGS_REFUSED.labels(reason).inc()
+
+
+def notice_keys_number(ring: Keyring) -> int:
+    """Return 48 bits that stand for a set of keys, and tell nothing of them."""
+    said = b"".join(key.key + bytes([key.id]) for key in ring.keys)
+    return int.from_bytes(blake2b(said, digest_size=6, person=b"keys-shown").digest(), "big")
 
 
 def config_number(version: str) -> int:

@@ -28,6 +28,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ import msgspec
 from prometheus_client import multiprocess
 
 from bidder.child import PROCESS_ENV
-from config.settings import ROLES, Role, Settings, SettingsError
+from config.settings import ADMIN_TOKEN_ENV, ROLES, Role, Settings, SettingsError, load_admin_token
 
 START_SECONDS_MAX = 120.0
 """A first start compiles the kernels, which takes tens of seconds on a slow machine."""
@@ -280,6 +281,7 @@ async def _ready_or_failed(child: Child) -> None:
 
 def _with_ports(settings: Settings) -> Settings:
     """Fill in the ports given as 0, and refuse those that are taken."""
+    _refuse_open_admin(settings)
     ports = {}
     for part in settings.roles:
         host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
@@ -301,6 +303,23 @@ def _with_ports(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, **ports, events_url=events_url)
 
 
+def _refuse_open_admin(settings: Settings) -> None:
+    """Refuse to show the admin port to a network without asking who it is."""
+    if settings.admin_token_file:
+        load_admin_token(Path(settings.admin_token_file))
+    elif Role.ADMIN in settings.roles and not is_loopback(settings.admin_host):
+        raise SettingsError(
+            f"the admin port on {settings.admin_host} would be open to whoever reaches it: put a token in a "
+            f"file (`head -c 48 /dev/urandom | base64`), `chmod 600` it, and name it with --admin-token or "
+            f"{ADMIN_TOKEN_ENV}"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine for itself alone."""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
 def _refuse_unreachable(events_url: str) -> None:
     """Refuse an events URL that an exchange or a browser elsewhere could not use."""
     parts = urlsplit(events_url)
@@ -309,8 +328,7 @@ def _refuse_unreachable(events_url: str) -> None:
         raise SettingsError(
             f"exchanges can't reach {events_url}: say how they do with --events-url https://your-events-host"
         )
-    loopback = host == "localhost" or host.startswith("127.") or host == "::1"
-    if parts.scheme == "http" and not loopback:
+    if parts.scheme == "http" and not is_loopback(host):
         raise SettingsError(
             f"exchanges drop bids whose URLs are not https, and {events_url} begins every notice and pixel: "
             "put TLS in front of the events port and give its https URL with --events-url"

@@ -267,6 +267,10 @@ CONVERSION_MEMORY_SECONDS_MAX = 30 * 24 * 3_600
 """A conversion repeated within this long is known for a repeat."""
 NOTICE_TAKEN_SECONDS_MAX = 2 * 3_600
 """A notice that comes later than this after its bid is taken for a repeat, whatever it says."""
+NOTICE_KEYS_MAX = 16
+"""Keys whose tokens are accepted at one time: four bits of a token say which."""
+NOTICE_KEY_SECONDS_MAX = CONVERSION_MEMORY_SECONDS_MAX + 86_400
+"""How long after its last token a key is kept: conversions are the last to come."""
 NOTICE_CLOCK_SECONDS_MAX = 600
 """How far the clocks of an exchange, of Redis and ours may disagree."""
 SEEN_SECONDS = NOTICE_TAKEN_SECONDS_MAX + NOTICE_CLOCK_SECONDS_MAX

@@ -19,6 +19,7 @@ from config.limits import DRAIN_SECONDS_DEFAULT
 SECRET_BYTES_MIN = 32
 SECRET_ENV = "HUSTINGS_SECRET_FILE"
 PRICE_KEYS_ENV = "HUSTINGS_PRICE_KEYS_FILE"
+ADMIN_TOKEN_ENV = "HUSTINGS_ADMIN_TOKEN_FILE"
 SECRET_FILE_BYTES_MAX = 1024 * 1024
 """More than any file of secrets holds; what lies beyond is not read."""
 LogFormat = Literal["text", "json"]
@@ -54,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Empty: the events host and port themselves."""
     admin_host: str = "127.0.0.1"
     admin_port: int = 8082
+    admin_token_file: str = ""
+    """What opens the admin port (`bidder.admin.access`). Empty: nothing is asked, on loopback alone."""
     price_keys_file: str = ""
     """The keys of exchanges that encrypt prices (`config.price_keys`). Empty: there are none."""
     roles: tuple[Role, ...] = ROLES
@@ -113,12 +116,25 @@ def read_private(path: Path, what: str) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(SECRET_FILE_BYTES_MAX)
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
     except OSError as error:
         raise SettingsError(f"can't read {what} {path}: {error.strerror}") from None
-    if mode & 0o077:
+    # A file that root gave to this user's group is as private as one of the user's own: that is how
+    # container platforms and packages hand out secrets.
+    if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):
         raise SettingsError(f"{what} {path} is open to other users; run `chmod 600 {path}`")
     return content
+
+
+def load_admin_token(path: Path) -> bytes:
+    """Return the token that opens the admin port. Raises SettingsError, for a short one too."""
+    token = read_private(path, "the admin token").strip()
+    if len(token) < SECRET_BYTES_MIN:
+        raise SettingsError(
+            f"the admin token {path} has {len(token)} characters; it needs at least {SECRET_BYTES_MIN}: "
+            "write one with `head -c 48 /dev/urandom | base64`"
+        )
+    return token
 
 
 def secret_path(data_dir: Path) -> Path:

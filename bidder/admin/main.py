@@ -18,6 +18,7 @@ import redis.asyncio
 from aiohttp import web
 
 from bidder import child
+from bidder.admin.access import only_with
 from bidder.admin.app import admin_app
 from bidder.admin.audience_keeper import AudienceKeeper
 from bidder.admin.auditor import audit_until
@@ -27,11 +28,11 @@ from bidder.admin.snapshot import Watcher
 from bidder.admin.stream import Stream
 from bidder.background import end_task, stopped_or_failed
 from bidder.listener import Listener
-from bidder.metrics import CONFIG_VERSION, config_number, note_refusal
+from bidder.metrics import CONFIG_VERSION, WORKERS_WANTED, config_number, note_refusal
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.schema import Bundle
-from config.settings import Settings, load_secrets
+from config.settings import Role, Settings, load_admin_token, load_secrets
 from pacing.controller import Controller
 from pacing.ledger import Ledger, LedgerError
 from pacing.reaper import reap_until
@@ -54,6 +55,8 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         pulses = Pulses(watcher.metrics)
         stream = Stream(watcher, pulses)
         app = admin_app(watcher, stream)
+        if settings.admin_token_file:
+            app.middlewares.append(only_with(load_admin_token(Path(settings.admin_token_file))))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
@@ -78,6 +81,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, showing)
         recording = asyncio.create_task(PaceRecord(client).run(stop, watcher, ledger))
         closing.push_async_callback(end_task, recording)
+        WORKERS_WANTED.set(settings.workers if Role.BID in settings.roles else 0)
         announce_ready(listener.port)
         beside = (follower, pacing, keeping, reaping, auditing, counting, showing, recording)
         await stopped_or_failed(stop, *beside)

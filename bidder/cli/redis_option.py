@@ -3,6 +3,7 @@
 Also how a command gives up: one sentence on stderr, exit status 2.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,25 @@ from redis.exceptions import RedisError
 from bidder.redis_client import why_unusable
 from config.embedded_server import running_url
 from config.redis_address import RedisAddress, RedisAddressError, without_password
+from config.settings import SettingsError, read_private
 
 DATA_DIR_DEFAULT = Path("hustings-data")
 REDIS_ENV = "HUSTINGS_REDIS"
+REDIS_FILE_ENV = "HUSTINGS_REDIS_FILE"
+
+
+def _or_from_file(url: str | None) -> str | None:
+    """Return the URL, else what the file holds that HUSTINGS_REDIS_FILE names; exits with status 2."""
+    named = os.environ.get(REDIS_FILE_ENV)
+    if url is not None or not named:
+        return url
+    try:
+        return read_private(Path(named), "the file with the Redis URL").decode().strip()
+    except SettingsError as error:
+        say_and_exit(str(error))
+    except UnicodeDecodeError:
+        say_and_exit(f"the file with the Redis URL {named} is no text")
+
 
 RedisOption = Annotated[
     str | None,
@@ -26,8 +43,9 @@ RedisOption = Annotated[
         metavar="URL",
         envvar=REDIS_ENV,
         show_envvar=False,
+        callback=_or_from_file,
         help="Redis or Valkey, like redis://host:6379/0, or a Cluster, like redis+cluster://host-a,host-b; "
-        f"or in {REDIS_ENV}, where no other user reads it.",
+        f"or in {REDIS_ENV}, or in a file that {REDIS_FILE_ENV} names, where no other user reads it.",
     ),
 ]
 DataOption = Annotated[

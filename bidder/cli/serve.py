@@ -30,6 +30,7 @@ from config.load import load_folder
 from config.price_keys import require_price_keys
 from config.schema import Bundle
 from config.settings import (
+    ADMIN_TOKEN_ENV,
     PRICE_KEYS_ENV,
     ROLES,
     LogFormat,
@@ -69,6 +70,14 @@ def serve(
     ] = "",
     admin_host: Host = "127.0.0.1",
     admin_port: Annotated[int, typer.Option(min=0, max=65_535)] = 8082,
+    admin_token: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            envvar=ADMIN_TOKEN_ENV,
+            help="What opens the admin port; needed where it listens elsewhere than on loopback.",
+        ),
+    ] = "",
     price_keys: Annotated[
         str,
         typer.Option(metavar="FILE", envvar=PRICE_KEYS_ENV, help="Keys of exchanges that encrypt prices."),
@@ -111,6 +120,7 @@ def serve(
                 events_url=events_url,
                 admin_host=admin_host,
                 admin_port=admin_port,
+                admin_token_file=admin_token,
                 price_keys_file=price_keys,
                 roles=roles,
                 drain_seconds=drain_seconds,

@@ -22,10 +22,11 @@ from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import SpoolTakenError, left_behind, open_spools
 from bidder.listener import Listener
-from bidder.metrics import note_refusal
-from bidder.openrtb.notice_token import TokenSigner
+from bidder.metrics import NOTICE_KEYS, note_refusal, notice_keys_number
+from bidder.openrtb.notice_token import TokenReader
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
+from config.notice_keys import KeyFile, Keyring
 from config.price_keys import load_price_keys
 from config.settings import Settings, SettingsError, load_secrets
 from pacing.ledger import Ledger
@@ -33,6 +34,8 @@ from segments.identity import Identity
 
 SPOOL_FOLDER: Final = "spool"
 """In the data folder."""
+KEYS_CHECK_SECONDS: Final = 1.0
+"""Between two looks at the file of notice keys."""
 ADOPTION_SECONDS: Final = 2.0
 """Between two looks for spools that belong to nobody."""
 
@@ -56,7 +59,9 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         directory = LiveDirectory(bundle, price_keys)
         identity = Identity(keys.identity_key)
         rules = RuleBook(client, identity)
-        desk = NoticeDesk(client, Ledger(client), TokenSigner(keys.notice_key), directory, rules)
+        key_file = KeyFile(Path(settings.secret_file), keys.notice_key)
+        tokens = TokenReader(_shown(key_file.read()))
+        desk = NoticeDesk(client, Ledger(client), tokens, directory, rules)
         folder = Path(settings.data_dir) / SPOOL_FOLDER
         try:
             spools = await asyncio.to_thread(open_spools, folder)
@@ -86,10 +91,30 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, replay)
         adoption = asyncio.create_task(_adopt_forever(intake, folder, closing))
         closing.push_async_callback(end_task, adoption)
+        rotation = asyncio.create_task(_follow_keys(key_file, tokens))
+        closing.push_async_callback(end_task, rotation)
         announce_ready(listener.port)
-        await stopped_or_failed(stop, follower, ruler, replay, adoption)
+        await stopped_or_failed(stop, follower, ruler, replay, adoption, rotation)
         await listener.close()
         await take_leave(runner, settings.drain_seconds)
+
+
+def _shown(ring: Keyring) -> Keyring:
+    NOTICE_KEYS.labels("events").set(notice_keys_number(ring))
+    return ring
+
+
+async def _follow_keys(key_file: KeyFile, tokens: TokenReader) -> None:
+    """Accept the tokens of new keys as soon as the file has them."""
+    while True:
+        await asyncio.sleep(KEYS_CHECK_SECONDS)
+        try:
+            ring = key_file.read_if_changed()
+        except SettingsError as error:
+            logger.warning("the notice keys stay as they were: %s", error)
+            continue
+        if ring is not None:
+            tokens.use(_shown(ring))
 
 
 async def _adopt_forever(intake: Intake, folder: Path, closing: contextlib.AsyncExitStack) -> None:

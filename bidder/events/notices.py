@@ -43,7 +43,7 @@ from bidder.events.directory import Directory, LiveDirectory
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
 from bidder.metrics import CAP_RECORDS_DROPPED, LOSS_REASONS, NOTICES, SPEND
-from bidder.openrtb.notice_token import Notice, TokenSigner, split_token
+from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
 from config import redis_keys
 from config.calendar import local_day, local_hour
 from config.limits import (
@@ -125,14 +125,14 @@ class NoticeDesk:
         self,
         client: redis.asyncio.Redis,
         ledger: Ledger,
-        signer: TokenSigner,
+        tokens: TokenSigner | TokenReader,
         directory: LiveDirectory,
         rules: RuleBook,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._ledger = ledger
-        self._signer = signer
+        self._tokens = tokens
         self._directory = directory
         self._rules = rules
         self._clock = clock
@@ -167,7 +167,7 @@ class NoticeDesk:
 
     def landing_url(self, query: Query) -> str | None:
         """Return where a click goes; None when there is no such creative, or the token is forged."""
-        notice = self._signer.read(split_token(query.get(TOKEN, ""))[0])
+        notice = self._tokens.read(split_token(query.get(TOKEN, ""))[0])
         if notice is None:
             return None
         return self._directory.current.landing_url(notice.campaign_code, notice.creative_code)
@@ -249,7 +249,7 @@ class NoticeDesk:
 
     def _read(self, kind: Kind, query: Query) -> Notice | Outcome:
         """Return the notice of a genuine token; or the outcome, counted, of one that counts for nothing."""
-        notice = self._signer.read(split_token(query.get(TOKEN, ""))[0])
+        notice = self._tokens.read(split_token(query.get(TOKEN, ""))[0])
         if notice is None:
             return count(kind, Outcome.FORGED)
         return count(kind, Outcome.AUDIT) if _is_review(query) else notice

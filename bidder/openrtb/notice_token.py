@@ -4,7 +4,7 @@ A token lets any process settle a bid without having seen it. It is a fixed-size
 that nobody else can make one, with the two fields that outsiders must not read (the user's hash
 and our maximum price) masked:
 
-    byte  0   version                      1
+    byte  0   version                      1, in the lower four bits; above them the number of the key
           1   flags                        bit 0: the exchange bills on the impression;
                                            bits 1-2: index of the format in FORMATS;
                                            bit 3: the line item had a budget of its own, and the bid was
@@ -50,6 +50,7 @@ from hmac import compare_digest
 
 import msgspec
 
+from config.notice_keys import Keyring
 from config.schema import Format
 from pacing import cells
 from pacing.features import CONTEXT_MARKS
@@ -64,12 +65,13 @@ FLAG_NOT_PROFILED = 1 << 7
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
 
-_VERSION, _VERSION_MARKED = b"\1", b"\2"
+_VERSION, _VERSION_MARKED = 1, 2
 _DEVICE_MASK = 7
-_HEAD = struct.Struct(">cBIIIIIIII")
+_HEAD = struct.Struct(">BBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
 _TAG_BYTES = 10
 _PRICE_DIGITS_MAX = 30
+_BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SIGNED_BYTES = _HEAD.size + _MASKED.size
 
@@ -143,7 +145,9 @@ class Notice(msgspec.Struct, frozen=True):
 class TokenSigner:
     """Makes and reads tokens with one 32-byte key."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, key_id: int = 0) -> None:
+        """`key_id` is the key's number, 0 to 15 (`config.notice_keys`)."""
+        self._key_bits = key_id << 4
         self._mask = hashlib.blake2b(key=key, digest_size=_MASKED.size, person=b"notice-mask")
         self._tag = hashlib.blake2b(key=key, digest_size=_TAG_BYTES, person=b"notice-tag")
 
@@ -165,7 +169,7 @@ class TokenSigner:
     ) -> bytes:
         """Return the ASCII characters of a token, TOKEN_CHARS of them, or MARKED_TOKEN_CHARS with marks."""
         head = _HEAD.pack(
-            _VERSION_MARKED if marks else _VERSION,
+            self._key_bits | (_VERSION_MARKED if marks else _VERSION),
             flags,
             line_item_code,
             campaign_code,
@@ -192,7 +196,7 @@ class TokenSigner:
             raw = urlsafe_b64decode(token.encode("ascii"))
         except (Base64Error, ValueError):
             return None
-        if len(raw) != signed_bytes + _TAG_BYTES or raw[:1] != version:
+        if len(raw) != signed_bytes + _TAG_BYTES or raw[0] != self._key_bits | version:
             return None
         signed = raw[:signed_bytes]
         tag = self._tag.copy()
@@ -202,10 +206,29 @@ class TokenSigner:
         head = signed[: _HEAD.size]
         # A mask undoes itself.
         unmasked = _MASKED.unpack(self._masked(head, *_MASKED.unpack(signed[_HEAD.size : _SIGNED_BYTES])))
-        return Notice(*_HEAD.unpack(head)[1:], *unmasked, signed[_SIGNED_BYTES:])
+        fields = (*_HEAD.unpack(head)[1:], *unmasked, signed[_SIGNED_BYTES:])
+        return Notice(*fields)
 
     def _masked(self, head: bytes, price_max_cpm_micros: int, user_hash: int) -> bytes:
         mask = self._mask.copy()
         mask.update(head)
         of_price, of_user = _MASKED.unpack(mask.digest())
         return _MASKED.pack(price_max_cpm_micros ^ of_price, user_hash ^ of_user)
+
+
+class TokenReader:
+    """Reads the tokens of several keys. `use` says which, at any time."""
+
+    def __init__(self, ring: Keyring) -> None:
+        self._signers: dict[int, TokenSigner] = {}
+        self.use(ring)
+
+    def use(self, ring: Keyring) -> None:
+        """Accept the tokens of these keys, and of no others, from now on."""
+        self._signers = {key.id: TokenSigner(key.key, key.id) for key in ring.keys}
+
+    def read(self, token: str) -> Notice | None:
+        """Return what a token says, or None when it is of none of the keys."""
+        # The first character is the upper six bits of the first byte.
+        signer = self._signers.get(_BASE64URL.find(token[:1]) >> 2) if token else None
+        return signer.read(token) if signer is not None else None

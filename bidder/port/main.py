@@ -56,8 +56,9 @@ from config.limits import (
     PLAN_STALE_SECONDS_MAX,
 )
 from config.money import BILLION
+from config.notice_keys import KeyFile, Keyring, NoticeKey
 from config.schema import Bundle, Engine, ExchangeProfile
-from config.settings import Secrets, Settings, load_secrets
+from config.settings import Secrets, Settings, SettingsError, load_secrets
 from pacing import plan as pacing_plan
 from pacing import prediction
 from pacing import stop as global_stop
@@ -107,7 +108,9 @@ class BidWorker:
         self._client = client
         self._ledger = Ledger(client)
         self._lookup = lookup
-        self._signer = TokenSigner(keys.notice_key)
+        self._key_file = KeyFile(Path(settings.secret_file), keys.notice_key)
+        self._take_keys(self._key_file.read())
+        self._signer = self._signer_of(self._keyring.signing(time.time()))
         self._sequence = BidSequence()
         self._plan: Plan | None = None
         self._shading = Shading(version=0)
@@ -179,6 +182,7 @@ class BidWorker:
         except redis.RedisError as error:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
+        self._follow_keys()
         state = self.bidder.state
         if time.monotonic() - self._plan_read_s > PLAN_STALE_SECONDS_MAX:
             # Without a controller nobody holds campaigns to their plans.
@@ -186,6 +190,29 @@ class BidWorker:
         self.bidder.links.age(time.monotonic())
         self.bidder.state = msgspec.structs.replace(state, active=self._active(state.snapshot))
         self._export()
+
+    def _follow_keys(self) -> None:
+        """Sign with the key whose time has come, from the file as it is now."""
+        try:
+            changed = self._key_file.read_if_changed()
+        except SettingsError as error:
+            _LOG.warning("the notice keys stay as they were: %s", error)
+        else:
+            if changed is not None:
+                self._take_keys(changed)
+        key = self._keyring.signing(time.time())
+        if key != self._signing:
+            self._signer = self._signer_of(key)
+            state = self.bidder.state
+            self.bidder.state = self._state(state.snapshot, state.book)
+
+    def _take_keys(self, ring: Keyring) -> None:
+        self._keyring = ring
+        metrics.NOTICE_KEYS.labels("bid").set(metrics.notice_keys_number(ring))
+
+    def _signer_of(self, key: NoticeKey) -> TokenSigner:
+        self._signing = key
+        return TokenSigner(key.key, key.id)
 
     @property
     def has_money(self) -> bool:

@@ -16,7 +16,7 @@ from bidder.cli.serve import ROLL_SIGNAL
 from bidder.supervisor import STOP_SECONDS_MAX
 from config import embedded_server
 from config.load import load_folder
-from config.settings import SECRET_ENV, Settings
+from config.settings import ADMIN_TOKEN_ENV, SECRET_ENV, Settings
 from tests.deploy.repository import DEPLOY, ROOT, parse_command, read_yaml
 
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
@@ -112,9 +112,11 @@ def test_compose_names_files_that_exist_and_opens_ports_on_loopback(compose: Any
 
 def test_compose_hands_over_the_secret_as_a_file_git_ignores(compose: Any) -> None:
     engine = compose["services"]["engine"]
-    (name,) = engine["secrets"]
-    assert engine["environment"][SECRET_ENV] == f"/run/secrets/{name}"
-    assert Path(compose["secrets"][name]["file"]).name in (DEPLOY / ".gitignore").read_text().split()
+    secret, token = engine["secrets"]
+    assert engine["environment"][SECRET_ENV] == f"/run/secrets/{secret}"
+    assert engine["environment"][ADMIN_TOKEN_ENV] == f"/run/secrets/{token}"
+    ignored = (DEPLOY / ".gitignore").read_text().split()
+    assert {Path(found["file"]).name for found in compose["secrets"].values()} <= set(ignored)
 
 
 def test_compose_gives_valkey_the_settings_of_the_private_server(compose: Any, tmp_path: Path) -> None:

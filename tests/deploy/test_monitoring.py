@@ -155,7 +155,7 @@ def test_an_alert_has_a_severity_a_summary_an_entry_in_the_runbook_and_a_test(al
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
-    "words", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"]
+    "words", ["check config --syntax-only prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"]
 )
 def test_promtool_finds_nothing_wrong(words: str) -> None:
     result = subprocess.run(
@@ -168,6 +168,8 @@ def test_prometheus_scrapes_the_admin_port_of_the_engine() -> None:
     services = read_yaml(DEPLOY / "compose.yaml")["services"]
     settings = Settings(redis_url="", secret_file="", data_dir="", metrics_dir="")
     (job,) = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    (token,) = services["prometheus"]["secrets"]
+    assert job["authorization"]["credentials_file"] == f"/run/secrets/{token['target']}"
     assert f'job="{job["job_name"]}"' in RULES.read_text()
     (target,) = job["static_configs"][0]["targets"]
     host, port = target.split(":")
