@@ -9,9 +9,9 @@ request as it comes, sends it when one of its connections is free, and counts wh
 
 * Latency counts from the planned moment (`schedule`), tmax from the moment the request's turn came, as at an
   exchange. Waiting for a connection is the bidder's doing, and part of both.
-* An answer after tmax is still read, because dropping the connection would make the next request pay for
-  a new one, and so its true latency is known. Its bids take no part. A request that finds no connection
-  within its tmax is not sent: its auction is over.
+* An answer after tmax is a timeout: its bids take no part. It is still read, because dropping the
+  connection would make the next request pay for a new one, and so its true latency is known. Only a bidder
+  silent for ANSWER_SECONDS_MAX is given up on, and so is a request that found no connection for as long.
 * The draws of a request come from its own generator, seeded in the order of the schedule, so
   neither the rivals nor the clicks of a seed depend on which answer came first, or on the target.
 * What belongs to a request of the warm-up is counted apart, its notices included.
@@ -113,8 +113,7 @@ class Lane:
         tally.second(planned.turn_s - self._measured_from_s).requests += 1
         self._open += 1
         self._is_quiet.clear()
-        # Nobody waits longer for a connection than for an answer, whatever a captured tmax says.
-        give_up_s = planned.turn_s + min(_tmax_s(planned.request), ANSWER_SECONDS_MAX)
+        give_up_s = planned.turn_s + ANSWER_SECONDS_MAX
         self._bidder.send(planned.body, give_up_s, partial(self._answered, planned, tally))
 
     async def quiet(self) -> None:
@@ -132,7 +131,7 @@ class Lane:
             return
         second = tally.second(answer.done_s - self._measured_from_s)
         if answer.failure in ("silent", "unsent"):
-            tally.latency.record(ANSWER_SECONDS_MAX)
+            tally.latency.record(answer.done_s - planned.planned_s)
             tally.timeouts += 1
             second.timeouts += 1
         elif answer.failure:

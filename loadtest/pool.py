@@ -7,8 +7,8 @@
 
 A connection carries one request at a time, as exchanges use them, and each is used in its turn, so that
 all processes behind a port get their share. A request that finds none idle waits, first come first
-served, and goes out unless its moment `give_up_s` has passed: by then its auction is over (`unsent`). A
-bidder silent for ANSWER_SECONDS_MAX costs the connection.
+served, and goes out unless its moment `give_up_s` has passed (`unsent`). A bidder silent for
+ANSWER_SECONDS_MAX costs the connection.
 
 What breaks is replaced when somebody needs it, one attempt for one who waits; if that fails, so does the
 request (`refused`). So a bidder that is gone is noticed with every request, and never waited for in vain.

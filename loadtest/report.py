@@ -109,7 +109,7 @@ def page(result: Result) -> str:
         latency_table=_latency_table(targets),
         rate_charts="".join(
             f"<h3>{escape(target.name)}</h3>"
-            + rate_chart(f"{target.name}: requests a second over time", target.timeline)
+            + rate_chart(f"{target.name}: requests a second over time", target.timeline, result.seconds)
             for target in targets
         ),
         errors=_errors(targets),
@@ -172,7 +172,9 @@ def _latency_table(targets: Sequence[TargetResult]) -> str:
             ("longest", "max"),
         )
     ]
-    caption = "Answers 200 and 204. A request that got no answer in time counts as 5 s, an error not at all."
+    caption = (
+        "Answers 200 and 204. A request given up on counts with the time that took, an error not at all."
+    )
     return _table(caption, ("requests", *(target.name for target in targets)), rows)
 
 

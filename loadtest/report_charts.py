@@ -17,6 +17,7 @@ _SIDE = 1_000
 _POINTS_MAX = 450
 _PERCENTS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 _PERCENT_OF_LESS_INTEREST = 0.0
+_QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -66,12 +67,16 @@ def latency_chart(title: str, curves: Sequence[tuple[str, Sequence[tuple[float, 
     return _chart(title, lines, x_ticks, list(_decade_ticks(low, high)))
 
 
-def rate_chart(title: str, timeline: Sequence[Second]) -> str:
-    """Draw requests, answers with bids, timeouts and errors a second, or the mean of several seconds."""
-    if not timeline:
+def rate_chart(title: str, timeline: Sequence[Second], seconds: float) -> str:
+    """Draw requests, answers with bids, timeouts and errors a second, or the mean of several seconds.
+
+    Of a timeline longer than the run, whose end holds late answers only, the whole seconds are drawn.
+    """
+    shown = timeline[: max(int(seconds), 1)]
+    if not shown:
         return '<p class="none">No request was sent.</p>'
-    width = math.ceil(len(timeline) / _POINTS_MAX)
-    groups = [timeline[start : start + width] for start in range(0, len(timeline), width)]
+    width = math.ceil(len(shown) / _POINTS_MAX)
+    groups = [shown[start : start + width] for start in range(0, len(shown), width)]
     counts = {
         "requests": [sum(s.requests for s in group) / len(group) for group in groups],
         "with bids": [sum(s.bid_answers for s in group) / len(group) for group in groups],
@@ -79,14 +84,16 @@ def rate_chart(title: str, timeline: Sequence[Second]) -> str:
         "errors": [sum(s.errors for s in group) / len(group) for group in groups],
     }
     top = _round_up(max(max(values) for values in counts.values()))
-    last = max(len(groups) - 1, 1)
-    lines = [
-        Line(name, number, [(index / last, value / top) for index, value in enumerate(values)])
-        for number, (name, values) in enumerate(counts.items())
+    lines = []
+    for number, (name, values) in enumerate(counts.items()):
+        middles = [((index + 0.5) / len(values), value / top) for index, value in enumerate(values)]
+        lines.append(Line(name, number, [(0.0, middles[0][1]), *middles, (1.0, middles[-1][1])]))
+    step = _round_up(len(shown) / 8)
+    x_ticks = [
+        Tick(step * number / len(shown), f"{step * number:g} s", number % 2 == 1)
+        for number in range(int(len(shown) / step) + 1)
     ]
-    parts = (0.0, 0.25, 0.5, 0.75, 1.0)
-    x_ticks = [Tick(part, f"{len(timeline) * part:g} s", part in (0.25, 0.75)) for part in parts]
-    return _chart(title, lines, x_ticks, [Tick(part, f"{top * part:g}/s") for part in parts])
+    return _chart(title, lines, x_ticks, [Tick(part, f"{top * part:g}/s") for part in _QUARTERS])
 
 
 def _chart(title: str, lines: Sequence[Line], x_ticks: Sequence[Tick], y_ticks: Sequence[Tick]) -> str:

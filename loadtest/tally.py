@@ -51,7 +51,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     answers after tmax, or never; their bids take no part. `errors` adds up `errors_by_kind`.
     `skipped` requests were never sent, as the client itself had no room for them. `notices` counts calls by
     kind, repetitions included. Latency is that of good answers (200 and 204); a request that got no answer or
-    found no connection counts with ANSWER_SECONDS_MAX, and an error has none.
+    found no connection counts with the time after which it was given up on, and an error has none.
     """
 
     elapsed_s: float
