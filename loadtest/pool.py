@@ -16,6 +16,7 @@ request (`refused`). So a bidder that is gone is noticed with every request, and
 
 import asyncio
 import contextlib
+import os
 import ssl
 import time
 from collections import deque
@@ -165,4 +166,5 @@ def _reason(origin: Origin, error: OSError) -> str:
         return f"{origin} does not answer"
     if isinstance(error, ssl.SSLError):
         return f"{origin} and this client can't agree on TLS ({error.reason or error})"
-    return f"can't connect to {origin} ({error.strerror or error})"
+    # asyncio's own words repeat the address.
+    return f"can't connect to {origin} ({os.strerror(error.errno) if error.errno else error})"

@@ -25,6 +25,7 @@ from loadtest.tally import Summary
 _LIVE_EVERY_SECONDS = 0.5
 _BAR_CHARS = 24
 _THREAD_TURN_SECONDS = 0.0005
+_STOPPING = "stopping, waiting for notices; Ctrl-C again ends it at once"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,12 +54,18 @@ async def _watched(
     stop, cut = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    console = Console(stderr=True)
+
     def end() -> None:
-        (cut if stop.is_set() else stop).set()
+        if stop.is_set():
+            cut.set()
+        else:
+            stop.set()
+            if not console.is_terminal:
+                console.print(_STOPPING)
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, end)
-    console = Console(stderr=True)
     run = asyncio.create_task(exchange.run(source, schedule, stop, cut))
     try:
         if console.is_terminal:
@@ -98,7 +105,7 @@ def _picture(
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append(done, "green").append("━" * (_BAR_CHARS - len(done)), "dim")
     if is_stopping:
-        head.append("  stopping, waiting for notices; Ctrl-C again ends it at once", "yellow")
+        head.append(f"  {_STOPPING}", "yellow")
     elif elapsed_s < 0:
         head.append(f"  warming up, {-elapsed_s:.0f} s to go", "yellow")
     else:

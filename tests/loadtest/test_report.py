@@ -1,22 +1,13 @@
-"""The report holds the run's figures, escapes what the bidder wrote, and needs nothing from outside;
-the command refuses what it should."""
+"""The report holds the run's figures, escapes what the bidder wrote, and needs nothing from outside."""
 
-import asyncio
 import itertools
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
-from threading import Event, Thread
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
-import orjson
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from bidder.cli.loadtest import loadtest
 from bidder.cli.loadtest_view import show
 from loadtest.books import Books
 from loadtest.connection import Failure
@@ -26,7 +17,6 @@ from loadtest.limits import PROBLEMS_KEPT_MAX
 from loadtest.report import ERROR_MEANINGS, page
 from loadtest.result import Asked, Result, result_of
 from loadtest.tally import Problem, Tally
-from tests.loadtest.stub_bidder import running_stub
 
 ASKED = Asked(
     rate=5,
@@ -205,94 +195,3 @@ def test_books_whose_totals_and_accounts_differ_are_caught() -> None:
     books.spent += 1
     with pytest.raises(AssertionError):
         books.check()
-
-
-app = typer.Typer()
-app.command()(loadtest)
-
-
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, arguments)
-
-
-@pytest.fixture
-def stub_target() -> Iterator[str]:
-    """A stub bidder on a thread of its own, because the command runs its own event loop."""
-    ready, done = Event(), Event()
-    address: list[str] = []
-
-    async def serve() -> None:
-        async with running_stub() as stub:
-            address.append(stub.target)
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    yield address[0]
-    done.set()
-    thread.join(10)
-
-
-def test_the_command_runs_and_writes_both_reports(stub_target: str, tmp_path: Path) -> None:
-    report = tmp_path / "report.html"
-    done = run(
-        "--target", stub_target, "--rate", "50", "--seconds", "0.5", "--json", "--report", str(report)
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    printed = orjson.loads(done.stdout)
-    assert printed["requests"] > 0
-    assert printed["errors"] == 0
-    assert f"<dd>{printed['requests']}</dd>" in report.read_text()
-
-
-def test_the_command_replays_a_file_and_shows_a_summary(stub_target: str, tmp_path: Path) -> None:
-    file = tmp_path / "captured.jsonl"
-    file.write_text('{"id": "a", "at": 1, "imp": [{"id": "1", "banner": {"w": 300, "h": 250}}]}\n')
-    done = run("--target", stub_target, "--rate", "40", "--seconds", "0.5", "--replay", str(file))
-    assert done.exit_code == 0, done.output
-    assert "wins" in done.stdout
-
-
-def test_errors_make_the_exit_status_1(stub_target: str) -> None:
-    missing = stub_target.replace("/bid/plain", "/nothing/here")
-    done = run("--target", missing, "--rate", "40", "--seconds", "0.3", "--json")
-    assert done.exit_code == 1
-    assert set(orjson.loads(done.stdout)["errors_by_kind"]) == {"http_404"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("--target", "http://0.0.0.0:1/bid/plain"), "0.0.0.0 is not this machine; add --i-own-"),
-        (("--target", "http://[::ffff:192.0.2.1]:1/bid"), "is not this machine; add --i-own-"),
-        (("--target", "http://127.0.0.1@bidder.example/bid"), "is not an http or https URL"),
-        (("--target", "http://no.such.host.invalid/bid"), "no.such.host.invalid has no address"),
-        (("--target", "http://127.0.0.1:1/", "--target", "http://127.0.0.1:1/b"), "two targets are called"),
-        (("--target", "http://127.0.0.1:1/", "--mix", "banner=1"), "'banner' is no format; they are web-"),
-        (("--target", "http://127.0.0.1:1/", "--mix", "native=x"), "write it as native=3"),
-        (("--target", "http://127.0.0.1:1/", "--mix", "native=0"), "weighs nothing"),
-        (("--target", "http://127.0.0.1:1/", "--user-ids", "me"), "has no one place for a number"),
-        (("--target", "http://127.0.0.1:1/", "--shape", "absent.csv"), "can't read absent.csv"),
-        (("--target", "http://127.0.0.1:1/", "--landscape", "absent.json"), "can't read absent.json"),
-        (("--target", "http://127.0.0.1:1/", "--landscape-step", "0", "--landscape", "x"), "is no price"),
-        (("--target", "127.0.0.1:8080"), "is not an http or https URL"),
-        (("--target", "http://127.0.0.1:1/bid/plain"), "can't connect to 127.0.0.1:1"),
-        (("--target", "http://127.0.0.1:1/", "--replay", "absent.jsonl"), "can't read absent.jsonl"),
-        (("--target", "http://127.0.0.1:1/", "--report", "no/such/folder.html"), "there is no folder"),
-    ],
-)
-def test_what_can_t_be_run_is_one_sentence_and_status_2(arguments: tuple[str, ...], sentence: str) -> None:
-    done = run(*arguments)
-    assert done.exit_code == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == ""
-
-
-@pytest.mark.parametrize(
-    "option", [("--rate", "20001"), ("--rate", "0"), ("--seconds", "86401"), ("--connections", "1025")]
-)
-def test_rate_seconds_and_connections_have_limits(option: tuple[str, str]) -> None:
-    assert run("--target", "http://127.0.0.1:1/", *option).exit_code == 2
