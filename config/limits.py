@@ -105,6 +105,8 @@ BUNDLES_KEPT_MAX = 30
 """Bundles that can be gone back to, the live one among them. One of 1,000 line items takes some 50 kB."""
 BUNDLE_BYTES_MAX = 256 * 1024 * 1024
 """A bundle from the history is inflated no further than this."""
+REFUSED_EDIT_SECONDS_MAX = 60
+"""The record of a refused edit that nobody renews is then out of date."""
 YAML_DEPTH_MAX = 100
 """Lists and mappings inside one another in one file."""
 CONFIG_NODES_MAX = 500_000

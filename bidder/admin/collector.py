@@ -50,6 +50,11 @@ class SnapshotCollector(Collector):
         yield GaugeMetricFamily(
             "hustings_ledger_accounts", "Campaigns of the config with an account.", len(snapshot.accounts)
         )
+        yield GaugeMetricFamily(
+            "hustings_config_faults",
+            "Faults of edited config folders, on any host, that are not live because of them.",
+            sum(edit.fault_count for edit in snapshot.refused_edits),
+        )
         if snapshot.bundle:
             yield InfoMetricFamily(
                 "hustings_config", "The live config.", value={"version": snapshot.bundle.version}

@@ -21,7 +21,9 @@ from bidder.admin import redis_state
 from bidder.admin.freshness import Freshness, freshness, names_in_use
 from bidder.admin.readiness import REDIS_SILENT, Readiness, ask
 from bidder.admin.redis_state import RedisState
+from config import refused_edit
 from config.calendar import flight_bounds_s, local_day
+from config.refused_edit import RefusedEdit
 from config.schema import Advertiser, Bundle, Campaign
 from pacing import plan
 from pacing import stop as global_stop
@@ -47,6 +49,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None
     stop: Stop | None
     """What holds all bidding."""
+    refused_edits: tuple[RefusedEdit, ...]
     redis: RedisState | None
     freshness: Freshness | None
     """Looked at every FRESHNESS_SECONDS."""
@@ -99,6 +102,7 @@ class Watcher:
         accounts: dict[int, Account] = {}
         live_plan: Plan | None = None
         stop: Stop | None = None
+        refused_edits: tuple[RefusedEdit, ...] = ()
         state: RedisState | None = None
         fresh: Freshness | None = None
         # A Redis that has just been waited for in vain is not waited for again.
@@ -107,6 +111,7 @@ class Watcher:
                 accounts = await self._ledger.accounts(list(bundle.campaigns_by_code()) if bundle else [])
                 live_plan = await plan.fetch(self._client)
                 stop = await global_stop.fetch(self._client)
+                refused_edits = await refused_edit.current(self._client, self._clock())
                 state = await redis_state.ask(self._client)
                 fresh = await self._audiences(bundle)
             except redis.RedisError:
@@ -119,6 +124,7 @@ class Watcher:
             accounts=accounts,
             plan=live_plan,
             stop=stop,
+            refused_edits=refused_edits,
             redis=state,
             freshness=fresh,
         )

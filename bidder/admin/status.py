@@ -14,6 +14,7 @@ from bidder.admin.redis_state import RedisState
 from bidder.admin.snapshot import Snapshot
 from bidder.events.notices import Outcome
 from config.money import money_text
+from config.refused_edit import RefusedEdit
 from config.schema import code_of
 from pacing.plan import MULTIPLIER_ONE_Q16
 
@@ -64,6 +65,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     reason: str
     config_version: str
+    refused_edits: tuple[RefusedEdit, ...]
+    """Edits of watched config folders that are not live, because of their faults."""
     stopped: str | None
     """Who stopped all bidding, and why; None while nobody has."""
     currency: str
@@ -115,6 +118,7 @@ def status(snapshot: Snapshot) -> Status:
         ready=snapshot.readiness.ready,
         reason=snapshot.readiness.reason,
         config_version=snapshot.bundle.version if snapshot.bundle else "",
+        refused_edits=snapshot.refused_edits,
         stopped=_stopped(snapshot),
         currency=snapshot.bundle.engine.currency if snapshot.bundle else "USD",
         workers=snapshot.readiness.workers,

@@ -15,19 +15,15 @@ import redis.asyncio
 import typer
 
 from bidder import logs
+from bidder.background import end_task
 from bidder.child import EXIT_UNUSABLE
-from bidder.cli.logged_changes import from_config, who
+from bidder.cli.live_config import follow_folder, publish_config
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url, say_and_exit
 from bidder.redis_client import redis_client, why_unusable
 from bidder.supervisor import Supervisor
-from config import bundle_store
-from config.diff import diff
 from config.embedded_server import EmbeddedServer, EmbeddedServerError
 from config.faults import ConfigFaults
-from config.folder_state import folder_state
 from config.limits import DRAIN_SECONDS_DEFAULT, DRAIN_SECONDS_MAX
-from config.load import load_folder
-from config.price_keys import require_price_keys
 from config.schema import Bundle
 from config.settings import (
     ADMIN_TOKEN_ENV,
@@ -38,10 +34,7 @@ from config.settings import (
     Settings,
     SettingsError,
     ensure_secret_file,
-    load_secrets,
 )
-from pacing.change_log import record
-from segments.registry import RegistryError, SegmentRegistry
 
 _METRICS_PREFIX = "metrics-"
 SERVER_CHECK_SECONDS = 0.5
@@ -54,7 +47,10 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 def serve(
     config: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Campaign folder to publish at start; else what is in Redis runs."),
+        typer.Option(
+            metavar="DIR",
+            help="Campaign folder to run, watched for edits; else what is in Redis runs.",
+        ),
     ] = None,
     redis_url: RedisOption = None,
     data: Annotated[
@@ -168,7 +164,8 @@ async def running_engine(
     """Run an engine, with its private server when the settings name none, publishing a config first.
 
     Fills in what the settings leave empty: the Redis URL, the secret file, the metrics folder. The
-    config is a folder or a bundle; a folder that the live bundle was read from is not read again.
+    config is a folder or a bundle; a folder that the live bundle was read from is not read again, and it is
+    watched: an edit goes live, or is refused loudly.
     `before_start` is called when Redis answers and no process serves yet.
     """
     data_dir = _made(Path(settings.data_dir))
@@ -190,42 +187,14 @@ async def running_engine(
                 await before_start(settings)
             await supervisor.serve(settings)
             _end_if_told()
-            keeper = asyncio.create_task(_keep_alive(server))
+            tasks = [asyncio.create_task(_keep_alive(server))]
+            if isinstance(config, Path):
+                tasks.append(asyncio.create_task(follow_folder(config, settings)))
             try:
                 yield supervisor
             finally:
-                keeper.cancel()
-
-
-async def publish_config(
-    client: redis.asyncio.Redis, config: Path | Bundle | None, settings: Settings
-) -> None:
-    """Make a config the live one, unless it is already; None stands for the live one.
-
-    Raises SettingsError when the prices of its exchanges can't be read, or what is live is not signed with
-    our secret; ConfigFaults; and redis.RedisError.
-    """
-    key = load_secrets(Path(settings.secret_file)).bundle_key
-    try:
-        live = await bundle_store.fetch(client, key)
-    except bundle_store.BundleUnreadableError as error:
-        if config is None or error.reason == "forged":
-            raise SettingsError(str(error)) from None
-        # Another release wrote it, and it is about to be replaced.
-        live = None
-    if isinstance(config, Path):
-        is_live = live is not None and live.read_from != "" and live.read_from == folder_state(config)
-        config = live if is_live else load_folder(config)
-    wanted = live if config is None else config
-    require_price_keys(wanted.exchanges if wanted is not None else (), settings.price_keys_file)
-    if wanted is not None and wanted is not live:
-        try:
-            await SegmentRegistry(client).declare(wanted.segments)
-        except RegistryError as error:
-            raise SettingsError(str(error)) from None
-        by = f"{who('')}, hustings serve"
-        await bundle_store.publish(client, wanted, key, by=by)
-        await record(client, from_config(diff(live, wanted), by))
+                for task in tasks:
+                    await end_task(task)
 
 
 def _made(data_dir: Path) -> Path:

@@ -10,8 +10,8 @@ import pytest
 import redis
 from redis.asyncio import Redis as AsyncRedis
 
+from bidder.cli.live_config import publish_config
 from bidder.cli.logged_changes import from_config
-from bidder.cli.serve import publish_config
 from config import bundle_store, redis_keys
 from config.diff import diff
 from config.money import BILLION, Money

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from bidder.cli.serve import publish_config
+from bidder.cli.live_config import publish_config
 from config import bundle_store
 from config.faults import ConfigFaults
 from config.folder_state import folder_state

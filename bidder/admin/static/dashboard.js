@@ -254,6 +254,9 @@ function showState(status) {
   const why = [];
   if (status.stopped !== null) why.push(`All bidding is stopped by ${status.stopped}.`);
   if (!status.ready) why.push(`Not ready: ${status.reason}.`);
+  for (const edit of status.refused_edits) {
+    why.push(`The edit of ${edit.folder} on ${edit.host} is not live: ${edit.faults[0]}.`);
+  }
   at("notice").hidden = why.length === 0;
   say("notice", why.join(" "));
   const plan = status.plan_age_s === null ? "no plan yet" : `plan ${status.plan_age_s.toFixed(0)} s old`;
