@@ -49,7 +49,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None
     stop: Stop | None
     """What holds all bidding."""
-    refused_edits: tuple[RefusedEdit, ...]
+    refused_edits: tuple[RefusedEdit, ...] = ()
     redis: RedisState | None
     freshness: Freshness | None
     """Looked at every FRESHNESS_SECONDS."""
