@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-COMMANDS = ("demo", "serve", "config", "segments", "budget", "explain", "loadtest", "keys")
+COMMANDS = ("demo", "serve", "config", "segments", "budget", "explain", "loadtest", "keys", "doctor")
 """Each is the file of that name beside this one: its `app`, or the function of the same name."""
 
 
