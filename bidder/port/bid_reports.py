@@ -2,7 +2,7 @@
 
     reports = BidReports(client)
     reports.add(tally.export())                     # twice a second
-    await reports.send(bundle, now_s)               # as often; a bounded number of line items at a time
+    await reports.send(campaigns, now_s)            # as often; a bounded number of line items at a time
 
 With more line items bidding than go at a time the others wait their turn, and nothing is lost by that but
 the exact half second; they count for the day and hour in which they are sent. A Redis that fails takes the
@@ -16,7 +16,7 @@ import redis.asyncio
 
 from config.calendar import local_day, local_hour
 from config.limits import DELIVERY_CALLS_PER_TICK_MAX
-from config.schema import Bundle
+from config.schema import Campaign
 from pacing.delivery import Happening, count_call
 from pacing.scripts import run_all
 
@@ -32,11 +32,10 @@ class BidReports:
         """Take bids by campaign and line item code."""
         self._bids.update(bids)
 
-    async def send(self, bundle: Bundle, now_s: float) -> None:
-        """Report the line items that have waited longest. Raises redis.RedisError."""
+    async def send(self, campaigns: Mapping[int, Campaign], now_s: float) -> None:
+        """Report the line items that have waited longest. campaigns: by code. Raises redis.RedisError."""
         if not self._bids:
             return
-        campaigns = bundle.campaigns_by_code()
         calls = []
         # A dict keeps its order: what is taken out and comes again goes to the end.
         for key in list(self._bids)[:DELIVERY_CALLS_PER_TICK_MAX]:
@@ -46,7 +45,7 @@ class BidReports:
             calls.append(count_call(Happening(code, line_item, day, hour, "bids", times=times)))
         await run_all(self._client, calls)
 
-    async def send_all(self, bundle: Bundle, now_s: float) -> None:
+    async def send_all(self, campaigns: Mapping[int, Campaign], now_s: float) -> None:
         """Report everything. Raises redis.RedisError."""
         while self._bids:
-            await self.send(bundle, now_s)
+            await self.send(campaigns, now_s)

@@ -15,7 +15,7 @@ reserving budget nothing is awaited, so a config change never splits a decision.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -36,6 +36,7 @@ from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
 from bidder.port.admission import Admission
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
+from bidder.port.reason_sample import ReasonSample, Sampled
 from bidder.port.tally import Tally
 from config.calendar import SECONDS_PER_DAY
 from config.limits import TIME_LEFT_MS_MIN
@@ -98,6 +99,8 @@ class Bidder:
         self._epoch_s = epoch_s
         self._draw = draw
         self.links = LinkMemory()
+        self.sample: ReasonSample | None = None
+        """Who asks for a request now and then, to say why campaigns did not bid."""
         self.pending = open_pending()
         """What bids count for frequency caps, until they are shown or their time is up."""
         self._waiting: list[BidCall] = []
@@ -282,6 +285,47 @@ class Bidder:
         answered_ns = time.monotonic_ns()
         self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
         self._tally.batches.append(len(batch))
+        if self.sample is not None and self.sample.wanted:
+            self._give_sample(
+                self.sample,
+                state,
+                batch[-1].opportunity,
+                bids.get(len(batch) - 1, []),
+                users,
+                rows,
+                values,
+                now_s,
+            )
+
+    def _give_sample(
+        self,
+        sample: ReasonSample,
+        state: BidState,
+        opportunity: Opportunity,
+        bids: list[Bid],
+        users: Users,
+        rows: Mapping[int, int],
+        values: Values,
+        now_s: int,
+    ) -> None:
+        if opportunity.exchange_id not in state.snapshot.exchanges or not state.active.any():
+            # The exchange has left the config, or bidding is stopped: no campaign's doing.
+            return
+        row = rows.get(opportunity.user_hash, 0)
+        sample.take(
+            Sampled(
+                snapshot=state.snapshot,
+                active=state.active,
+                shading=state.shading,
+                book=state.book,
+                opportunity=opportunity,
+                segment_bits=users.bits[row].copy(),
+                known=bool(users.known[row]),
+                caps=values[2 * row - 1] if row and len(values) else None,
+                chosen={bid.ad for bid in bids},
+                now_s=now_s,
+            )
+        )
 
     def _shed(self, calls: list[BidCall]) -> None:
         exchanges = self.state.snapshot.exchanges

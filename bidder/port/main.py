@@ -31,7 +31,7 @@ from bidder.decision.columns import CandidateColumns
 from bidder.decision.crowds import large_enough
 from bidder.decision.decide import Users, decide
 from bidder.decision.schedule import active_ads
-from bidder.decision.scoring import compile_scoring
+from bidder.decision.scoring import compile_scoring, predictor
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.listener import Listener
 from bidder.openrtb.notice_token import TokenSigner
@@ -44,6 +44,7 @@ from bidder.port.bid_reports import BidReports
 from bidder.port.bidder import Bidder, BidState
 from bidder.port.garbage import Garbage
 from bidder.port.protocol import BidConnection, Connections
+from bidder.port.reason_sample import ReasonSample
 from bidder.port.stalls import Heartbeat
 from bidder.port.tally import Tally
 from bidder.redis_client import live_bundle, redis_client
@@ -139,6 +140,8 @@ class BidWorker:
             partial(random.Random().getrandbits, 64),
         )
 
+        self.sample = self.bidder.sample = ReasonSample(client)
+
     async def swap(self, snapshot: Snapshot) -> None:
         """Bid on a new config from now on; leases and reservations are carried over."""
         model = self._model
@@ -161,6 +164,7 @@ class BidWorker:
         if self.bidder.state.snapshot is snapshot:
             self._scored = snapshot, scoring
             self.bidder.state = msgspec.structs.replace(self.bidder.state, scoring=scoring)
+        self.sample.predict = await asyncio.to_thread(predictor, model)
         metrics.MODEL_MADE.labels("bid").set(model.made_at_s)
 
     def hold(self, stopped: bool) -> None:
@@ -178,7 +182,8 @@ class BidWorker:
                 self._enough = None
             async with self._book_in_use:
                 await self._sync_with_ledger()
-            await self._reports.send(self.bidder.state.snapshot.bundle, time.time())
+            await self._reports.send(self.bidder.state.snapshot.campaigns, time.time())
+            await self.sample.send(time.time())
         except redis.RedisError as error:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
@@ -247,7 +252,8 @@ class BidWorker:
             await self._sync.close(self.bidder.state.book)
         self._export()
         with contextlib.suppress(redis.RedisError):
-            await self._reports.send_all(self.bidder.state.snapshot.bundle, time.time())
+            await self._reports.send_all(self.bidder.state.snapshot.campaigns, time.time())
+            await self.sample.send(time.time())
 
     def _set_owner(self, owner: int) -> None:
         self._owner = owner
@@ -352,8 +358,10 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         closing.push_async_callback(end_task, predicting)
         holding = asyncio.create_task(_follow_stop(worker, client, stop_seen))
         closing.push_async_callback(end_task, holding)
+        sampling = asyncio.create_task(worker.sample.run())
+        closing.push_async_callback(end_task, sampling)
         announce_ready(listener.port)
-        await stopped_or_failed(stop, ticks, config, predicting, holding)
+        await stopped_or_failed(stop, ticks, config, predicting, holding, sampling)
         await listener.close()
         await connections.drain(settings.drain_seconds)
         with contextlib.suppress(TimeoutError):

@@ -17,6 +17,7 @@ from tests.running import running_worker
 
 CODE, ITEM = code_of("campaign-1"), code_of("line-1")
 NOW_S = 1_772_000_000.0
+CAMPAIGNS = bundle().campaigns_by_code()
 TODAY = local_day(int(NOW_S), "UTC")
 
 
@@ -31,14 +32,14 @@ async def test_line_items_take_turns_and_none_is_lost(
         days = await delivered_days(redis_client, CODE, [TODAY])
         return {item: sums["bids"] for day in days for item, sums in day.line_items.items()}
 
-    await reports.send(bundle(), NOW_S)
+    await reports.send(CAMPAIGNS, NOW_S)
     assert await reported() == {1: 5, 2: 1}
     # The first comes again, and waits for the third.
     reports.add({(CODE, 1): 1})
     reports.add({(CODE, 2): 1})
-    await reports.send(bundle(), NOW_S)
+    await reports.send(CAMPAIGNS, NOW_S)
     assert await reported() == {1: 6, 2: 1, 3: 7}
-    await reports.send_all(bundle(), NOW_S)
+    await reports.send_all(CAMPAIGNS, NOW_S)
     assert await reported() == {1: 6, 2: 2, 3: 7}
     (day,) = await delivered_days(redis_client, CODE, [TODAY])
     assert day.sums == {"bids": 15}
