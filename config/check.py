@@ -26,11 +26,13 @@ from config.schema import (
     Bundle,
     Campaign,
     Creative,
+    Daypart,
     Flight,
     Format,
     Inventory,
     LineItem,
     LineItemBudget,
+    PacingWeight,
     Segment,
     SegmentRule,
     Targeting,
@@ -236,6 +238,12 @@ def _check_campaign(findings: Findings, path: SchemaPath, campaign: Campaign) ->
             bound = getattr(budget, name)
             hourly_path = (*path, "budget", "hourly")
             _check_within(findings, hourly_path, budget.hourly, (*path, "budget", name), bound)
+    for index, weight in enumerate(campaign.pacing_weights):
+        weight_path = (*path, "pacing_weights", index)
+        _check_hours(findings, weight_path, weight, "weights")
+        if campaign.pacing == "asap":
+            message = "`pacing: asap` follows no plan that could be weighted; write `even`, or take this out"
+            findings.add(weight_path, message, rests_on=[(*path, "pacing")])
     if campaign.goal is not None and campaign.goal.target == 0:
         findings.add((*path, "goal", "target"), "a target of 0 can't be met; raise it, or take `goal` out")
     for index, line_item in enumerate(campaign.line_items):
@@ -383,18 +391,18 @@ def _check_targeting(findings: Findings, path: SchemaPath, targeting: Targeting,
             message = f"there is no file exchanges/{name}.yaml{nearest_hint(name, exchanges.names)}"
             findings.add((*path, "exchanges", index), message, rests_on=exchanges.written)
     for index, daypart in enumerate(targeting.dayparts):
-        daypart_path = (*path, "dayparts", index)
-        if not daypart.days:
-            findings.add(
-                (*daypart_path, "days"), "`days` is an empty list; name days, or leave it out for all"
-            )
-        if daypart.from_hour >= daypart.to_hour:
-            message = f"`from_hour` {daypart.from_hour} is not before `to_hour` {daypart.to_hour}"
-            message += "; for a night, write two dayparts, one on each side of midnight"
-            rests_on = [(*daypart_path, "to_hour")]
-            findings.add((*daypart_path, "from_hour"), message, rests_on=rests_on)
+        _check_hours(findings, (*path, "dayparts", index), daypart, "dayparts")
     _check_domains(findings, (*path, "inventory", "include", "domains"), targeting.inventory.include)
     _check_domains(findings, (*path, "inventory", "exclude", "domains"), targeting.inventory.exclude)
+
+
+def _check_hours(findings: Findings, path: SchemaPath, hours: Daypart | PacingWeight, several: str) -> None:
+    if not hours.days:
+        findings.add((*path, "days"), "`days` is an empty list; name days, or leave it out for all")
+    if hours.from_hour >= hours.to_hour:
+        message = f"`from_hour` {hours.from_hour} is not before `to_hour` {hours.to_hour}"
+        message += f"; for a night, write two {several}, one on each side of midnight"
+        findings.add((*path, "from_hour"), message, rests_on=[(*path, "to_hour")])
 
 
 def _check_domains(findings: Findings, path: SchemaPath, inventory: Inventory) -> None:

@@ -91,6 +91,7 @@ Api = Literal[3, 5, 6, 7, 8, 9]
 """AdCOM list "API Frameworks": MRAID 1 to 3, OMID 1, SIMID 1.0 and 1.1. VPAID (1, 2) is deprecated since
 VAST 4.1 and never served; 4 (ORMMA) is long dead."""
 VastVersion = Literal["2.0", "3.0", "4.0", "4.1", "4.2", "4.3"]
+Pacing = Literal["even", "ahead", "asap"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -351,12 +352,28 @@ class LineItem(_Model, frozen=True, kw_only=True):
         return int(stated or 0)
 
 
+class PacingWeight(_Model, frozen=True, kw_only=True):
+    """Hours of the campaign's local week whose traffic is worth more, or less, of the money than other."""
+
+    days: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    from_hour: Annotated[int, Meta(ge=0, le=23)] = 0
+    to_hour: Annotated[int, Meta(ge=1, le=24)] = 24
+    percent: Annotated[int, Meta(ge=1, le=1_000)]
+
+    @property
+    def hours(self) -> Daypart:
+        """The hours it is of."""
+        return Daypart(days=self.days, from_hour=self.from_hour, to_hour=self.to_hour)
+
+
 class Campaign(_Model, frozen=True, kw_only=True):
     id: Id
     name: str = ""
     time_zone: str = "UTC"
     budget: Budget
-    pacing: Literal["even", "asap"] = "even"
+    pacing: Pacing = "even"
+    pacing_weights: tuple[PacingWeight, ...] = ()
+    """Of several that cover an hour, the last counts."""
     flight: Flight = Flight()
     goal: Goal | None = None
     frequency_cap: FrequencyCap = FrequencyCap()

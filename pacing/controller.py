@@ -13,29 +13,7 @@ Any number of processes may run one: they elect a leader through a Redis key wit
 and only the leader decides. When it stops or dies another takes over within seconds, and goes on
 from the multipliers of the last plan.
 
-The rule, for one campaign (`resolve`)
---------------------------------------
-A(t) is `planned_share`, B the window's money, S what was spent of it when the last tick ended:
-
-    rho = (B - S) · (A(now) - A(last)) / (1 - A(last))     what should have been spent since then
-    g   = (spent since then - rho) / max(rho, 5 impressions)
-    m   = m · exp(-clip(eta · g, ±0.3)),   MULTIPLIER_MIN <= m <= 1
-
-The target is solved again from what is left at every tick, so an hour without traffic is made up
-over the rest of the window, not in a burst. Example: $100 for a day of 24 hours, $30 spent at noon.
-A = 0.5 / 0.98 = 0.510, so the next 2 s should cost 70 · 0.0000236 / 0.490 = $0.0034. At a price of
-$0.002 for an impression the scale is 5 · 0.002 = $0.01, and two wins ($0.004) lower m by 0.2 %.
-
-*Spend* is what is billed, not what is leased. Leases move in lumps of seconds of spend, most of a
-lease goes back unspent after lost auctions, and money in a lease can still be spent, so it belongs
-to what is left. The bill is some seconds late, which the small step forgives. Leases do count where
-it matters: the ledger keeps billed plus leased under the ceiling B · A(next tick) + 1 % of B, so
-the plan is a wall even for a campaign whose multiplier is wrong.
-
-*Anti-windup*: spending less than planned is no reason to bid more when the campaign could not have
-spent: less is leased than an impression costs (the ceiling, or the budget, is reached), it is paused,
-or no auction of any campaign had an outcome. Then m may fall but does not rise. After SILENCE_S_MAX
-without any outcome it rises again: perhaps the silence is ours, because every bid is under its floor.
+The rule is `pacing.pace`, the shape of the plan `pacing.curve`.
 """
 
 import asyncio
@@ -45,161 +23,32 @@ import math
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 import redis.asyncio
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
 from config.bundle_store import published_version
-from config.calendar import day_bounds_s, local_day
+from config.calendar import local_day
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign, code_of
+from pacing.curve import PlanCurve, plan_curve
 from pacing.hold_back import LateBills, first_look, held_back, look_again
 from pacing.landscape import win_shares
 from pacing.ledger import Account, Ledger, LedgerError
 from pacing.outcomes import OutcomeReader
-from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish, window
+from pacing.pace import INTERVAL_S, MULTIPLIER_START, CampaignState, Observation, resolve
+from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
 from pacing.shading import Shading, publish_shading, shade_rows
+from pacing.window import observe, window
 
-INTERVAL_S: Final = 2.0
-"""Seconds between two ticks."""
 LEASE_INTERVALS: Final = 3
 """A leader that has been silent for this many intervals is replaced."""
-MULTIPLIER_MIN: Final = 0.01
-MULTIPLIER_START: Final = 1.0
-"""A campaign no plan knows starts at its full bid; the ceiling bounds what finding its level costs."""
-STEP_MAX: Final = 0.3
-SCALE_IMPRESSIONS: Final = 5
-SLACK_SHARE: Final = 0.01
-"""How far, in shares of the window's money, the ceiling is ahead of the plan."""
-SILENCE_S_MAX: Final = 60.0
 SHADE_INTERVAL_S: Final = 30.0
 """Seconds between two rebuilds of the shading rows."""
 
 logger = logging.getLogger(__name__)
-
-
-def step_size(elapsed_s: float) -> float:
-    """Return eta for an interval: 0.02 at 1 s, 0.1 at 10 s, a power law between, flat outside.
-
-    Longer intervals carry more spend and less noise, so each may move the multiplier more.
-    """
-    return float(0.02 * min(max(elapsed_s, 1.0), 10.0) ** math.log10(5))
-
-
-class CampaignState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the controller remembers of one campaign from tick to tick."""
-
-    at_s: float
-    """When the account was last read."""
-    spent: int
-    """The campaign's money spent up to then, ever; billionths."""
-    multiplier: float = MULTIPLIER_START
-    silent_s: float = 0.0
-    """How long no auction of any campaign has had an outcome."""
-
-
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tick sees of one campaign. Money in billionths, times in unix seconds."""
-
-    pacing: Literal["even", "asap"] = "even"
-    start_s: int
-    end_s: int
-    budget: int
-    """The money meant for the window from `start_s` to `end_s`."""
-    spent: int
-    """Spent since `start_s`, of `budget`."""
-    spent_today: int
-    """The part of `spent` that was spent today: ceilings are in today's money."""
-    spent_ever: int
-    """Billed, so that it never falls; the difference of two ticks is the spend between them."""
-    leased: int
-    """In the hands of workers."""
-    paused: bool = False
-    price: int
-    """What one impression costs at a multiplier of 1, roughly."""
-    outcomes: int
-    """Auctions of any campaign that had an outcome since the last tick."""
-
-
-def observe(campaign: Campaign, account: Account, outcomes: int, now_s: float) -> Observation:
-    """Relate a campaign's account to its window (`pacing.plan.window`).
-
-    A window that began today or later has today's money: what was left of the total this morning,
-    or the daily budget if that is less. An older one has the total.
-    """
-    start_s, end_s = window(campaign, now_s)
-    day_start_s, _ = day_bounds_s(int(now_s), campaign.time_zone)
-    spent_today = account.spent_on(local_day(int(now_s), campaign.time_zone))
-    budget, spent = int(campaign.budget.total), account.spent
-    if start_s >= day_start_s:
-        budget, spent = budget - (account.spent - spent_today), spent_today
-        if campaign.budget.daily is not None:
-            budget = min(budget, campaign.budget.daily)
-    if campaign.budget.hourly is not None:
-        # What past hours left unspent can't be made up.
-        hours_left = max(end_s - max(now_s, start_s), 0) / 3_600
-        budget = min(budget, spent + math.ceil(campaign.budget.hourly * hours_left))
-    bids = [line_item.cpm_max_micros for line_item in campaign.line_items]
-    return Observation(
-        pacing=campaign.pacing,
-        start_s=start_s,
-        end_s=end_s,
-        budget=max(budget, 0),
-        spent=spent,
-        spent_today=spent_today,
-        spent_ever=account.billed,
-        leased=account.leased,
-        paused=account.paused or campaign.paused,
-        price=sum(bids) // max(len(bids), 1),
-        outcomes=outcomes,
-    )
-
-
-def resolve(
-    state: CampaignState, observed: Observation, now_s: float
-) -> tuple[CampaignState, int, int | None]:
-    """Decide one campaign for the next interval.
-
-    Returns the new state, the multiplier in 1/65536 (1 to MULTIPLIER_ONE_Q16), and the most that may
-    be spent and leased today before the next tick, in billionths, or None for "as the budget allows".
-    """
-    spend = max(observed.spent_ever - state.spent, 0)
-    spoke = observed.outcomes > 0 or spend > 0
-    silent_s = 0.0 if spoke else state.silent_s + max(now_s - state.at_s, 0.0)
-    if observed.pacing == "asap":
-        multiplier, ceiling = 1.0, None
-    else:
-        affords = observed.leased >= max(observed.price * state.multiplier, 1)
-        may_rise = affords and not observed.paused and (spoke or silent_s > SILENCE_S_MAX)
-        multiplier = _moved(state, observed, spend, now_s, may_rise)
-        ceiling = _ceiling(observed, now_s)
-    after = CampaignState(at_s=now_s, spent=observed.spent_ever, multiplier=multiplier, silent_s=silent_s)
-    return after, max(round(multiplier * MULTIPLIER_ONE_Q16), 1), ceiling
-
-
-def _moved(state: CampaignState, observed: Observation, spend: int, now_s: float, may_rise: bool) -> float:
-    elapsed_s = now_s - state.at_s
-    if elapsed_s <= 0:
-        return state.multiplier
-    share_then = planned_share(state.at_s, observed.start_s, observed.end_s)
-    share_now = planned_share(now_s, observed.start_s, observed.end_s)
-    # Around midnight a part of the spend was of yesterday's money.
-    left_then = max(observed.budget - max(observed.spent - spend, 0), 0)
-    due = left_then * (share_now - share_then) / (1 - share_then) if share_then < 1 else float(left_then)
-    scale = max(due, SCALE_IMPRESSIONS * observed.price * state.multiplier, 1.0)
-    step = min(max(step_size(elapsed_s) * (spend - due) / scale, -STEP_MAX), STEP_MAX)
-    if step < 0 and not may_rise:
-        return state.multiplier
-    return min(max(state.multiplier * math.exp(-step), MULTIPLIER_MIN), 1.0)
-
-
-def _ceiling(observed: Observation, now_s: float) -> int:
-    share_next = planned_share(now_s + INTERVAL_S, observed.start_s, observed.end_s)
-    of_window = min(int(observed.budget * share_next) + int(observed.budget * SLACK_SHARE), observed.budget)
-    return max(of_window - (observed.spent - observed.spent_today), 0)
 
 
 class Controller:
@@ -227,6 +76,7 @@ class Controller:
         self._registered: str | None = None
         self._published: str | None = None
         self._states: dict[int, CampaignState] = {}
+        self._curves: dict[int, tuple[tuple[int, int, int, Campaign], PlanCurve]] = {}
         self._ceilings: dict[int, tuple[int, int | None]] = {}
         self._late: dict[int, LateBills] = {}
         self._held: dict[int, int] = {}
@@ -286,7 +136,7 @@ class Controller:
         if self._registered != bundle.version:
             await self._register(bundle)
         outcomes = await self._outcomes.read(bundle, now_s)
-        multipliers = await self._resolve_all(bundle, outcomes, now_s)
+        decided = await self._resolve_all(bundle, outcomes, now_s)
         await self._shade(now_s)
         # The round may have taken long: only who still holds the lease speaks.
         if not await self._renewed():
@@ -294,7 +144,7 @@ class Controller:
         plan = Plan(
             made_at_s=now_s,
             version=self._before.version + 1,
-            campaigns=multipliers,
+            campaigns=decided,
             shading_version=self._shading_version,
         )
         await publish(self._client, plan)
@@ -367,12 +217,20 @@ class Controller:
         }
         # A bill is an outcome too, for exchanges that send no other notice.
         outcomes += sum(accounts[code].spent > state.spent for code, state in self._states.items())
-        multipliers = {}
+        decided = {}
         for code, state in self._states.items():
             campaign = campaigns[code]
-            observed = observe(campaign, accounts[code], outcomes, now_s)
+            curve = self._curve(code, campaign, now_s)
+            observed = observe(campaign, accounts[code], curve, outcomes, now_s)
             self._states[code], multiplier_q16, ceiling = resolve(state, observed, now_s)
-            multipliers[code] = CampaignPlan(multiplier_q16)
+            decided[code] = CampaignPlan(
+                multiplier_q16,
+                budget_q16=multiplier_q16,
+                share_millionths=int(curve.share(now_s) * 1_000_000),
+                budget=observed.budget,
+                spent=observed.spent,
+                window_s=curve.start_s,
+            )
             dated = (local_day(int(now_s), campaign.time_zone), ceiling)
             if self._ceilings.get(code) != dated:
                 await self._ledger.set_ceiling(code, *dated)
@@ -386,24 +244,36 @@ class Controller:
             code = code_of(campaign.id)
             if code in self._states:
                 amounts = [amount for amount in (line_item.budget.total, line_item.budget.daily) if amount]
-                observed = observe(campaign, accounts[code], outcomes, now_s)
+                curve = self._curve(code, campaign, now_s)
+                observed = observe(campaign, accounts[code], curve, outcomes, now_s)
                 await self._hold_back(own_code, code, min(amounts, default=0), observed, now_s)
-        return multipliers
+        return decided
 
     async def _hold_back(
         self, account_code: int, campaign_code: int, budget: int, observed: Observation, now_s: float
     ) -> None:
         """Keep back of `budget` what the late bills of the campaign say."""
         late = self._late[campaign_code]
-        held = held_back(late, budget, observed.start_s, observed.end_s, now_s)
+        held = held_back(late, budget, observed.curve.start_s, observed.curve.end_s, now_s)
         if held != self._held.get(account_code):
             await self._ledger.hold_back(account_code, held)
             self._held[account_code] = held
 
     def _first_state(self, code: int, account: Account, now_s: float) -> CampaignState:
         known = self._before.campaigns.get(code)
-        multiplier = known.multiplier_q16 / MULTIPLIER_ONE_Q16 if known is not None else MULTIPLIER_START
-        return CampaignState(at_s=now_s, spent=account.spent, multiplier=multiplier)
+        level = known.budget_q16 / MULTIPLIER_ONE_Q16 if known is not None else MULTIPLIER_START
+        return CampaignState(at_s=now_s, spent=account.billed, level=level)
+
+    def _curve(self, code: int, campaign: Campaign, now_s: float) -> PlanCurve:
+        """Return the campaign's curve, made anew when its window, its config or the hour is another."""
+        key = (*window(campaign, now_s), int(now_s) // 3_600, campaign)
+        known = self._curves.get(code)
+        if known is not None and known[0] == key:
+            return known[1]
+        start_s, end_s, *_ = key
+        curve = plan_curve(campaign, start_s, end_s)
+        self._curves[code] = (key, curve)
+        return curve
 
     async def _shade(self, now_s: float) -> None:
         """Work out the shaded prices anew, publish them, and keep what they were counted from."""

@@ -4,14 +4,7 @@ A `Plan` is one JSON value under one key, replaced whole every few seconds: for 
 bid multiplier, and which shaded prices belong to it (`pacing.shading`). Nothing in it can spend
 money by itself: a worker that misses a plan, or reads an old one, still bids only from its leases.
 
-Beside it are the two pure questions pacing asks about time. `window` says which stretch of time a
-campaign's current money is meant for; `planned_share` says how much of it should be spent by now:
-
-    start_s, end_s = window(campaign, now_s)
-    should_be_spent = money_of_the_window * planned_share(now_s, start_s, end_s)
-
-The money of a window is the daily budget where there is one; else what was left of the total when
-the window began (`pacing.controller.observe`).
+A worker takes no plan for live that is older than PLAN_STALE_SECONDS_MAX: see `is_stale`.
 """
 
 from typing import Final
@@ -19,21 +12,35 @@ from typing import Final
 import msgspec
 import redis.asyncio
 
-from config.calendar import OPEN_END_S, day_bounds_s, flight_bounds_s
+from config.limits import PLAN_STALE_SECONDS_MAX
 from config.redis_keys import PLAN
-from config.schema import Campaign
 
 MULTIPLIER_ONE_Q16: Final = 1 << 16
 """A multiplier of 1: multipliers are 16-bit binary fractions, so that the kernel needs no floats."""
-PLAN_COMPLETE_SHARE: Final = 0.98
-"""The plan is complete when this much of its window has passed, so that the last impressions are
-billed before the money's window closes."""
 
 
-class CampaignPlan(msgspec.Struct, frozen=True):
-    """What the controller decided for one campaign: `multiplier_q16` in (0, MULTIPLIER_ONE_Q16]."""
+class CampaignPlan(msgspec.Struct, frozen=True, array_like=True):
+    """What the controller decided for one campaign. In JSON a list: workers read thousands twice a second."""
 
     multiplier_q16: int
+    """What bids are multiplied by, 1 to MULTIPLIER_ONE_Q16: the lower of the next two."""
+    budget_q16: int = MULTIPLIER_ONE_Q16
+    """What the budget allows."""
+    goal_q16: int = MULTIPLIER_ONE_Q16
+    """What the goal allows; without a goal, MULTIPLIER_ONE_Q16."""
+    share_millionths: int = 0
+    """How much of the window's money should be spent by now."""
+    budget: int = 0
+    """The window's money, billionths."""
+    spent: int = 0
+    """What of it was spent."""
+    window_s: int = 0
+    """When the window began, unix seconds."""
+
+    @property
+    def planned(self) -> int:
+        """What of the window's money should be spent by now, billionths."""
+        return self.budget * self.share_millionths // 1_000_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,29 +88,6 @@ async def fetch(client: redis.asyncio.Redis) -> Plan | None:
         return None
 
 
-def planned_share(now_s: float, start_s: float, end_s: float) -> float:
-    """Return how much of a window's money, from 0 to 1, should be spent by `now_s`.
-
-    Even in time from the window's start until PLAN_COMPLETE_SHARE of it has passed. Nothing is due
-    before the start, everything after the end.
-    """
-    if now_s < start_s:
-        return 0.0
-    if now_s >= end_s:
-        return 1.0
-    return min(max((now_s - start_s) / ((end_s - start_s) * PLAN_COMPLETE_SHARE), 0.0), 1.0)
-
-
-def window(campaign: Campaign, now_s: float) -> tuple[int, int]:
-    """Return the start and end, in unix seconds, of the time the campaign's current money is for.
-
-    With a daily budget: today, in the campaign's time zone, as far as the flight covers it. With
-    only a total: the flight; where the flight has no start, from this midnight on, so that what is
-    left is spread again each day; where it has no end, today. A flight that does not touch today
-    gives an empty window, whose start is not before its end.
-    """
-    day_start_s, day_end_s = day_bounds_s(int(now_s), campaign.time_zone)
-    flight_start_s, flight_end_s = flight_bounds_s(campaign.flight, campaign.time_zone)
-    if campaign.budget.daily is not None or flight_end_s == OPEN_END_S:
-        return max(day_start_s, flight_start_s), min(day_end_s, flight_end_s)
-    return flight_start_s or day_start_s, flight_end_s
+def is_stale(plan: Plan, now_s: float) -> bool:
+    """Tell whether a plan is older than a worker may go by; both times are unix seconds."""
+    return now_s - plan.made_at_s > PLAN_STALE_SECONDS_MAX

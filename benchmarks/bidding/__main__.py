@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from benchmarks.bidding import clicks
+from benchmarks.bidding import clicks, day
 from benchmarks.bidding.auctions import DataAbsent, SharedData
 from benchmarks.bidding.page import write_page
 from benchmarks.bidding.results import Result, as_builtins
@@ -17,6 +17,8 @@ from benchmarks.figures import machine
 Run = Callable[[SharedData, bool], Result]
 PROTOCOLS: Final[Mapping[str, Run]] = {
     "E1": clicks.run,
+    "E4": day.run,
+    "E4_delay60": day.run_delayed,
 }
 """By name: what runs it. The second argument asks for a small size, to see that everything runs."""
 

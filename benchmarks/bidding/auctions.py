@@ -43,9 +43,13 @@ class Auctions(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.price)
 
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return the columns, in the order in which they are written above."""
+        return self.click, self.price, self.click_rate, self.hour
+
     def part(self, chosen: slice | npt.NDArray[np.bool_]) -> "Auctions":
         """Return some of the auctions."""
-        return Auctions(self.click[chosen], self.price[chosen], self.click_rate[chosen], self.hour[chosen])
+        return Auctions(*(column[chosen] for column in self.columns()))
 
 
 class Landscape(msgspec.Struct, frozen=True):

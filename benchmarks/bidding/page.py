@@ -12,7 +12,7 @@ COLOURS: Final = ("#1f5f99", "#d1602b", "#3a7d44", "#8a3c8f", "#8a7a1f", "#55555
 TICKS: Final = 5
 _STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:800px;margin:2em auto;color:#222}"
-    "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2em .6em}td{border-top:1px solid #ddd}"
+    "table{border-collapse:collapse}td,th{text-align:left;padding:.2em .6em}td{border-top:1px solid #ddd}"
     "td.n{text-align:right}.no{color:#b00020;font-weight:600}svg{font-size:12px}"
 )
 

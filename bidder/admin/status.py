@@ -201,7 +201,7 @@ def _campaigns(snapshot: Snapshot) -> tuple[CampaignStatus, ...]:
                 paused=campaign.paused or (account is not None and account.paused),
                 in_flight=snapshot.in_flight(campaign),
                 pacing=campaign.pacing,
-                pace=_pace(pace_of(campaign, account, snapshot.now_s)) if account else None,
+                pace=_pace(pace_of(campaign, account, snapshot.now_s, plan)) if account else None,
                 multiplier=plan.multiplier_q16 / MULTIPLIER_ONE_Q16 if plan else None,
             )
         )

@@ -63,10 +63,18 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     today: int
     leased: int
     free: int
-    plan_share: float
-    """How much of the window's money should be spent by now, 0 to 1."""
+    window: int | None
+    """The money of the day, or of what is left of the flight; this and what follows None before a plan."""
+    window_spent: int | None
+    planned: int | None
+    """What of it should be spent by now."""
+    plan_share: float | None
+    """The same as a share of it, 0 to 1."""
     multiplier: float | None
-    """None before the first plan."""
+    """The lower of the next two."""
+    budget_multiplier: float | None
+    goal_multiplier: float | None
+    """None without a goal."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,8 +205,15 @@ def _campaign_status(
         today=account.spent_on(today) if account is not None else 0,
         leased=account.leased if account is not None else 0,
         free=account.free if account is not None else campaign.budget.total,
-        plan_share=round(pacing_plan.planned_share(now_s, *pacing_plan.window(campaign, now_s)), 4),
+        window=decided.budget if decided is not None else None,
+        window_spent=decided.spent if decided is not None else None,
+        planned=decided.planned if decided is not None else None,
+        plan_share=None if decided is None else round(decided.share_millionths / 1_000_000, 4),
         multiplier=None if decided is None else decided.multiplier_q16 / pacing_plan.MULTIPLIER_ONE_Q16,
+        budget_multiplier=None if decided is None else decided.budget_q16 / pacing_plan.MULTIPLIER_ONE_Q16,
+        goal_multiplier=None
+        if decided is None or campaign.goal is None
+        else decided.goal_q16 / pacing_plan.MULTIPLIER_ONE_Q16,
     )
 
 
@@ -206,7 +221,10 @@ def _as_json(status: Status) -> str:
     campaigns = [
         msgspec.structs.asdict(row)
         | {name: money_text(getattr(row, name)) for name in ("total", "spent", "today", "leased", "free")}
-        | {"daily": None if row.daily is None else money_text(row.daily)}
+        | {
+            name: None if (amount := getattr(row, name)) is None else money_text(amount)
+            for name in ("daily", "window", "window_spent", "planned")
+        }
         for row in status.campaigns
     ]
     return msgspec.json.encode(msgspec.structs.asdict(status) | {"campaigns": campaigns}).decode()
@@ -225,7 +243,7 @@ def _table(status: Status) -> Table:
     )
     table.add_column("Campaign")
     table.add_column("State", no_wrap=True)
-    for heading in ("Today", "of daily", "In all", "of total", "Plan", "Bid ×"):
+    for heading in ("Today", "of daily", "In all", "of total", "Spent / plan", "Bid ×"):
         table.add_column(heading, justify="right", no_wrap=True)
 
     for row in status.campaigns:
@@ -236,10 +254,17 @@ def _table(status: Status) -> Table:
             "–" if row.daily is None else _whole(row.daily, status.currency),
             format_money(row.spent, status.currency),
             _whole(row.total, status.currency),
-            f"{row.plan_share:.1%}" if row.pacing == "even" else "–",
+            _against_plan(row),
             "–" if row.multiplier is None else f"{row.multiplier:.3f}",
         )
     return table
+
+
+def _against_plan(row: CampaignStatus) -> str:
+    """What of the window's money is spent, and should be."""
+    if row.pacing == "asap" or not row.window or row.window_spent is None or row.plan_share is None:
+        return "–"
+    return f"{row.window_spent / row.window:.1%} / {row.plan_share:.1%}"
 
 
 def _whole(amount: int, currency: str) -> str:

@@ -84,9 +84,10 @@ def live(redis_url: str) -> str:
         await ledger.grant(HARVEST, owner, 10_000_000, day, 4_000_000, 1)
         bill = await ledger.settle(HARVEST, owner, now_s // 60, 0, 4_000_000, 4_000_000, day, now_s + 10, {})
         assert bill is Settlement.SETTLED
-        await publish_plan(
-            client, Plan(made_at_s=now_s, version=1, campaigns={HARVEST: CampaignPlan(1 << 14)})
+        decided = CampaignPlan(
+            1 << 14, budget_q16=1 << 14, share_millionths=250_000, budget=500 * BILLION, spent=4_000_000
         )
+        await publish_plan(client, Plan(made_at_s=now_s, version=1, campaigns={HARVEST: decided}))
 
     with_redis(redis_url, set_up)
     return redis_url
@@ -99,7 +100,6 @@ def test_status_for_a_program_is_exact(live: str) -> None:
     assert (status["currency"], status["version"]) == ("USD", "v7")
     assert status["plan_age_s"] >= 0
     harvest, winter = status["campaigns"]
-    assert 0 <= harvest.pop("plan_share") <= 1
     assert harvest == {
         "campaign": "harvest-days",
         "advertiser": "oak",
@@ -111,7 +111,13 @@ def test_status_for_a_program_is_exact(live: str) -> None:
         "today": "0.004",
         "leased": "0.006",
         "free": "12499.99",
+        "window": "500",
+        "window_spent": "0.004",
+        "planned": "125",
+        "plan_share": 0.25,
         "multiplier": 0.25,
+        "budget_multiplier": 0.25,
+        "goal_multiplier": None,
     }
     assert (winter["paused"], winter["daily"], winter["multiplier"]) == ("config", None, None)
 
@@ -119,7 +125,7 @@ def test_status_for_a_program_is_exact(live: str) -> None:
 def test_status_for_a_person_is_a_table(live: str) -> None:
     result = budget("status", "--redis", live)
     assert result.exit_code == 0
-    for word in ("harvest-days", "$12,500", "$500", "0.250", "paused", "config v7"):
+    for word in ("harvest-days", "$12,500", "$500", "0.0% / 25.0%", "0.250", "paused", "config v7"):
         assert word in result.stdout
 
 

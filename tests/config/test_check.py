@@ -144,6 +144,16 @@ creatives:
             "`from_hour` 20 is not before `to_hour` 20; for a night, write two dayparts",
         ),
         (edited("days: [mon]", f"days: {HERE}[]"), "`days` is an empty list"),
+        (
+            edited(
+                "even\n", f"even\n    pacing_weights: [{{from_hour: {HERE}9, to_hour: 9, percent: 5}}]\n"
+            ),
+            "`from_hour` 9 is not before `to_hour` 9; for a night, write two weights",
+        ),
+        (
+            edited("even\n", f"asap\n    pacing_weights:\n      - {HERE}percent: 50\n"),
+            "`pacing: asap` follows no plan that could be weighted",
+        ),
         # Money.
         (
             edited("12.50", f"{HERE}1000.01"),

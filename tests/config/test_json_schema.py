@@ -34,5 +34,5 @@ def test_keys_values_and_our_own_scalars_are_described() -> None:
     assert line_item["additionalProperties"] is False
     assert set(line_item["required"]) == {"id", "creatives"}
     assert budget["properties"]["total"]["type"] == ["number", "string"]
-    assert definitions()["Campaign"]["properties"]["pacing"]["enum"] == ["asap", "even"]
+    assert definitions()["Campaign"]["properties"]["pacing"]["enum"] == ["ahead", "asap", "even"]
     assert "2026-11-03" in str(definitions()["Flight"]["properties"]["start"])

@@ -167,7 +167,10 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
             edited("IAB13", f"{HERE}Finance"),
             "item 1 of `categories` is `Finance`; it needs an IAB content category",
         ),
-        (edited("even", f"{HERE}evn"), "`pacing` is `evn`; it needs one of asap, even; did you mean `even`?"),
+        (
+            edited("even", f"{HERE}evn"),
+            "`pacing` is `evn`; it needs one of ahead, asap, even; did you mean `even`?",
+        ),
         (
             edited("per_day: 3", f"per_day: {HERE}300"),
             "`per_day` is `300`; it needs a whole number from 1 to 255",

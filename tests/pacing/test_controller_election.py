@@ -25,10 +25,12 @@ from config.schema import (
     account_code,
     code_of,
 )
-from pacing.controller import MULTIPLIER_START, SHADE_INTERVAL_S, SLACK_SHARE, Controller
+from pacing.controller import SHADE_INTERVAL_S, Controller
+from pacing.curve import PlanCurve
 from pacing.landscape import OBSERVATIONS_MIN
 from pacing.ledger import Ledger, Settlement
-from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, planned_share, publish
+from pacing.pace import MULTIPLIER_START, SLACK_SHARE
+from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
 from pacing.shading import fetch_shading
 from tests.factories import BUNDLE_KEY
 
@@ -86,7 +88,7 @@ async def test_first_tick_opens_accounts_sets_ceilings_and_publishes(
     assert accounts[EVEN].daily == DAILY
     assert accounts[ASAP].ceiling is None
     assert accounts[EVEN].ceiling_day == local_day(NOW_S, ZONE)
-    planned = planned_share(NOW_S + 2, *day_bounds_s(NOW_S, ZONE)) + SLACK_SHARE
+    planned = PlanCurve(*day_bounds_s(NOW_S, ZONE)).share(NOW_S + 2) + SLACK_SHARE
     assert accounts[EVEN].ceiling == pytest.approx(DAILY * planned)
 
 
@@ -208,7 +210,12 @@ async def test_a_dead_leader_is_replaced_when_its_lease_ends(redis_client: redis
 
 
 async def test_a_new_leader_goes_on_from_the_last_plan(redis_client: redis.asyncio.Redis) -> None:
-    before = Plan(made_at_s=NOW_S - 2, version=41, campaigns={EVEN: CampaignPlan(1_234)}, shading_version=40)
+    before = Plan(
+        made_at_s=NOW_S - 2,
+        version=41,
+        campaigns={EVEN: CampaignPlan(1_234, budget_q16=1_234)},
+        shading_version=40,
+    )
     await publish(redis_client, before)
     assert await candidate(redis_client, "heir").tick(bundle(), NOW_S)
     plan = await fetch(redis_client)

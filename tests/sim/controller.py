@@ -1,8 +1,8 @@
 """The controller of a trial: as far as the hold-back for late bills goes, with the real rule."""
 
-from pacing.controller import INTERVAL_S
 from pacing.hold_back import LateBills, first_look, held_back, look_again
 from pacing.ledger import Account
+from pacing.pace import INTERVAL_S
 from tests.pacing.naive_ledger import NaiveLedger
 from tests.sim.clock import START_S, Clock
 from tests.sim.server import CODES, Server

@@ -1,35 +1,32 @@
-"""The controller's arithmetic, in virtual time against a simulated market."""
+"""The rule of pacing, in virtual time against a simulated market."""
 
 import math
 from collections.abc import Callable
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.calendar import epoch_s, local_day
-from config.money import BILLION, CpmMicros, Money
-from config.schema import Budget, Campaign, Flight, LineItem, When, code_of
-from pacing.controller import (
+from config.money import BILLION
+from pacing.curve import PlanCurve
+from pacing.pace import (
     INTERVAL_S,
     MULTIPLIER_MIN,
     SILENCE_S_MAX,
     SLACK_SHARE,
+    STEP_MAX_FIRST,
     CampaignState,
     Observation,
-    observe,
     resolve,
-    step_size,
 )
-from pacing.ledger import Account
-from pacing.plan import MULTIPLIER_ONE_Q16, planned_share
+from pacing.plan import MULTIPLIER_ONE_Q16
 
 DAY_S = 86_400
 TICK_S = 10.0
 BID = 4_500_000
 BUDGET = 200 * BILLION
+DAY = PlanCurve(0, DAY_S)
 
 
 def market(hour_rate: Callable[[float], float], seed: int) -> Callable[[float, float], tuple[int, int]]:
@@ -66,8 +63,7 @@ def a_day(
         unbilled = min(wins, max(within - spent, 0) // bid) * bid
         observed = Observation(
             pacing="even" if pacing == "even" else "asap",
-            start_s=0,
-            end_s=DAY_S,
+            curve=DAY,
             budget=BUDGET,
             spent=spent,
             spent_today=spent,
@@ -80,7 +76,7 @@ def a_day(
         log.append((now_s, spent, multiplier_q16))
         if pacing == "even":
             assert ceiling is not None
-            planned = BUDGET * planned_share(now_s + INTERVAL_S, 0, DAY_S)
+            planned = BUDGET * DAY.share(now_s + INTERVAL_S)
             assert ceiling <= min(BUDGET, planned + SLACK_SHARE * BUDGET)
     return log
 
@@ -98,8 +94,7 @@ def observed(
     spent_before_today: int = 0,
 ) -> Observation:
     return Observation(
-        start_s=0,
-        end_s=DAY_S,
+        curve=DAY,
         budget=budget,
         spent=spent,
         spent_today=spent - spent_before_today,
@@ -115,7 +110,7 @@ def observed(
 def test_even_campaign_follows_the_plan_all_day(seed: int) -> None:
     log = a_day(market(working_day, seed))
     for now_s, spent, _ in log:
-        assert abs(spent / BUDGET - planned_share(now_s, 0, DAY_S)) < 0.02
+        assert abs(spent / BUDGET - DAY.share(now_s)) < 0.02
     assert log[-1][1] > 0.995 * BUDGET
 
 
@@ -129,7 +124,7 @@ def test_small_budget_is_spread_over_the_day() -> None:
     """A win every few minutes: the share between wins is far below an impression's price."""
     scarce = market(lambda hour: 50 * working_day(hour), 4)
     log = a_day(scarce)
-    assert all(abs(spent / BUDGET - planned_share(now_s, 0, DAY_S)) < 0.02 for now_s, spent, _ in log)
+    assert all(abs(spent / BUDGET - DAY.share(now_s)) < 0.02 for now_s, spent, _ in log)
 
 
 def test_asap_campaign_spends_at_full_price_until_its_budget_is_gone() -> None:
@@ -152,7 +147,7 @@ def test_an_outage_is_made_up_over_the_rest_of_the_day() -> None:
     for index in range(4 * (23 - to_h)):
         begin = to_h * 3_600 + index * quarter
         assert spent_at[begin + quarter] - spent_at[begin] < (1.5 if index == 0 else 1.15) * rest
-    behind = planned_share(to_h * 3_600, 0, DAY_S) - spent_at[to_h * 3_600.0] / BUDGET
+    behind = DAY.share(to_h * 3_600) - spent_at[to_h * 3_600.0] / BUDGET
     assert behind == pytest.approx(missing, abs=0.02)
 
 
@@ -182,10 +177,9 @@ def test_whatever_is_observed_multiplier_and_ceiling_stay_in_bounds(
     paused: bool,
 ) -> None:
     before, now = sorted(spent)
-    state = CampaignState(at_s=at_s, spent=before, multiplier=multiplier)
+    state = CampaignState(at_s=at_s, spent=before, level=multiplier)
     seen = Observation(
-        start_s=3_600,
-        end_s=DAY_S,
+        curve=PlanCurve(3_600, DAY_S),
         budget=budget,
         spent=now,
         spent_today=now - before,
@@ -196,11 +190,11 @@ def test_whatever_is_observed_multiplier_and_ceiling_stay_in_bounds(
         outcomes=outcomes,
     )
     after, multiplier_q16, ceiling = resolve(state, seen, at_s + elapsed_s)
-    assert MULTIPLIER_MIN <= after.multiplier <= 1
+    assert MULTIPLIER_MIN <= after.level <= 1
     assert 1 <= multiplier_q16 <= MULTIPLIER_ONE_Q16
     assert ceiling is not None
     assert 0 <= ceiling <= budget
-    assert abs(math.log(after.multiplier / multiplier)) <= 0.3 + 1e-9
+    assert abs(math.log(after.level / multiplier)) <= STEP_MAX_FIRST + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -209,25 +203,25 @@ def test_whatever_is_observed_multiplier_and_ceiling_stay_in_bounds(
     ids=["no lease", "lease below a bid", "no supply", "paused"],
 )
 def test_a_campaign_that_could_not_spend_does_not_wind_up(nothing_to_spend: Observation) -> None:
-    state = CampaignState(at_s=40_000, spent=0, multiplier=0.5)
+    state = CampaignState(at_s=40_000, spent=0, level=0.5)
     after, _, _ = resolve(state, nothing_to_spend, 40_000 + INTERVAL_S)
-    assert after.multiplier == 0.5
+    assert after.level == 0.5
     after, _, _ = resolve(state, observed(), 40_000 + INTERVAL_S)
-    assert after.multiplier > 0.5
+    assert after.level > 0.5
 
 
 def test_a_campaign_at_its_ceiling_still_comes_down() -> None:
-    state = CampaignState(at_s=40_000, spent=0, multiplier=0.5)
+    state = CampaignState(at_s=40_000, spent=0, level=0.5)
     after, _, _ = resolve(state, observed(spent=BILLION, leased=0), 40_000 + INTERVAL_S)
-    assert after.multiplier < 0.5
+    assert after.level < 0.5
 
 
 def test_long_silence_raises_the_bid_and_one_outcome_ends_it() -> None:
-    state = CampaignState(at_s=40_000, spent=0, multiplier=0.5)
+    state = CampaignState(at_s=40_000, spent=0, level=0.5)
     while state.silent_s <= SILENCE_S_MAX:
-        assert state.multiplier == 0.5
+        assert state.level == 0.5
         state, _, _ = resolve(state, observed(outcomes=0), state.at_s + INTERVAL_S)
-    assert state.multiplier > 0.5
+    assert state.level > 0.5
     state, _, _ = resolve(state, observed(outcomes=1), state.at_s + INTERVAL_S)
     assert state.silent_s == 0
 
@@ -236,88 +230,5 @@ def test_ceiling_is_the_plan_ahead_in_todays_money() -> None:
     at_s = 0.49 * DAY_S
     seen = observed(spent=BUDGET // 4, spent_before_today=BUDGET // 8)
     _, _, ceiling = resolve(CampaignState(at_s=at_s, spent=0), seen, at_s)
-    expected = BUDGET * (0.5 + INTERVAL_S / (0.98 * DAY_S) + SLACK_SHARE) - BUDGET // 8
+    expected = BUDGET * (DAY.share(at_s + INTERVAL_S) + SLACK_SHARE) - BUDGET // 8
     assert ceiling == pytest.approx(expected)
-
-
-def test_step_fits_its_interval() -> None:
-    assert step_size(1) == pytest.approx(0.02)
-    assert step_size(10) == pytest.approx(0.1)
-    assert step_size(0.1) == step_size(1)
-    assert step_size(60) == step_size(10)
-
-
-ZONE = "America/Chicago"
-ALWAYS = Flight()
-
-
-def campaign(total: int, daily: int | None, flight: Flight = ALWAYS) -> Campaign:
-    bids = [CpmMicros(2_000_000), CpmMicros(5_000_000)]
-    return Campaign(
-        id="c1",
-        time_zone=ZONE,
-        budget=Budget(total=Money(total), daily=None if daily is None else Money(daily)),
-        flight=flight,
-        line_items=tuple(
-            LineItem(id=f"l{index}", bid_cpm=bid, creatives=("x",)) for index, bid in enumerate(bids)
-        ),
-    )
-
-
-def account(now_s: int, spent: int, spent_day: int, days_ago: int = 0) -> Account:
-    return Account(
-        code=code_of("c1"),
-        campaign_id="c1",
-        time_zone=ZONE,
-        total=0,
-        daily=None,
-        spent=spent,
-        day=local_day(now_s, ZONE) - days_ago,
-        spent_day=spent_day,
-        leased=7,
-        late=0,
-        paused=False,
-        ceiling=None,
-        ceiling_day=None,
-        leases={1: 7},
-    )
-
-
-NOON_S = epoch_s(When("2026-10-20 12:00"), ZONE)
-
-
-@pytest.mark.parametrize(
-    ("total", "spent", "spent_day", "budget"),
-    [(1_000, 300, 40, 100), (1_000, 980, 40, 60), (1_000, 1_200, 40, 0)],
-    ids=["daily", "rest of the total", "overdrawn"],
-)
-def test_todays_money_is_the_daily_budget_or_what_was_left(
-    total: int, spent: int, spent_day: int, budget: int
-) -> None:
-    seen = observe(campaign(total, 100), account(NOON_S, spent, spent_day), 3, NOON_S)
-    assert (seen.budget, seen.spent, seen.spent_today) == (budget, spent_day, spent_day)
-    assert (seen.price, seen.leased, seen.outcomes) == (3_500_000, 7, 3)
-
-
-def test_yesterdays_spend_is_not_todays() -> None:
-    seen = observe(campaign(1_000, 100), account(NOON_S, 300, 100, days_ago=1), 0, NOON_S)
-    assert (seen.budget, seen.spent) == (100, 0)
-
-
-def test_a_flight_has_the_total() -> None:
-    flight = Flight(start=When("2026-10-01"), end=When("2026-11-03"))
-    seen = observe(campaign(1_000, None, flight), account(NOON_S, 300, 40), 0, NOON_S)
-    assert (seen.budget, seen.spent, seen.spent_today) == (1_000, 300, 40)
-
-
-def test_an_hourly_budget_bounds_what_the_rest_of_the_day_can_cost() -> None:
-    half_spent = account(NOON_S, 300, 40)
-    paced = msgspec.structs.replace(
-        campaign(1_000, 100), budget=Budget(total=Money(1_000), daily=Money(100), hourly=Money(2))
-    )
-    assert observe(paced, half_spent, 0, NOON_S).budget == 40 + 12 * 2
-
-
-def test_a_correction_by_hand_is_no_spend_of_a_tick() -> None:
-    corrected = msgspec.structs.replace(account(NOON_S, 300, 40), adjusted=-50)
-    assert observe(campaign(1_000, 100), corrected, 0, NOON_S).spent_ever == 350
