@@ -81,6 +81,8 @@ EVENT_PRICE_MAX = 1_000_000 * 1_000_000_000
 """The most a click, conversion or completed view may pay: a million currency units, in billionths."""
 ADJUSTMENT_MIN_MILLIONTHS, ADJUSTMENT_MAX_MILLIONTHS = 100_000, 10_000_000
 """A bid adjustment, and all of one impression together, multiply a value by 0.1 to 10."""
+CALIBRATION_CELLS_MAX = 4_096
+"""Campaigns on exchanges whose predictions are calibrated apart; 3 kB each in the trainer."""
 SEGMENT_ADJUSTMENTS_MAX = 64
 """Segments that one line item may adjust its bid for."""
 ZIP_ADJUSTMENTS_MAX = 45_000

@@ -145,6 +145,15 @@ def linked(link: NDArray[np.int64], score: int) -> int:
 
 
 @kernel
+def linked_all(link: NDArray[np.int64], scores: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rates of scores, int64[m]; see `linked`."""
+    rates = np.empty(len(scores), np.int64)
+    for i in range(len(scores)):
+        rates[i] = linked(link, scores[i])
+    return rates
+
+
+@kernel
 def trusted(prior: int, predicted: int, trust: int) -> int:
     """Return a rate between a prior and what is predicted; trust in 1/TRUST_ONE."""
     return prior + (((predicted - prior) * trust) >> 16)
@@ -167,11 +176,14 @@ def prior_billionths(line_item: LineItem, format_: Format) -> int:
     return int(line_item.expected_rate or PRIORS[event][format_])
 
 
-def trust_in(line_item: LineItem, impressions: int) -> int:
-    """Return how much of a line item's rate is the model's, after so many impressions of it."""
-    if line_item.expected_rate is None:
+def trust_in(stated_billionths: int | None, impressions: int) -> int:
+    """Return how much of a line item's rate is the model's, after so many impressions of it.
+
+    stated_billionths: its `expected_rate`.
+    """
+    if stated_billionths is None:
         return TRUST_ONE
-    expected = impressions * int(line_item.expected_rate)
+    expected = impressions * stated_billionths
     return TRUST_ONE * expected // (expected + PRIOR_EVENTS * BILLION)
 
 

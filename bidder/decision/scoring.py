@@ -72,7 +72,7 @@ def compile_scoring(model: Model | None, snapshot: Snapshot) -> Scoring:
         for row, line_item in enumerate(line_items.values()):
             if line_item.price.event == event:
                 seen = learned.learned.get(code_of(line_item.id), 0)
-                scoring.trust[row] = trust_in(line_item, seen)
+                scoring.trust[row] = trust_in(line_item.expected_rate, seen)
     return scoring
 
 
@@ -95,7 +95,7 @@ def predictor(model: Model | None) -> Predict:
         score = learned.offset + int(tables[event][slots].sum(dtype=np.int64))
         score += learned.shifts.get(shift_name(opportunity.exchange_id, ad.campaign.id), 0)
         rate = linked(links[event], score)
-        trust = trust_in(ad.line_item, learned.learned.get(code_of(ad.line_item.id), 0))
+        trust = trust_in(ad.line_item.expected_rate, learned.learned.get(code_of(ad.line_item.id), 0))
         return int(trusted(prior_billionths(ad.line_item, ad.creative.format), rate, trust))
 
     return predict
