@@ -169,6 +169,21 @@ MODEL_MADE = Gauge(
     multiprocess_mode="livemin",
 )
 
+# The training process.
+PREDICTED_EVENTS = Counter(
+    "hustings_predicted_events",
+    "Clicks and conversions that the live model expected of the impressions there were.",
+    ["campaign", "event"],
+)
+ACTUAL_EVENTS = Counter(
+    "hustings_actual_events", "Clicks and conversions that came of them.", ["campaign", "event"]
+)
+MODEL_REVIEWS = Counter(
+    "hustings_model_reviews",
+    "Reviews of the predictions by outcome (promoted, rolled_back, kept, waiting).",
+    ["event", "outcome"],
+)
+
 # The events process.
 NOTICES = Counter(
     "hustings_notices",

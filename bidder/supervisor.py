@@ -227,9 +227,11 @@ class Supervisor:
     async def __aenter__(self) -> "Supervisor":
         """Begin to start everything."""
         workers = [(f"worker {n}", "bidder.port.main") for n in range(1, self._workers + 1)]
-        services = [(name, f"bidder.{name}.main") for name in self._services]
+        services = [(str(name), f"bidder.{name}.main") for name in self._services]
+        # Where campaigns are paced, their predictions are learned.
+        training = [("training", "bidder.training.main")] if Role.ADMIN in self._services else []
         starting = asyncio.Semaphore(os.cpu_count() or 1)
-        for name, module in (*workers[:1], *services, *workers[1:]):
+        for name, module in (*workers[:1], *services, *workers[1:], *training):
             child = Child(name, module, self._metrics_dir, self._given, starting, self._say)
             self._children.append(child)
             child.start()

@@ -381,6 +381,13 @@ class Campaign(_Model, frozen=True, kw_only=True):
     paused: bool = False
     line_items: tuple[LineItem, ...]
 
+    @property
+    def learns(self) -> bool:
+        """Whether clicks or conversions matter to it, so that what its bids bring is learned from."""
+        return self.goal is not None or any(
+            line_item.price.event in ("click", "conversion") for line_item in self.line_items
+        )
+
 
 class Advertiser(_Model, frozen=True, kw_only=True):
     """A customer. Nothing in one advertiser's file can name anything of another's."""

@@ -93,7 +93,8 @@ class Learner:
     def learn(self, slots: NDArray[np.int64], labels: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Learn; return the scores before, int64[m], in 1/SCORE_ONE of a neper. See `learn` of the module."""
         scores = learn(self._z, self._n, slots, labels, self.offset)
-        return np.rint(scores * SCORE_ONE).astype(np.int64)
+        whole: NDArray[np.int64] = np.rint(scores * SCORE_ONE).astype(np.int64)
+        return whole
 
     def weights(self) -> NDArray[np.int16]:
         """Return the weights as a model has them, int16[TABLE_SLOTS]."""

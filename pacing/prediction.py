@@ -63,6 +63,10 @@ PRIORS: Final[dict[Event, dict[Format, int]]] = {
 """Billionths, for line items without an `expected_rate`: round figures, on the low side."""
 
 
+def _inflated(weights: bytes) -> bytes:
+    return zlib.decompressobj().decompress(weights, 2 * TABLE_SLOTS + 1)
+
+
 class EventModel(msgspec.Struct, frozen=True):
     """The model of one event."""
 
@@ -78,7 +82,7 @@ class EventModel(msgspec.Struct, frozen=True):
 
     def table(self) -> NDArray[np.int16]:
         """Return the weights, int16[TABLE_SLOTS]."""
-        return np.frombuffer(zlib.decompress(self.weights), "<i2")
+        return np.frombuffer(_inflated(self.weights), "<i2")
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +207,7 @@ def decode(data: bytes) -> Model | None:
 
 
 def _is_sound(event: EventModel) -> bool:
-    return len(event.link) == LINK_KNOTS and len(zlib.decompress(event.weights)) == 2 * TABLE_SLOTS
+    return len(event.link) == LINK_KNOTS and len(_inflated(event.weights)) == 2 * TABLE_SLOTS
 
 
 async def publish(client: redis.asyncio.Redis, model: Model) -> None:

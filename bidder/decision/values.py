@@ -28,7 +28,7 @@ from config.compiled import kernel
 from config.schema import code_of
 from config.value import EVENTS
 from pacing.features import CAMPAIGN, CREATIVE, LINE_ITEM, ad_mark
-from pacing.prediction import PREDICTED, prior_billionths
+from pacing.prediction import prior_billionths
 
 EMPTY_KEY = -1
 NOT_ADJUSTED = -1
@@ -122,9 +122,9 @@ def compile_values(
         zip_keys=zip_keys,
         zip_factors=zip_factors,
     )
-    learning = {ad.campaign.id for ad in owners if ad.campaign.goal or ad.line_item.price.event in PREDICTED}
-    learns = tuple(ad.campaign.id in learning for ad in ads)
-    need_facts = bool(learning or entries) or any(price.event != "impression" for price in prices)
+    learning = {campaign.id: campaign.learns for campaign in (ad.campaign for ad in owners)}
+    learns = tuple(learning[ad.campaign.id] for ad in ads)
+    need_facts = any(learns) or bool(entries) or any(price.event != "impression" for price in prices)
     return CompiledValues(arrays, zip_numbers, need_facts, learns)
 
 

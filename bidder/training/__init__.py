@@ -1,0 +1,1 @@
+"""The events port: wins, bills, losses, impressions, clicks, conversions, cookie sync."""

@@ -1,0 +1,162 @@
+"""The trainer: one elected process that learns from the event streams and publishes models.
+
+    trainer = Trainer(client, "host-1")
+    await trainer.run(stop, lambda: current_bundle)
+
+Any number of processes may run one: they elect a leader through a Redis key with a time to live, and only
+the leader reads, learns and publishes. What it has learned is written down at each review, so that
+another, or the same after a restart, goes on from there: from the same entry of the streams.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final, cast
+
+import redis.asyncio
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockError
+from redis.typing import EncodableT, FieldT
+
+from bidder.metrics import ACTUAL_EVENTS, MODEL_MADE, MODEL_REVIEWS, PREDICTED_EVENTS
+from bidder.training.examples import BEGINNING, Catalogue, ExampleReader, catalogue_of
+from config.redis_keys import TRAINER_LEASE, TRAINING
+from config.schema import Bundle
+from pacing.prediction import PREDICTED, Model, Predicted, fetch, publish
+from pacing.shadow import EventTrainer, Outcome
+
+READ_SECONDS: Final = 5.0
+"""Between two looks at the streams."""
+REVIEW_SECONDS: Final = 600.0
+LEASE_SECONDS: Final = 60.0
+"""A leader that has been silent for so long is replaced. A review, its slowest act, takes a second or two."""
+_POSITION = b"read"
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """One candidate for the office of trainer; `run` it, or call `round` with a time of your own."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, owner: str, *, review_seconds: float = REVIEW_SECONDS
+    ) -> None:
+        self._client = client
+        self._token = f"{owner} {secrets.token_hex(8)}"
+        self._review_seconds = review_seconds
+        self._lease = Lock(client, TRAINER_LEASE, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
+        self.leading = False
+        self._reader = ExampleReader(client)
+        self._events: dict[Predicted, EventTrainer] = {}
+        self._version = 0
+        self._made_at_s = 0
+        self._reviewed_s = 0.0
+
+    async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle | None]) -> None:
+        """Learn until `stop`; give up the lease at the end. While Redis fails, it keeps trying."""
+        failing = False
+        while not stop.is_set():
+            try:
+                bundle = bundles()
+                if bundle is not None:
+                    await self.round(bundle, time.time())
+                failing = False
+            except redis.RedisError as error:
+                if not failing:
+                    logger.warning("the trainer can't use Redis and keeps trying: %s", error)
+                failing = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), READ_SECONDS)
+        with contextlib.suppress(redis.RedisError):
+            await self.resign()
+
+    async def round(self, bundle: Bundle, now_s: float) -> bool:
+        """Learn what is new, and review when it is time; say whether a model was published.
+
+        Does nothing where there is nothing to learn, and where another leads. Raises redis.RedisError.
+        """
+        catalogue = catalogue_of(bundle)
+        if not catalogue.line_items or not await self._elected(now_s):
+            return False
+        if not await self._read_all(catalogue):
+            return False
+        if now_s - self._reviewed_s < self._review_seconds:
+            return False
+        self._reviewed_s = now_s
+        return await self._review(now_s)
+
+    async def resign(self) -> None:
+        """Give up the lease, so that another takes over at its next round."""
+        if self.leading:
+            self.leading = False
+            with contextlib.suppress(LockError):
+                await self._lease.release()
+
+    async def _read_all(self, catalogue: Catalogue) -> bool:
+        """Learn from every entry there is; False when another leads meanwhile."""
+        while (examples := await self._reader.read(catalogue)) is not None:
+            for event, trainer in self._events.items():
+                if not len(examples[event].labels):
+                    continue
+                by_campaign = await asyncio.to_thread(trainer.take, examples[event])
+                for campaign_id, (predicted, came) in by_campaign.items():
+                    PREDICTED_EVENTS.labels(campaign_id, event).inc(predicted)
+                    ACTUAL_EVENTS.labels(campaign_id, event).inc(came)
+            if not await self._renewed():
+                return False
+        return True
+
+    async def _review(self, now_s: float) -> bool:
+        """Let each event's contenders be compared; publish what is live now, and write down what is known."""
+        changed = False
+        for event, trainer in self._events.items():
+            outcome = await asyncio.to_thread(trainer.review)
+            MODEL_REVIEWS.labels(event, outcome.value).inc()
+            if outcome is Outcome.ROLLED_BACK:
+                logger.warning("the %s predictions were off and are rolled back", event)
+            changed |= outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
+        known: dict[FieldT, EncodableT] = {
+            event: await asyncio.to_thread(trainer.dump) for event, trainer in self._events.items()
+        }
+        known[_POSITION] = self._reader.position
+        # That may have taken long: only who still holds the lease speaks.
+        if not await self._renewed():
+            return False
+        await self._client.hset(TRAINING.decode(), mapping=known)
+        if changed:
+            self._version += 1
+            self._made_at_s = int(now_s)
+            live = {event: model for event, trainer in self._events.items() if (model := trainer.live)}
+            await publish(self._client, Model(version=self._version, made_at_s=self._made_at_s, events=live))
+            MODEL_MADE.labels("training").set(self._made_at_s)
+        return changed
+
+    async def _elected(self, now_s: float) -> bool:
+        if self.leading and await self._renewed():
+            return True
+        if not await self._lease.acquire(token=self._token):
+            return False
+        self.leading = True
+        self._reviewed_s = now_s
+        model = await fetch(self._client)
+        self._version = model.version if model is not None else 0
+        live = model.events if model is not None else {}
+        known = cast(dict[bytes, bytes], await self._client.hgetall(TRAINING.decode()))
+        self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
+        loaded = [trainer.load(known.get(event.encode(), b"")) for event, trainer in self._events.items()]
+        # What one of them does not know it must read, and the others must not read twice.
+        if not all(loaded):
+            self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
+        position = known.get(_POSITION, b"").decode() if all(loaded) else BEGINNING
+        self._reader = ExampleReader(self._client, position or BEGINNING)
+        return True
+
+    async def _renewed(self) -> bool:
+        try:
+            await self._lease.reacquire()
+        except LockError:
+            self.leading = False
+        return self.leading
