@@ -51,7 +51,8 @@ async def test_replaced_and_stopped_under_load_an_engine_answers_whatever_was_se
     async with started_engine(data, *options) as engine, aiohttp.ClientSession() as http:
         await a_bid(http, engine)
         before = await pids(engine)
-        assert sorted(before.values()) == ["bidder.admin.main", "bidder.events.main", "bidder.port.main"]
+        modules = [f"bidder.{part}.main" for part in ("admin", "events", "port", "training")]
+        assert sorted(before.values()) == modules
 
         # A release that does not start: every new process refuses this secret.
         (data / "secret").chmod(0o644)

@@ -161,7 +161,7 @@ async def test_a_killed_worker_is_replaced_and_requests_go_on(engine: Engine) ->
 
 async def test_sigterm_drains_and_leaves_no_process(engine: Engine) -> None:
     children = [pid for pid, _ in children_of(engine.process.pid)]
-    assert len(children) == 5  # two workers, events, admin, the server
+    assert len(children) == 6  # two workers, events, admin, training, the server
     assert await engine.stop() == 0
     assert not [pid for pid in children if alive(pid)]
 

@@ -109,7 +109,7 @@ def check_value(name: str, label: str, pattern: str) -> None:
     elif (name, label) == ("hustings_no_bids_total", "reason"):
         known = {reason.name.lower() for reason in Reason}
     elif (name, label) == ("hustings_config_version", "part"):
-        known = {"bid", "events", "admin"}
+        known = {"bid", "events", "admin", "training"}
     elif (name, label) == ("hustings_bid_requests_total", "outcome"):
         known = {"bid", "no_bid", "invalid", "unknown_exchange"}
     if known is not None:
