@@ -109,7 +109,9 @@ class RunningWorker:
 
 
 @contextlib.asynccontextmanager
-async def running_worker(redis_url: str, bundle: Bundle, data_dir: Path) -> AsyncIterator[RunningWorker]:
+async def running_worker(
+    redis_url: str, bundle: Bundle, data_dir: Path, *, events_url: str = EVENTS_URL
+) -> AsyncIterator[RunningWorker]:
     """Publish a bundle, open its budgets, and serve it on any free port until the block ends."""
     settings = Settings(
         redis_url=redis_url,
@@ -117,7 +119,7 @@ async def running_worker(redis_url: str, bundle: Bundle, data_dir: Path) -> Asyn
         data_dir=str(data_dir),
         metrics_dir=str(data_dir / "metrics"),
         bid_port=0,
-        events_url=EVENTS_URL,
+        events_url=events_url,
         drain_seconds=0.0,
     )
     stop = asyncio.Event()

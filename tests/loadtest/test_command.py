@@ -5,9 +5,7 @@ import contextlib
 import gzip
 import signal
 import sys
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from decimal import Decimal
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -24,7 +22,6 @@ from config.money import money_text
 from loadtest.result import Result
 from tests.loadtest.stub_bidder import StubBidder, running_stub
 from tests.shared_data import shared_data
-from tests.test_engine import booked_spend, run_hustings, started_engine
 
 app = typer.Typer()
 app.command()(loadtest)
@@ -280,23 +277,3 @@ async def test_a_second_ctrl_c_does_not_wait_for_the_notices(stub: StubBidder) -
     assert result.ending == "cut"
     assert set(result.errors_by_kind) == {"undrained"}
     assert result.errors + result.timeouts == result.requests
-
-
-async def test_the_engine_s_ledger_agrees_with_the_books_whatever_the_notices_do(tmp_path: Path) -> None:
-    async with started_engine(tmp_path / "data") as engine:
-        code, out, err = await run_hustings(
-            *("loadtest", "--target", engine.bid_url, "--rate", "100", "--seconds", "2", "--warm-up", "0.5"),
-            *("--tmax", "5000", "--duplicates", "0.3", "--reordered", "0.3", "--delayed", "0.2"),
-            *("--delay-seconds", "0.5", "--lost", "0.05", "--json"),
-        )
-        assert code == 0, err
-        result = msgspec.json.decode(out, type=Result)
-        (target,) = result.targets
-        assert min(target.bids, target.notices_repeated, target.notices_reordered, target.notices_lost) > 0
-        booked = {campaign: Decimal(spent) for campaign, spent in (await booked_spend(engine)).items()}
-    ours: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for account in (*target.campaigns, *target.warm_up.campaigns):
-        ours[account.id] += Decimal(account.spent)
-    assert {id_: spent for id_, spent in booked.items() if spent} == {
-        id_: spent for id_, spent in ours.items() if spent
-    }

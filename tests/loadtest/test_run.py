@@ -1,8 +1,10 @@
 """A run against several targets, with a warm-up, unruly notices, and a client that watches itself."""
 
 import asyncio
+import contextlib
 import itertools
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bidder.events.main import serve as serve_events
 from config.load import load_folder
+from config.settings import Settings, ensure_secret_file
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.landscape import Landscapes, LogNormal
 from loadtest.lane import Target
@@ -159,19 +163,62 @@ async def test_the_timeline_tells_what_happened_when(stub: StubBidder) -> None:
     assert summary.errors_by_kind == {"http_500": 6}
 
 
-async def test_a_real_worker_side_by_side_with_itself(redis_url: str, tmp_path: Path) -> None:
-    """Every answer of the engine passes the strict exchange; no notice is sent, as no events port runs."""
+@contextlib.asynccontextmanager
+async def running_events(redis_url: str, data_dir: Path) -> AsyncIterator[str]:
+    """Serve the events port on any free port until the block ends; yields its URL."""
+    settings = Settings(
+        redis_url=redis_url,
+        secret_file=str(ensure_secret_file(data_dir)),
+        data_dir=str(data_dir),
+        metrics_dir=str(data_dir / "metrics"),
+        events_port=0,
+        drain_seconds=0.0,
+    )
+    stop = asyncio.Event()
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve_events(settings, ready.set_result, stop))
+    await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        yield f"http://127.0.0.1:{await ready}"
+    finally:
+        stop.set()
+        await task
+
+
+async def test_the_ledger_of_a_real_engine_agrees_with_the_books_whatever_notices_do(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """Every answer passes the strict exchange; notices come twice, late, backwards or never."""
     mix = TrafficMix(users=100, tmax_ms=4_000, known_user_share=0.0)
-    async with running_worker(redis_url, load_folder(example_config()), tmp_path) as worker:
-        targets = Target("one", worker.url), Target("two", worker.url)
-        exchange = exchange_with(*targets, lost_share=1.0)
-        moments = [n / 300 for n in range(200)]
+    bundle = load_folder(example_config())
+    async with (
+        running_events(redis_url, tmp_path) as events_url,
+        running_worker(redis_url, bundle, tmp_path, events_url=events_url) as worker,
+    ):
+        exchange = exchange_with(
+            *(Target("one", worker.url), Target("two", worker.url)),
+            warm_up_s=0.1,
+            rivals_max=1,
+            repeated_share=0.3,
+            delayed_share=0.3,
+            delay_s=0.2,
+            reordered_share=0.3,
+            lost_share=0.1,
+        )
+        moments = [n / 200 for n in range(150)]
         summaries = await exchange.run(requests(mix, random.Random(3)), moments, asyncio.Event())
+        books: Counter[str] = Counter()
+        for summary in (*summaries, *exchange.warm_ups()):
+            books.update({account.id: account.spent for account in summary.campaigns})
+        codes = {code: campaign.id for code, campaign in bundle.campaigns_by_code().items()}
+        accounts = await worker.ledger.accounts(list(codes))
     for summary in summaries:
-        assert summary.errors == 0
-        assert summary.problems == ()
-        assert summary.answers == 200
-        assert min(summary.bid_answers, summary.no_bids, summary.wins, summary.notices_lost) > 0
+        assert (summary.errors, summary.problems) == (0, ())
+        assert min(summary.wins, summary.notices_lost, summary.notices_delayed) > 0
+        assert min(summary.notices_repeated, summary.notices_reordered, summary.no_bids) > 0
+    assert {codes[code]: account.spent for code, account in accounts.items() if account.spent} == +books
 
 
 def strained(late_s: float = 0.0, cpu_per_s: float = 0.2, lags_s: tuple[float, ...] = ()) -> Strain:
