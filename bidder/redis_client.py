@@ -100,6 +100,20 @@ def _cluster_client(address: RedisAddress) -> redis.asyncio.Redis:
     return cast(redis.asyncio.Redis, client)
 
 
+async def server_life(client: redis.asyncio.Redis) -> frozenset[str]:
+    """Return the run ids of the servers that take writes: others after a restart or a failover.
+
+    Raises redis.RedisError.
+    """
+    anyone: object = client
+    if not isinstance(anyone, redis.asyncio.RedisCluster):
+        return frozenset([str((await client.info("server"))["run_id"])])
+    replies = await anyone.info("server", target_nodes=redis.asyncio.RedisCluster.PRIMARIES)
+    # The client tells one node's reply as it is, and those of several by node.
+    nodes = [replies] if "run_id" in replies else replies.values()
+    return frozenset(str(node["run_id"]) for node in nodes)
+
+
 def why_unusable(error: Exception) -> str:
     """Say why Redis can't be used: the error's own words, or what they mean."""
     if isinstance(error, MovedError):

@@ -284,6 +284,11 @@ SPOOL_BYTES_MAX = 128 * 1024 * 1024
 SPOOL_RECORD_BYTES_MAX = 4 * 1024
 SPOOL_FILES_MAX = 64
 """Events processes that may share one data folder."""
+RECENT_SECONDS = 3
+"""An events process remembers the notices that Redis took so lately, for a server that loses its newest
+writes: those of a second, of two where its disk stalls."""
+RECENT_NOTICES_MAX = 50_000
+"""... and at most this many of them, some 25 MB."""
 SPOOL_SECONDS_MAX = 7 * 86_400
 """A bill that came in time is booked from the spool until so long after its bid."""
 MULTIPLIER_MAX = 1_000_000

@@ -46,7 +46,9 @@ the highest prices of the bids it has settled, and tells it with the lease:
 
 A bid is settled once, under the second that its token names, which is the slot it was reserved in; so a
 slot never loses more than it holds. The sums only grow, so a reply that is lost, or comes twice,
-frees nothing twice. A late bill's second has left the ring, and is ignored.
+frees nothing twice. A late bill's second has left the ring, and is ignored. A server that forgot its last
+second of writes tells smaller sums, or none, with the larger lease of then: what it forgot goes back into
+the ring, until the bill is brought to it again (`bidder.events.recent`).
 
 Rejected: crediting a fall of `outstanding` against the ring. A late notice (one whose reservation is
 gone) also makes it fall, and would be credited against reservations that are still open. Freeing the
@@ -171,8 +173,8 @@ class LeaseBook:
         # Unreserved money kept out of the kernel's sight. Always:
         # outstanding == available + withheld + reserved.sum(axis=1).
         self._withheld: Int64s = np.zeros(rows, np.int64)
-        # (row, second of expiry) -> how much of it was settled when last read; live seconds only.
-        self._settled: dict[tuple[int, int], int] = {}
+        # Row -> second of expiry -> how much of it was settled when last read; live seconds only.
+        self._settled: dict[int, dict[int, int]] = {}
         self._cleared_s = -1
         self._synced_s = float("-inf")
         # The rate of reserving, per second: between two syncs, and its moving average.
@@ -259,7 +261,7 @@ class LeaseBook:
         A row that was not read repeats `self.outstanding`; that is only right where
         `start.expired` is 0. `paused` (bool[C]) is the ledger's word, else unchanged. `asked` and
         `granted` (int64[C], 0 where nothing was asked) are what became of the wishes. `settled` has, for
-        rows that were read, `pacing.ledger.Lease.settled`; `contended` (bool[C]) is whether others hold
+        all rows that were read, `pacing.ledger.Lease.settled`; `contended` (bool[C]) is whether others hold
         money of the account. Returns the rows (bool[C]) to call short: there are bids to make, and nothing
         was granted while others hold money.
         """
@@ -267,7 +269,12 @@ class LeaseBook:
         self.reserved[:, self._slots_through(start.through_s)] = 0
         for row, sums in (settled or {}).items():
             still_reserved[row] -= self._drop_settled(row, sums, start.through_s)
-        self._settled = {key: amount for key, amount in self._settled.items() if key[1] > start.through_s}
+        for row, sums in list(self._settled.items()):
+            live = {second: amount for second, amount in sums.items() if second > start.through_s}
+            if live:
+                self._settled[row] = live
+            else:
+                del self._settled[row]
         self._cleared_s = max(self._cleared_s, start.through_s)
         self._synced_s = start.now_s
         if paused is not None:
@@ -284,14 +291,18 @@ class LeaseBook:
         return short
 
     def _drop_settled(self, row: int, sums: Mapping[int, int], through_s: int) -> int:
-        """Take what is newly settled out of the ring's seconds after `through_s`; return how much."""
-        dropped = 0
-        for second, amount in sums.items():
-            if second > through_s:
-                newly = amount - self._settled.get((row, second), 0)
-                self._settled[row, second] = amount
-                self.reserved[row, second % RESERVATION_SLOTS] -= newly
-                dropped += newly
+        """Take what is newly settled out of the ring's seconds after `through_s`; return how much.
+
+        It is negative where the server forgot.
+        """
+        dropped, before = 0, self._settled.get(row, {})
+        live = {second: amount for second, amount in sums.items() if second > through_s}
+        for second in live.keys() | {second for second in before if second > through_s}:
+            newly = live.get(second, 0) - before.get(second, 0)
+            self.reserved[row, second % RESERVATION_SLOTS] -= newly
+            dropped += newly
+        if live or before:
+            self._settled[row] = live
         return dropped
 
     def ask_again(self) -> None:
@@ -331,7 +342,7 @@ class LeaseBook:
         in_use = (self.outstanding != 0) | (self.available + self._withheld != 0)
         in_use |= self.returned != self.confirmed
         # What was settled is told until its second has passed: a row that comes back must know it.
-        in_use[[row for row, _ in self._settled]] = True
+        in_use[list(self._settled)] = True
         gone = [row for row, code in enumerate(self.codes) if code not in new_codes and in_use[row]]
         codes = (*campaign_codes, *(self.codes[row] for row in gone))
         bid_max = [*(int(price) for price in bid_max_cpm_micros), *(0 for _ in gone)]
@@ -343,11 +354,7 @@ class LeaseBook:
             getattr(book, name)[to] = getattr(self, name)[origin]
         book._cleared_s, book._synced_s, book._begun_s = self._cleared_s, self._synced_s, self._begun_s
         new_row = {int(old): int(new) for new, old in zip(to, origin, strict=True)}
-        book._settled = {
-            (new_row[row], second): amount
-            for (row, second), amount in self._settled.items()
-            if row in new_row
-        }
+        book._settled = {new_row[row]: sums for row, sums in self._settled.items() if row in new_row}
         book.retired[len(campaign_codes) :] = True
         hidden = np.where(book.retired, np.maximum(book.available, 0), 0)
         book._withheld += hidden

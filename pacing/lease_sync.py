@@ -108,7 +108,7 @@ class LeaseSync:
         outstanding, paused = book.outstanding.copy(), book.paused.copy()
         contended = np.zeros(len(book.codes), np.bool_)
         granted = np.zeros(len(book.codes), np.int64)
-        settled = {row: lease.settled for row, lease in zip(rows, leases, strict=True) if lease.settled}
+        settled = {row: lease.settled for row, lease in zip(rows, leases, strict=True)}
         for row, lease in zip(rows, leases, strict=True):
             outstanding[row], paused[row], granted[row] = lease.outstanding, lease.paused, lease.granted
             contended[row] = lease.contended

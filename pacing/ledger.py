@@ -113,7 +113,8 @@ class Lease(msgspec.Struct, frozen=True):
     """Nothing may be bid, and what is not promised goes back: paused, or over a budget."""
     settled: Mapping[int, int] = {}
     """Second of expiry -> the sum of the highest prices of this worker's bids, expiring in that second,
-    that are settled. Each sum only grows; a second that has passed by the server's clock is gone."""
+    that are settled. Each sum only grows; a second that passed some seconds ago by the server's clock is
+    gone."""
     contended: bool = False
     """Others hold money of the account too, which may come back. Only a grant tells."""
 

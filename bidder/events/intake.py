@@ -1,6 +1,6 @@
 """Takes notices whether or not Redis is there: through the desk, or into the spool and later to the desk.
 
-    intake = Intake(desk, spools, is_at_home)
+    intake = Intake(desk, spools, is_at_home, life)
     await intake.take("bill", query)         # SpoolError: neither worked, and the caller should come again
     await intake.replay_forever()            # beside it
 
@@ -15,6 +15,9 @@ Only genuine notices are kept: a forged token or a rendering for review is count
 Redis, so that a stranger can't fill the disk.
 
 An entry that Redis refuses, though it is there, waits for the next round while the others pass it.
+
+A server that comes back without its last second of writes has lost notices that were answered. What was
+done in the last seconds is brought to it again (`bidder.events.recent`).
 """
 
 import asyncio
@@ -28,9 +31,11 @@ import msgspec
 import redis
 
 from bidder.events.charge import MIN_TO_WIN, MULTIPLIER, PRICE, TOKEN, Query
-from bidder.events.notices import LOSS, Kind, NoticeDesk, Outcome, count
+from bidder.events.notices import DONE, LOSS, Kind, NoticeDesk, Outcome, count
+from bidder.events.recent import Recent
 from bidder.events.spool import Entry, Spool, SpoolError
 from bidder.metrics import SPOOL_AGE, SPOOL_ENTRIES, SPOOL_REPLAYED
+from config.limits import RECENT_NOTICES_MAX
 
 REPLAY_INTERVAL_S: Final = 0.5
 REPLAY_FAILURES_MAX: Final = 8
@@ -63,11 +68,13 @@ class Intake:
         desk: NoticeDesk,
         spools: Sequence[Spool],
         is_at_home: Callable[[], Awaitable[bool]],
+        life: Callable[[], Awaitable[object]],
         clock: Callable[[], float] = time.time,
         *,
         away: bool = False,
     ) -> None:
-        """`is_at_home` says whether the desk knows its config; it may raise redis.RedisError.
+        """`is_at_home` says whether the desk knows its config, and `life` which life of which server it
+        talks to (`bidder.redis_client.server_life`); both may raise redis.RedisError.
 
         What comes goes to the first of `spools`; all of them are replayed. With `away` everything goes
         there until the replay has found Redis and the config.
@@ -75,6 +82,8 @@ class Intake:
         self._desk = desk
         self._spools = list(spools)
         self._is_at_home = is_at_home
+        self._life = life
+        self._recent: Recent[SpooledNotice] = Recent(RECENT_NOTICES_MAX)
         self._clock = clock
         self._away = away
         self._wake = asyncio.Event()
@@ -88,12 +97,14 @@ class Intake:
         now_s = self._clock()
         if not self._away:
             try:
-                await self._desk.take(kind, query, now_s)
+                outcome = await self._desk.take(kind, query, now_s)
             except redis.RedisError as error:
                 if not self._away:
                     logger.warning("Redis does not take notices, they go to the spool: %s", error)
                 self._away = True
             else:
+                if outcome in DONE:
+                    self._recent.add(SpooledNotice(kind, now_s, _parameters(query)), self._clock())
                 return
         elif self._desk.counts_for_nothing(kind, query):
             return
@@ -109,6 +120,7 @@ class Intake:
     async def replay_forever(self) -> None:
         """Bring what is in the spools to the desk, as soon as Redis takes it. Raises OSError."""
         while True:
+            await self._bring_what_was_forgotten()
             if self._away or any(spool.waiting_count for spool in self._spools):
                 await self._replay()
             self._show()
@@ -119,6 +131,23 @@ class Intake:
                 continue
             # Redis failed just now: not at once again.
             await asyncio.sleep(REPLAY_INTERVAL_S)
+
+    async def _bring_what_was_forgotten(self) -> None:
+        asked_s = self._clock()
+        try:
+            life = await self._life()
+            forgotten = self._recent.forgotten(life)
+            for notice in forgotten:
+                await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
+        except redis.RedisError:
+            return
+        self._recent.confirm(life, asked_s)
+        if forgotten:
+            logger.warning(
+                "Redis has restarted, or another server has taken its place: the %d notices of the last "
+                "seconds were brought to it again",
+                len(forgotten),
+            )
 
     async def _replay(self) -> None:
         try:
@@ -151,19 +180,23 @@ class Intake:
 
     async def _bring(self, entry: Entry) -> None:
         notice = _DECODER.decode(entry.payload)
-        await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
+        outcome = await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
+        if outcome in DONE:
+            self._recent.add(notice, self._clock())
 
     async def _keep(self, kind: Kind, query: Query, now_s: float) -> None:
-        # Percent-encoding can write what is no character; none of it means anything to the desk.
-        fields = {
-            name: query[name].encode("utf-8", "replace").decode() for name in _PARAMETERS if name in query
-        }
+        fields = _parameters(query)
         await self._spools[0].append(_ENCODER.encode(SpooledNotice(kind, now_s, fields)), _key(kind, fields))
 
     def _show(self) -> None:
         SPOOL_ENTRIES.set(sum(spool.waiting_count for spool in self._spools))
         oldest_s = [_DECODER.decode(entry.payload).at_s for spool in self._spools for entry in _first(spool)]
         SPOOL_AGE.set(max(self._clock() - min(oldest_s), 0.0) if oldest_s else 0.0)
+
+
+def _parameters(query: Query) -> dict[str, str]:
+    # Percent-encoding can write what is no character; none of it means anything to the desk.
+    return {name: query[name].encode("utf-8", "replace").decode() for name in _PARAMETERS if name in query}
 
 
 def _first(spool: Spool) -> list[Entry]:

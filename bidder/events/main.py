@@ -24,7 +24,7 @@ from bidder.events.spool import SpoolTakenError, left_behind, open_spools
 from bidder.listener import Listener
 from bidder.metrics import NOTICE_KEYS, note_refusal, notice_keys_number
 from bidder.openrtb.notice_token import TokenReader
-from bidder.redis_client import live_bundle, redis_client
+from bidder.redis_client import live_bundle, redis_client, server_life
 from config import bundle_store
 from config.notice_keys import KeyFile, Keyring
 from config.price_keys import load_price_keys
@@ -73,7 +73,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         async def is_at_home() -> bool:
             return bool(directory.current.version) or not await bundle_store.published_version(client)
 
-        intake = Intake(desk, spools, is_at_home, away=away)
+        intake = Intake(desk, spools, is_at_home, lambda: server_life(client), away=away)
         runner = web_runner(events_app(desk, intake, directory, Linker(client, identity), rules))
         await runner.setup()
         closing.push_async_callback(runner.cleanup)

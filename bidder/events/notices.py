@@ -104,7 +104,8 @@ _OUTCOME_OF_UNPRICED = {
     Unpriced.BAD_SIGNATURE: Outcome.BAD_SIGNATURE,
     Unpriced.STALE: Outcome.STALE_PRICE,
 }
-_BOOKED = (Outcome.OK, Outcome.LATE)
+DONE = (Outcome.OK, Outcome.LATE)
+"""What has changed something in Redis."""
 _REFUSED = (Outcome.UNKNOWN_CAMPAIGN, Outcome.EXPIRED)
 
 KNOWN_LOSS_CODES = frozenset((*range(11), *range(100, 105), *range(200, 216)))
@@ -302,7 +303,7 @@ class NoticeDesk:
             outcome = Outcome.EXPIRED
         if outcome in _REFUSED:
             return await self._refuse(entry, outcome)
-        if outcome in _BOOKED:
+        if outcome in DONE:
             SPEND.labels(campaign.id).inc(charge.cost / BILLION)
         return count("bill", outcome)
 

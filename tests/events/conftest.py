@@ -23,6 +23,7 @@ from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import Spool
+from bidder.redis_client import server_life
 from config.calendar import local_day
 from config.limits import SPOOL_BYTES_MAX
 from config.money import BILLION
@@ -114,7 +115,7 @@ async def events_port(
     async def is_at_home() -> bool:
         return True
 
-    intake = Intake(desk, [spool], is_at_home, clock)
+    intake = Intake(desk, [spool], is_at_home, lambda: server_life(client), clock)
     runner = web_runner(events_app(desk, intake, directory, Linker(client, IDENTITY), rules))
     replay = asyncio.create_task(intake.replay_forever())
     await runner.setup()

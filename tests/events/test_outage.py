@@ -1,6 +1,8 @@
 """Notices while Redis is away: kept, answered as ever, brought in order when it is back, and booked once."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -151,12 +153,12 @@ class Replayer:
     async def keep(self, sequence: int, bid_minute: int) -> None:
         """Have a bill come twenty seconds after its bid, with Redis away."""
         self.now_s = bid_minute * 60.0 + 20
-        intake = Intake(self.desk, [self.spool], self._yes, self._clock, away=True)
+        intake = Intake(self.desk, [self.spool], self._yes, self._yes, self._clock, away=True)
         await intake.take("bill", {"t": token(sequence, minute=bid_minute), "p": "2"})
 
     async def replay(self) -> None:
         self.now_s = BID_MINUTE * 60.0 + 20
-        intake = Intake(self.desk, [self.spool], self._yes, self._clock)
+        intake = Intake(self.desk, [self.spool], self._yes, self._yes, self._clock)
         task = asyncio.create_task(intake.replay_forever())
         await until(lambda: self.spool.waiting_count == 0)
         task.cancel()
@@ -264,3 +266,31 @@ async def test_a_bill_that_can_not_be_booked_is_no_reason_to_keep_it(port: Event
     name, _, price = refused.partition("=")
     assert await port.status("/bill", **{"t": token(1), name: price}) == 204
     assert port.spool.waiting_count == 0
+
+
+async def spent_is(port: EventsPort, amount: int) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return (await account(port)).spent == amount
+    return False
+
+
+async def test_what_a_server_forgot_is_brought_to_it_again(tmp_path: Path) -> None:
+    """The server comes back with the file as it was before the last notices."""
+    async with outage(tmp_path) as (server, port):
+        assert await port.status("/bill", t=token(0), p="1") == 204
+        (log,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+        known_bytes = log.stat().st_size
+        assert await port.status("/bill", t=token(1), p="2") == 204
+        assert (await port.get("/imp", t=token(1), p="2")).status == 200
+        server.kill()
+        os.truncate(log, known_bytes)
+        server.revive()
+        await until(lambda: spent_is(port, 3_000_000))
+        # Once more, and what is known to the server is a repeat.
+        server.kill()
+        server.revive()
+        assert await port.status("/bill", t=token(2), p="2") == 204
+        await until(lambda: spent_is(port, 5_000_000))
+        bids = sorted(bill["bid"] for bill in await port.stream(redis_keys.bills(CODE)))
+        assert bids == [f"{OWNER}-{BID_MINUTE}-{sequence}" for sequence in range(3)]
+        assert len(await port.stream(redis_keys.STREAM_IMPRESSIONS)) == 1

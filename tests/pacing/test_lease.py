@@ -357,3 +357,26 @@ def test_after_a_change_of_budgets_nothing_is_short() -> None:
     assert book.wanted(NOW_S + 1).tolist() == [0]
     book.ask_again()
     assert book.wanted(NOW_S + 1).tolist() == [2 * BID_MAX]
+
+
+def test_what_a_server_forgot_is_promised_again_until_it_hears_of_it() -> None:
+    book = a_book(10, now_s=90.0)
+    reserve(book, 0, 6, 100)
+    reserve(book, 0, 3, 101)
+    sync(book, 91.0, [4], settled={0: {100: 6}})
+    assert book.available.tolist() == [1]
+    # Its lease is again what it was before the bill.
+    sync(book, 92.0, [10], settled={0: {}})
+    assert book.available.tolist() == [1]
+    assert book.promised().tolist() == [9]
+    sync(book, 93.0, [4], settled={0: {100: 6}})
+    assert book.available.tolist() == [1]
+    assert book.promised().tolist() == [3]
+
+
+def test_a_settled_second_that_has_passed_is_not_missed() -> None:
+    book = a_book(10, now_s=90.0)
+    reserve(book, 0, 6, 100)
+    sync(book, 91.0, [4], settled={0: {100: 6}})
+    sync(book, 101.5, [4], settled={0: {}})
+    assert book.available.tolist() == [4]

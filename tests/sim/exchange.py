@@ -1,16 +1,21 @@
 """The exchange of a trial: who wins, and when the bill comes, and how often; and its own books.
 
-A bill that the server is not there to take waits for it, as in the events process's spool. What was
+A bill that the server is not there to take waits for it, as in the events process's spool. What was booked
+in the last seconds is brought again to a server that has restarted, by the real memory. What was
 acknowledged is in the exchange's books once, however often it was sent.
 """
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 
+from bidder.events.intake import REPLAY_INTERVAL_S
+from bidder.events.recent import Recent
+from config.limits import RECENT_NOTICES_MAX
 from pacing.ledger import Settlement
 from tests.sim.clock import Clock
-from tests.sim.fleet import BidName
-from tests.sim.server import CODES, Server
+from tests.sim.fleet import Bid, BidName
+from tests.sim.server import Server
 from tests.sim.world import LATE_S, World
 
 BOOKED = (Settlement.SETTLED, Settlement.LATE)
@@ -26,20 +31,32 @@ class Exchange:
     clock: Clock
     chance: random.Random
     server: Server
-    spent: dict[int, int] = field(default_factory=lambda: dict.fromkeys(CODES, 0))
-    """By campaign: what was acknowledged, each bid once."""
-    over_daily: int = 0
-    """The most that any day's spend was over a daily budget."""
+    spent: Counter[int] = field(default_factory=Counter)
+    """By account: what was acknowledged, each bid once."""
+    over_period: int = 0
+    """The most that any day's or hour's spend was over its budget."""
     duplicates_booked: int = 0
     uncovered_in_time: int = 0
     """Units of bills that came in time and yet were in no lease."""
     bills_out: int = 0
+    recent: "Recent[Bill]" = field(default_factory=lambda: Recent(RECENT_NOTICES_MAX))
 
-    def bid(self, name: BidName, price: int, day: int, expiry_s: int) -> None:
+    def __post_init__(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        """Bring what is recent again to a server that has restarted, as `Intake` does."""
+        self.clock.at(REPLAY_INTERVAL_S, self._look)
+        if not self.server.away:
+            for bill in self.recent.forgotten(self.server.life):
+                bill.book()
+            self.recent.confirm(self.server.life, self.clock.now_s)
+
+    def bid(self, name: BidName, bid: Bid) -> None:
         """Auction a bid; whether it won shows in the bills that follow."""
         if self.chance.random() >= self.world.win_share:
             return
-        bill = Bill(self, name, self.chance.randint(price // 3, price), price, day, expiry_s)
+        bill = Bill(self, name, bid, self.chance.randint(bid.price // 3, bid.price))
         draw = self.chance.random()
         if draw < 0.01:
             return  # dropped for good: nobody is charged
@@ -68,10 +85,8 @@ class Bill:
 
     exchange: Exchange
     name: BidName
+    bid: Bid
     paid: int
-    bound: int
-    day: int
-    expiry_s: int
     acknowledged: bool = False
     bookings: int = 0
 
@@ -83,21 +98,36 @@ class Bill:
             exchange.clock.at(wait_s, self)
             return
         exchange.bills_out -= 1
-        code, owner, minute, sequence = self.name
-        ledger = server.books.ledgers[code]
-        late_before, ledger.now_s = ledger.late, now_s
-        settlement = ledger.settle(owner, minute, sequence, self.paid, self.bound, self.day, self.expiry_s)
-        ledger.check()
-        if now_s < self.expiry_s + 1:
-            exchange.uncovered_in_time += ledger.late - late_before
-        if settlement in BOOKED:
-            self.bookings += 1
-            server.note(code, self.paid)
+        self.book()
         if not self.acknowledged:
             self.acknowledged = True
-            exchange.spent[code] += self.paid
+            for account in self._accounts():
+                exchange.spent[account] += self.paid
+
+    def book(self) -> None:
+        """Have it charged to the campaign, and to the line item's own budget."""
+        exchange, now_s = self.exchange, self.exchange.clock.now_s
+        for account in self._accounts():
+            if not self._charge(account, now_s):
+                return
+        self.bookings += 1
+        exchange.recent.add(self, now_s)
         # A server that lost its last second has forgotten the first booking too.
         if self.bookings > 1 and not exchange.world.crashes:
             exchange.duplicates_booked += 1
-        if ledger.daily is not None:
-            exchange.over_daily = max(exchange.over_daily, ledger.spent_day - ledger.daily)
+
+    def _accounts(self) -> list[int]:
+        return [account for account in (self.name.code, self.bid.own) if account is not None]
+
+    def _charge(self, account: int, now_s: float) -> bool:
+        exchange, bid = self.exchange, self.bid
+        ledger = exchange.server.books.ledgers[account]
+        late_before, ledger.now_s = ledger.late, now_s
+        settlement = ledger.settle(*self.name[1:], self.paid, bid.price, bid.day, bid.expiry_s, bid.hour)
+        ledger.check()
+        if now_s < bid.expiry_s + 1:
+            exchange.uncovered_in_time += ledger.late - late_before
+        for limit, spent in ((ledger.daily, ledger.spent_day), (ledger.hourly, ledger.spent_hour)):
+            if limit is not None:
+                exchange.over_period = max(exchange.over_period, spent - limit)
+        return settlement in BOOKED

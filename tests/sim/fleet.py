@@ -11,7 +11,7 @@ from config.limits import RESERVATION_SLOTS
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
 from tests.sim.clock import Clock, Pause
-from tests.sim.server import CODES, Server
+from tests.sim.server import CODES, OWN, Server
 from tests.sim.world import World
 
 
@@ -24,8 +24,19 @@ class BidName(NamedTuple):
     sequence: int
 
 
+class Bid(NamedTuple):
+    """What the token says of the bid besides."""
+
+    price: int
+    day: int
+    hour: int
+    expiry_s: int
+    own: int | None
+    """The account of its line item, where that has a budget of its own."""
+
+
 class Auctions(Protocol):
-    def bid(self, name: BidName, price: int, day: int, expiry_s: int) -> None: ...
+    def bid(self, name: BidName, bid: "Bid") -> None: ...
 
 
 @dataclass
@@ -92,14 +103,17 @@ class Fleet:
         owner = self._server.new_owner()
         # LeaseSync needs nothing of a ledger but `exchange` and `call_short`.
         sync = LeaseSync(self._server, owner)  # type: ignore[arg-type]
-        return owner, sync, LeaseBook(CODES, [self._world.price_max] * len(CODES))
+        codes = self._server.codes
+        return owner, sync, LeaseBook(codes, [self._world.price_max] * len(codes))
 
     async def _life(self, worker: Worker) -> None:
         while worker.alive:
             try:
-                now_s, days = self._clock.now_s, dict.fromkeys(CODES, self._server.day)
+                now_s, codes = self._clock.now_s, self._server.codes
+                days = dict.fromkeys(codes, self._server.day)
+                hours = dict.fromkeys(codes, self._server.hour)
                 short = await self._server.short(worker.owner)
-                await worker.sync.sync(worker.book, now_s, days, short=short)
+                await worker.sync.sync(worker.book, now_s, days, hours, short=short)
             except redis.RedisError:
                 pass
             except LeaseLost:
@@ -113,32 +127,34 @@ class Fleet:
     def _bidding(self, worker: Worker) -> Callable[[], None]:
         """Bid again and again, as the kernel would."""
         clock, chance, world = self._clock, self._chance, self._world
-        rows, price_max = len(CODES), world.price_max
+        price_max, row_of = world.price_max, {code: row for row, code in enumerate(self._server.codes)}
         bids_per_s = world.bids_per_s * (world.workers if world.sticky_s else 1)
         price_min = price_max // 2
 
-        def bid() -> None:
+        def chance_to_bid() -> None:
             if not (worker.alive and self.bidding):
                 return
-            clock.at(chance.expovariate(bids_per_s), bid)
+            clock.at(chance.expovariate(bids_per_s), chance_to_bid)
             if worker is not self._reached(worker):
                 return
             book, now_s = worker.book, clock.now_s
             if book.stale(now_s):
                 book.close_all()
-            row = int(chance.random() * rows)
+            code = CODES[int(chance.random() * len(CODES))]
             price = price_min + int(chance.random() * (price_max - price_min + 1))
-            if book.available[row] >= price:
+            own = OWN[code] if world.own_total is not None and chance.random() < 0.5 else None
+            rows = [row_of[account] for account in (code, own) if account is not None]
+            book.missed[rows] |= book.available[rows] < price
+            if (book.available[rows] >= price).all():
                 expiry_s = int(now_s) + world.notice_timeout_s
-                book.available[row] -= price
-                book.reserved[row, expiry_s % RESERVATION_SLOTS] += price
+                book.available[rows] -= price
+                book.reserved[rows, expiry_s % RESERVATION_SLOTS] += price
                 worker.sequence += 1
-                name = BidName(CODES[row], worker.owner, int(now_s // 60), worker.sequence)
-                self._auctions.bid(name, price, self._server.day, expiry_s)
-            else:
-                book.missed[row] = True
+                name = BidName(code, worker.owner, int(now_s // 60), worker.sequence)
+                bid = Bid(price, self._server.day, self._server.hour, expiry_s, own)
+                self._auctions.bid(name, bid)
 
-        return bid
+        return chance_to_bid
 
     def _reached(self, worker: Worker) -> Worker:
         """Return this worker, or where traffic sticks to one, the one it sticks to for now."""

@@ -22,6 +22,11 @@ from tests.sim.clock import Answer, Clock
 from tests.sim.world import World
 
 CODES = (0xA1, 0xB2)
+"""Two campaigns."""
+OWN = {code: 0x7 << 32 | code for code in CODES}
+"""The account of the line item with a budget of its own that each has in some worlds."""
+KEPT_SECONDS = 5
+"""As in `settled.lua`."""
 REPEATED_AFTER_S = 20.0
 """A message that gives money back comes again within this time: it must take nothing twice."""
 
@@ -43,19 +48,30 @@ class Server:
     def __init__(self, world: World, clock: Clock, chance: random.Random) -> None:
         self._world, self._clock, self._chance = world, clock, chance
         self.books = Books({code: NaiveLedger(world.total, world.daily) for code in CODES})
+        for code in CODES:
+            self.books.ledgers[code].hourly = world.hourly
+            if world.own_total is not None:
+                self.books.ledgers[OWN[code]] = NaiveLedger(world.own_total)
+        self.codes = tuple(self.books.ledgers)
+        self.life = 0
+        """Another after every restart, as a server's run id."""
         self.away_until_s = 0.0
         self.dead = False
-        self.forgotten = dict.fromkeys(CODES, 0)
-        """What was leased and billed in the last second of a server that died."""
+        self.forgotten = dict.fromkeys(self.codes, 0)
+        """What was leased in the last second of a server that died."""
         self.gone_s: dict[tuple[int, int], float] = {}
         """(code, owner) -> when the ledger took back the lease of a vanished worker."""
         self.cut_off_until_s: dict[int, float] = {}
-        self._written: list[tuple[float, int, int]] = []
+        self._granted: list[tuple[float, int, int]] = []
         self._reaping()
 
     @property
     def day(self) -> int:
         return int(self._clock.now_s // self._world.day_s)
+
+    @property
+    def hour(self) -> int:
+        return int(self._clock.now_s // self._world.hour_s)
 
     @property
     def away(self) -> bool:
@@ -78,7 +94,7 @@ class Server:
 
         def die() -> None:
             self.books = kept
-            for at_s, code, amount in self._written:
+            for at_s, code, amount in self._granted:
                 self.forgotten[code] += amount * (at_s >= kept_s)
             self.dead = True
             self.away_until_s = self._clock.now_s + self._chance.uniform(0.5, 3.0)
@@ -88,11 +104,7 @@ class Server:
 
     def _revive(self) -> None:
         self.dead = False
-
-    def note(self, code: int, amount: int) -> None:
-        """Remember what was leased or billed just now: a server that dies may forget it."""
-        if amount and self._world.crashes:
-            self._written.append((self._clock.now_s, code, amount))
+        self.life += 1
 
     # -- a worker's exchange -----------------------------------------------------------------
 
@@ -165,13 +177,16 @@ class Server:
     def _handle_one(self, owner: int, message: Ask | Return, workers: int) -> Lease:
         ledger, granted = self.books.ledgers[message.code], 0
         if isinstance(message, Ask):
-            granted = ledger.grant(owner, message.want, message.day, message.bid_max, workers)
-            self.note(message.code, granted)
+            granted = ledger.grant(
+                owner, message.want, message.day, message.bid_max, workers, message.hour
+            )
+            if granted and self._world.crashes:
+                self._granted.append((self._clock.now_s, message.code, granted))
         else:
             ledger.release(owner, message.returned)
         ledger.check()
         sums = ledger.settled.get(owner, {})
-        for second in [second for second in sums if second < int(self._clock.now_s)]:
+        for second in [second for second in sums if second < int(self._clock.now_s) - KEPT_SECONDS]:
             del sums[second]
         mine = ledger.leases.get(owner, 0)
         contended = isinstance(message, Ask) and not ledger.recalled and ledger.leased > mine

@@ -37,15 +37,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     trials: int = 1
     overspend_units_max: int | None = None
-    """Units over the total or the daily budget, with every bill in time."""
+    """Units over a total, daily or hourly budget, with every bill in time."""
     overspend_late_share_max: float | None = None
     """Of the budget, with one bill in 200 one to ten minutes late."""
     overspend_late_holdback_share_max: float | None = None
     """The same, with money held back for late bills."""
     overspend_lost_second_units_max: int | None = None
-    """Truly spent over the total, less what was leased and billed in the second a dying server forgot."""
+    """Truly spent over the total, less what was leased in the second a dying server forgot."""
     unexplained_units_max: int | None = None
-    """What the ledger and the exchange's books disagree on, beyond what a dying server forgot."""
+    """What the ledger and the exchange's books disagree on."""
     stranded_s_max: float | None = None
     """From a worker's kill to the return of its lease."""
     used_share_min: float | None = None
@@ -99,7 +99,7 @@ class Trial:
         """Bid for the world's time, wait for the bills, and say what came of it."""
         end_s = START_S + self.world.seconds
         self.clock.run_until(end_s)
-        used = [self._used_share(ledger.spent) for ledger in self.server.books.ledgers.values()]
+        used = [self._used_share(self.server.books.ledgers[code].spent) for code in CODES]
         self.fleet.bidding = False
         while self.exchange.bills_out and self.clock.now_s < end_s + DRAIN_S:
             self.clock.run_until(self.clock.now_s + 1.0)
@@ -116,27 +116,23 @@ class Trial:
 
     def _figures(self, used_share: float) -> Figures:
         world, exchange, server = self.world, self.exchange, self.server
-        over = {code: exchange.spent[code] - world.total for code in CODES}
+        over = {code: exchange.spent[code] - ledger.total for code, ledger in server.books.ledgers.items()}
         worst_over = max(0, *over.values())
         unexplained = max(
-            max(
-                ledger.spent - exchange.spent[code],
-                exchange.spent[code] - ledger.spent - server.forgotten[code],
-            )
-            for code, ledger in server.books.ledgers.items()
+            abs(ledger.spent - exchange.spent[code]) for code, ledger in server.books.ledgers.items()
         )
         in_time = world.kind in ("in_time", "ample", "scarce")
         crash = world.kind == "crash"
         return Figures(
-            overspend_units_max=max(worst_over, exchange.over_daily, exchange.uncovered_in_time)
+            overspend_units_max=max(worst_over, exchange.over_period, exchange.uncovered_in_time)
             if in_time
             else None,
             overspend_late_share_max=worst_over / world.total if world.kind == "late" else None,
             overspend_late_holdback_share_max=worst_over / world.total if world.kind == "held" else None,
-            overspend_lost_second_units_max=max(0, *(over[c] - server.forgotten[c] for c in CODES))
+            overspend_lost_second_units_max=max(0, *(over[c] - server.forgotten[c] for c in server.codes))
             if crash
             else None,
-            unexplained_units_max=max(0, unexplained),
+            unexplained_units_max=unexplained,
             stranded_s_max=self._stranded_s(),
             used_share_min=used_share if world.kind in ("ample", "scarce", "held") else None,
             duplicates_booked=exchange.duplicates_booked,

@@ -2,8 +2,8 @@
 
 A trial is of one kind, which says what goes wrong and what must hold all the same:
 
-    in_time     any budgets, prices and timeouts; workers killed and cut off, messages lost and late, the
-                server paused; every bill is booked before its bid's timeout
+    in_time     any budgets (also by the hour, and of line items), prices and timeouts; workers killed and
+                cut off, messages lost and late, the server paused; every bill is booked before its bid's timeout
     ample       an in-time trial with more auctions than money: nearly all of a budget must be spent
     scarce      the same with money for some tens or hundreds of bids, and every request at one worker, as of
                 an exchange with one connection: all must be spent that is enough for a bid
@@ -35,6 +35,10 @@ class World:
     total: int
     daily: int | None = None
     day_s: float = 1e9
+    hourly: int | None = None
+    hour_s: float = 1e9
+    own_total: int | None = None
+    """The budget of a line item of each campaign, which makes half of its bids."""
     price_max: int
     bids_per_s: float
     """Chances to bid of each worker, over both campaigns."""
@@ -92,6 +96,9 @@ def _in_time(seed: int, chance: random.Random) -> World:
         total=chance.choice([chance.randint(1, 2_000), chance.randint(1, 60_000)]),
         daily=chance.choice([None, chance.randint(0, 20_000)]),
         day_s=chance.choice([15.0, 40.0, 1e9]),
+        hourly=chance.choice([None, None, chance.randint(0, 6_000)]),
+        hour_s=chance.choice([5.0, 12.0]),
+        own_total=chance.choice([None, chance.randint(0, 10_000)]),
         price_max=chance.choice([3, 100, 999]),
         bids_per_s=chance.choice([0.5, 5.0, 15.0]),
         win_share=chance.choice([0.2, 1.0]),
@@ -168,6 +175,7 @@ def _crash(seed: int, chance: random.Random) -> World:
         kind="crash",
         workers=chance.randint(1, 5),
         total=chance.randint(5_000, 60_000),
+        own_total=chance.choice([None, chance.randint(500, 10_000)]),
         price_max=chance.choice([20, 100]),
         bids_per_s=chance.choice([5.0, 20.0, 60.0]),
         win_share=chance.choice([0.3, 1.0]),
@@ -185,6 +193,7 @@ def _outage(seed: int, chance: random.Random) -> World:
         kind="outage",
         workers=chance.randint(1, 5),
         total=chance.randint(20_000, 60_000),
+        own_total=chance.choice([None, chance.randint(2_000, 10_000)]),
         price_max=100,
         bids_per_s=chance.choice([5.0, 20.0]),
         win_share=chance.choice([0.3, 1.0]),
