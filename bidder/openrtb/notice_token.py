@@ -4,7 +4,7 @@ A token lets any process settle a bid without having seen it. It is a fixed-size
 that nobody else can make one, with the two fields that outsiders must not read (the user's hash
 and our maximum price) masked:
 
-    byte  0   version                      1, in the lower four bits; above them the number of the key
+    byte  0   version                      2, in the lower four bits; above them the number of the key
           1   flags                        bit 0: the exchange bills on the impression;
                                            bits 1-2: index of the format in FORMATS;
                                            bit 3: the line item had a budget of its own, and the bid was
@@ -27,7 +27,7 @@ and our maximum price) masked:
          50   tag                          10 bytes, keyed digest of bytes 0..49
          60
 
-A bid that something is to be learned from says what it was made of as well. Its version is 2, and between
+A bid that something is to be learned from says what it was made of as well. Its version is 3, and between
 byte 49 and the tag, which covers them, are
 
          50   marks of the context         24 bytes, as `pacing.features.pack_marks` writes them
@@ -65,7 +65,7 @@ FLAG_NOT_PROFILED = 1 << 7
 FORMATS: tuple[Format, ...] = ("banner", "video", "audio", "native")
 """The formats a token can name, in the order of their `mtype` (OpenRTB 2.6, 4.2.3), which starts at 1."""
 
-_VERSION, _VERSION_MARKED = 1, 2
+_VERSION, _VERSION_MARKED = 2, 3
 _DEVICE_MASK = 7
 _HEAD = struct.Struct(">BBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
