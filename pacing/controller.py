@@ -22,7 +22,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import redis.asyncio
@@ -34,7 +34,7 @@ from config.calendar import local_day
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign, code_of
 from pacing.curve import PlanCurve, plan_curve
-from pacing.hold_back import LateBills, first_look, held_back, look_again
+from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
 from pacing.landscape import win_shares
 from pacing.ledger import Account, Ledger, LedgerError
 from pacing.outcomes import OutcomeReader
@@ -45,6 +45,8 @@ from pacing.window import observe, window
 
 LEASE_INTERVALS: Final = 3
 """A leader that has been silent for this many intervals is replaced."""
+HELD_STEPS: Final = 64
+"""What is held back is not written anew for a change by less than this part of it."""
 SHADE_INTERVAL_S: Final = 30.0
 """Seconds between two rebuilds of the shading rows."""
 
@@ -79,6 +81,7 @@ class Controller:
         self._curves: dict[int, tuple[tuple[int, int, int, Campaign], PlanCurve]] = {}
         self._ceilings: dict[int, tuple[int, int | None]] = {}
         self._late: dict[int, LateBills] = {}
+        self._prior_late_share = 0.0
         self._held: dict[int, int] = {}
         self._before = Plan(made_at_s=0.0, version=0)
         self._outcomes = OutcomeReader(client)
@@ -217,6 +220,7 @@ class Controller:
         }
         # A bill is an outcome too, for exchanges that send no other notice.
         outcomes += sum(accounts[code].spent > state.spent for code, state in self._states.items())
+        self._watch_bills(accounts, now_s)
         decided = {}
         for code, state in self._states.items():
             campaign = campaigns[code]
@@ -235,10 +239,6 @@ class Controller:
             if self._ceilings.get(code) != dated:
                 await self._ledger.set_ceiling(code, *dated)
                 self._ceilings[code] = dated
-            late = self._late.get(code)
-            self._late[code] = (
-                look_again(late, accounts[code], now_s) if late else first_look(accounts[code], now_s)
-            )
             await self._hold_back(code, code, observed.budget, observed, now_s)
         for own_code, (campaign, line_item) in bundle.line_items_by_account().items():
             code = code_of(campaign.id)
@@ -249,13 +249,21 @@ class Controller:
                 await self._hold_back(own_code, code, min(amounts, default=0), observed, now_s)
         return decided
 
+    def _watch_bills(self, accounts: Mapping[int, Account], now_s: float) -> None:
+        for code in self._states:
+            late, account = self._late.get(code), accounts[code]
+            self._late[code] = look_again(late, account, now_s) if late else first_look(account, now_s)
+        self._prior_late_share = prior_share(self._late.values())
+
     async def _hold_back(
         self, account_code: int, campaign_code: int, budget: int, observed: Observation, now_s: float
     ) -> None:
         """Keep back of `budget` what the late bills of the campaign say."""
         late = self._late[campaign_code]
-        held = held_back(late, budget, observed.curve.start_s, observed.curve.end_s, now_s)
-        if held != self._held.get(account_code):
+        start_s, end_s = observed.curve.start_s, observed.curve.end_s
+        held = held_back(late, self._prior_late_share, budget, start_s, end_s, now_s)
+        before = self._held.get(account_code)
+        if before is None or abs(held - before) > before // HELD_STEPS:
             await self._ledger.hold_back(account_code, held)
             self._held[account_code] = held
 

@@ -8,16 +8,23 @@ grants:
     held = 2 * share * budget        until 1 % of the window's time is left
          = 2 * share * recent        from then on, if that is less
 
-`share` is the overdue part of what was billed, both sums fading over MEMORY_SECONDS. `recent` is what was
-spent in about the last ten minutes, of which late bills can still come. For example: 0.5 % of the bills are
-overdue, of a day's budget of $1,000. $10 is held; by 23:45 late bills have used $5 of it, and in the last
-quarter of an hour all but 2 * 0.005 * $7 = $0.07 of the rest is spent.
+`recent` is what was spent in about the last ten minutes, of which late bills can still come. `share` is the
+overdue part of what was billed, both sums fading over MEMORY_SECONDS; and as nobody knows yet how many of
+the recent bills are late, it is at least what all campaigns' older bills say of these (`prior`):
+
+    share = max(overdue, prior * recent) / billed        prior, while nothing is billed
+
+For example: 0.5 % of the bills are overdue, of a day's budget of $1,000. $10 is held; by 23:45 late bills
+have used $5 of it, and in the last quarter of an hour all but 2 * 0.005 * $7 = $0.07 of the rest is spent.
+A campaign that spends $1,000 in five minutes is at its end before its first late bill: from its first bid
+on $10 is held for what the others' bills say. The first campaign of an installation has no others.
 
 The share is of money billed, and follows what was billed: a campaign that stands still keeps its share. A
-controller that takes over starts from the account's sums since it was opened.
+controller that takes over starts from the accounts' sums since they were opened.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -46,10 +53,10 @@ class LateBills(msgspec.Struct, frozen=True, kw_only=True):
     recent: float = 0.0
     """Fading with RECENT_SECONDS."""
 
-    @property
-    def share(self) -> float:
-        """The overdue part of what is billed, 0 to 1."""
-        return min(self.overdue / self.billed, 1.0) if self.billed > 0 else 0.0
+    def share(self, prior: float) -> float:
+        """Return the part of what is billed, 0 to 1, that is or will be overdue."""
+        overdue = max(self.overdue, prior * self.recent)
+        return min(overdue / self.billed, 1.0) if self.billed > 0 else prior
 
 
 def first_look(account: Account, now_s: float) -> LateBills:
@@ -79,9 +86,24 @@ def look_again(before: LateBills, account: Account, now_s: float) -> LateBills:
     )
 
 
-def held_back(late: LateBills, budget: int, start_s: float, end_s: float, now_s: float) -> int:
-    """Return how much of a window's `budget` to keep out of grants, in billionths."""
-    share = min(SAFETY * late.share, HELD_SHARE_MAX)
+def prior_share(campaigns: Iterable[LateBills]) -> float:
+    """Return the overdue part of what all campaigns were billed, 0 to 1; 0 where nothing is known.
+
+    Recent bills say nothing yet: counted, a campaign that spends much at once would hide what is late.
+    """
+    known = overdue = 0.0
+    for late in campaigns:
+        known += max(late.billed - late.recent, 0.0)
+        overdue += late.overdue
+    return min(overdue / known, 1.0) if known > 0 else 0.0
+
+
+def held_back(late: LateBills, prior: float, budget: int, start_s: float, end_s: float, now_s: float) -> int:
+    """Return how much of a window's `budget` to keep out of grants, in billionths.
+
+    `prior` is the `prior_share` of all campaigns.
+    """
+    share = min(SAFETY * late.share(prior), HELD_SHARE_MAX)
     held = share * budget
     if now_s >= end_s - RELEASE_SHARE * (end_s - start_s):
         held = min(held, share * late.recent)

@@ -1,17 +1,20 @@
 """The controller of a trial: as far as the hold-back for late bills goes, with the real rule."""
 
-from pacing.hold_back import LateBills, first_look, held_back, look_again
+from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
 from pacing.ledger import Account
 from pacing.pace import INTERVAL_S
 from tests.pacing.naive_ledger import NaiveLedger
 from tests.sim.clock import START_S, Clock
 from tests.sim.server import CODES, Server
-from tests.sim.world import World
+from tests.sim.world import LATE_SHARE, World
 
 
 def start_holding_back(world: World, clock: Clock, server: Server) -> None:
-    """Look at every account each INTERVAL_S and keep back what its late bills say."""
+    """Look at every account each INTERVAL_S and keep back what its late bills say, and the others'."""
     late: dict[int, LateBills] = {}
+    others = [LateBills(at_s=START_S, billed_ever=0, overdue_ever=0, billed=1e6, overdue=1e6 * LATE_SHARE)]
+    if world.kind != "rushed":
+        others.clear()
 
     def tick() -> None:
         clock.at(INTERVAL_S, tick)
@@ -24,10 +27,12 @@ def start_holding_back(world: World, clock: Clock, server: Server) -> None:
             late[code] = (
                 look_again(before, account, clock.now_s) if before else first_look(account, clock.now_s)
             )
-            end_s = START_S + world.seconds
-            ledger.held = held_back(late[code], ledger.total, START_S, end_s, clock.now_s)
+        prior = prior_share([*late.values(), *others])
+        for code in CODES:
+            ledger, end_s = server.books.ledgers[code], START_S + world.seconds
+            ledger.held = held_back(late[code], prior, ledger.total, START_S, end_s, clock.now_s)
 
-    clock.at(INTERVAL_S, tick)
+    tick()
 
 
 def _account(code: int, ledger: NaiveLedger) -> Account:

@@ -177,9 +177,7 @@ class Server:
     def _handle_one(self, owner: int, message: Ask | Return, workers: int) -> Lease:
         ledger, granted = self.books.ledgers[message.code], 0
         if isinstance(message, Ask):
-            granted = ledger.grant(
-                owner, message.want, message.day, message.bid_max, workers, message.hour
-            )
+            granted = ledger.grant(owner, message.want, message.day, message.bid_max, workers, message.hour)
             if granted and self._world.crashes:
                 self._granted.append((self._clock.now_s, message.code, granted))
         else:

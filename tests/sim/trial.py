@@ -82,7 +82,7 @@ class Trial:
         self.server = Server(world, self.clock, chance)
         self.exchange = Exchange(world, self.clock, chance, self.server)
         self.fleet = Fleet(world, self.clock, chance, self.server, self.exchange)
-        if world.kind == "held":
+        if world.kind in ("held", "rushed"):
             start_holding_back(world, self.clock, self.server)
         within_s = 0.5 * world.seconds
         for _ in range(world.kills):
@@ -123,12 +123,13 @@ class Trial:
         )
         in_time = world.kind in ("in_time", "ample", "scarce")
         crash = world.kind == "crash"
+        holding_back = world.kind in ("held", "rushed")
         return Figures(
             overspend_units_max=max(worst_over, exchange.over_period, exchange.uncovered_in_time)
             if in_time
             else None,
             overspend_late_share_max=worst_over / world.total if world.kind == "late" else None,
-            overspend_late_holdback_share_max=worst_over / world.total if world.kind == "held" else None,
+            overspend_late_holdback_share_max=worst_over / world.total if holding_back else None,
             overspend_lost_second_units_max=max(0, *(over[c] - server.forgotten[c] for c in server.codes))
             if crash
             else None,
