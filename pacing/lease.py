@@ -70,8 +70,8 @@ money leased in equal parts to four workers, of which one is busy:
     0.0    the busy one's ten bids are gone, and it misses one
     0.5    its sync asks for more and is refused: the others hold 29. It calls the account short
     1.0    the syncs of the others read so, and give back 29
-    1.5    it asks again, sooner than after a refusal where nobody holds anything, and gets 4: no more than
-           half an equal share, so that two busy workers come to the same
+    1.5    it asks again, sooner than after a refusal where nobody holds anything, and gets 14: half of it, or
+           half an equal share, were there another that still holds some
 
 Rejected: that idle workers hold little in every account that is nearly spent. Under a plan's ceiling all
 accounts are, and a request now and then would find nothing at hand, though nobody else wants the money.

@@ -389,7 +389,7 @@ class Ledger:
     ) -> Lease:
         """Lease a worker up to `want`: see `grant.lua` for how much. No account grants nothing.
 
-        `bid_max` is the account's highest price, `workers` how many share it.
+        `bid_max` is the account's highest price, `workers` how many there are.
         """
         call = _grant_call(owner, Ask(code, want, day, bid_max, hour), workers)
         return _lease(await call.script.run(self._client, call.keys, call.arguments))

@@ -3,7 +3,7 @@
 -- KEYS  1 the ledger: hash  2 the leases: hash, owner -> outstanding
 --       3 what is settled: hash, second of expiry -> sum of highest prices
 -- ARGV  1 owner  2 amount wanted  3 the campaign's local day  4 its highest price
---       5 how many workers share it  6 the second that its local hour began in
+--       5 how many workers are alive  6 the second that its local hour began in
 -- reply {outstanding, granted: decimal strings, state, {second of expiry, sum settled, ...}}; state is 1 when
 --       the account is recalled, 2 when others hold a lease of it too, else 0
 --
@@ -12,8 +12,9 @@
 -- spent_day + leased within `ceiling`, where there is one; a ceiling for another day is a ceiling of 0.
 -- What is `held` back of total and daily is for bills that come late.
 --
--- Granted is what is wanted, at most half of an equal share of what is left, so that one worker
--- never drains it; at the end, when that would be less than one bid, at most one bid.
+-- Granted is what is wanted, at most half of an equal share of what is left among those who hold a lease of
+-- the account, so that one worker never drains it; at the end, when that would be less than one bid, at most
+-- one bid. Who holds nothing has no bids to make, or will ask.
 
 local owner, wanted, workers = ARGV[1], limbs(ARGV[2]), tonumber(ARGV[5])
 local outstanding = redis.call('HGET', KEYS[2], owner) or '0'
@@ -32,7 +33,9 @@ if account[2] then
 end
 if not less(NOTHING, left) then return {outstanding, '0', state, settled(KEYS[3])} end
 
-local granted = smaller(smaller(wanted, left), larger(share(left, 2 * workers), limbs(ARGV[4])))
+local holders = redis.call('HLEN', KEYS[2]) + (outstanding == '0' and 1 or 0)
+local most = share(left, 2 * math.min(workers, holders))
+local granted = smaller(smaller(wanted, left), larger(most, limbs(ARGV[4])))
 if not less(NOTHING, granted) then return {outstanding, '0', state, settled(KEYS[3])} end
 redis.call('HINCRBY', KEYS[1], 'leased', text(granted))
 redis.call('HINCRBY', KEYS[2], owner, text(granted))

@@ -71,7 +71,8 @@ class NaiveLedger:
         if self.ceiling is not None:
             ceiling_day, amount = self.ceiling
             left = min(left, (amount if ceiling_day == self.day else 0) - self.spent_day - self.leased)
-        granted = max(0, min(want, left, max(left // (2 * workers), bid_max)))
+        sharers = min(workers, len(self.leases.keys() | {owner}))
+        granted = max(0, min(want, left, max(left // (2 * sharers), bid_max)))
         if granted:
             self.leases[owner] = self.leases.get(owner, 0) + granted
         return granted

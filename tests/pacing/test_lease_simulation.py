@@ -38,6 +38,10 @@ def test_what_late_bills_need_is_held_back() -> None:
     run_trial(LATE_TRIALS_EVERY // 2 - 1)
 
 
+def test_a_budget_that_is_gone_before_its_first_late_bill_is_held_to_what_others_know() -> None:
+    run_trial(LATE_TRIALS_EVERY // 4 - 1)
+
+
 def test_bursts_exceed_a_cap_by_one_impression_at_most() -> None:
     # Without what is pending they would exceed it by whole bursts.
     overshoot_one, overshoot_several, shown_share = 0, 0, 0.0

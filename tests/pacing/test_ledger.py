@@ -46,7 +46,9 @@ async def bill(ledger: Ledger, owner: int, sequence: int, price: int, bound: int
 async def test_amounts_beyond_two_to_the_53_are_exact_to_the_unit(redis_client: redis.asyncio.Redis) -> None:
     ledger = await open_ledger(redis_client, MONEY_MAX - 1)
     owner = await ledger.new_owner()
-    left = MONEY_MAX - 1
+    left = MONEY_MAX - 3
+    for other in (1, 2):
+        assert (await ledger.grant(CODE, other, 1, DAY, 7, 3)).granted == 1
     for want, workers in [(10**17 + 1, 1), (MONEY_MAX, 3), (MONEY_MAX, 1), (2**53 + 1, 1)]:
         lease = await ledger.grant(CODE, owner, want, DAY, 7, workers)
         assert lease.granted == min(want, left // (2 * workers))
@@ -180,12 +182,20 @@ async def test_a_share_leaves_the_others_theirs_until_the_last_bids(
 ) -> None:
     ledger = await open_ledger(redis_client, 8_000)
     got = []
+    for other in (2, 3, 4):
+        await ledger.grant(CODE, other, 1, DAY, 100, 4)
     while granted := (await ledger.grant(CODE, 1, 10**6, DAY, 100, 4)).granted:
         got.append(granted)
-    assert got[:3] == [1_000, 875, 765]
+    assert got[:3] == [999, 874, 765]
     assert got[-3:-1] == [100, 100]
     assert 0 < got[-1] <= 100
-    assert sum(got) == 8_000
+    assert sum(got) == 8_000 - 3
+
+
+async def test_whoever_holds_nothing_has_no_share(redis_client: redis.asyncio.Redis) -> None:
+    ledger = await open_ledger(redis_client, 8_000)
+    got = [(await ledger.grant(CODE, owner, 10**6, DAY, 100, 4)).granted for owner in (1, 1, 2)]
+    assert got == [4_000, 2_000, 500]
 
 
 async def test_cutting_a_budget_below_what_is_spent_only_stops_granting(
@@ -292,7 +302,7 @@ async def test_what_is_settled_is_told_by_second_of_expiry_until_it_has_passed(
     ledger = await open_ledger(redis_client, 10_000)
     owner, other = await ledger.new_owner(), await ledger.new_owner()
     now_s, _ = await redis_client.time()
-    bids = [(0, 5, now_s + 60), (1, 7, now_s + 60), (2, 11, now_s + 61), (3, 13, now_s - 2)]
+    bids = [(0, 5, now_s + 60), (1, 7, now_s + 60), (2, 11, now_s + 61), (3, 13, now_s - 10)]
     for sequence, price_max, expiry_s in bids:
         for _ in range(2):
             await ledger.settle(CODE, owner, minute_now(), sequence, 3, price_max, DAY, expiry_s, {})

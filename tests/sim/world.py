@@ -138,7 +138,7 @@ def _ample(seed: int, chance: random.Random) -> World:
 
 
 def _scarce(seed: int, chance: random.Random) -> World:
-    workers, bids_per_s = chance.randint(2, 5), chance.choice([10.0, 60.0])
+    workers, bids_per_s = chance.randint(2, 12), chance.choice([10.0, 60.0])
     return World(
         seed=seed,
         kind="scarce",
