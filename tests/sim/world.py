@@ -3,7 +3,7 @@
 A trial is of one kind, which says what goes wrong and what must hold all the same:
 
     in_time     any budgets (also by the hour, and of line items), prices and timeouts; workers killed and
-                cut off, messages lost and late, the server paused; each bill is booked before its bid's timeout
+                cut off, messages lost and late, the server paused; each bill is booked before its timeout
     ample       an in-time trial with more auctions than money: nearly all of a budget must be spent
     scarce      the same with money for some tens or hundreds of bids, and every request at one worker, as of
                 an exchange with one connection: all must be spent that is enough for a bid
