@@ -6,12 +6,13 @@ reported once.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import cast
 
 import msgspec
 
-from config.audience import RESERVED_WORDS, AudienceError, parse_audience, segment_names, to_clauses
+from config.audience import RESERVED_WORDS
+from config.audience_checks import AudienceNames, check_audience, check_named_audiences
 from config.calendar import OPEN_END_S, epoch_s, time_zone, zone_names
 from config.creative_checks import check_creative
 from config.exchange_checks import check_declarations, check_exchange, check_traffic
@@ -19,7 +20,7 @@ from config.faults import SchemaPath
 from config.findings import Finding, Findings, Known, known
 from config.limits import CREATIVES_PER_LINE_ITEM_MAX, LINE_ITEM_BUDGETS_MAX, LINE_ITEMS_MAX, SEGMENTS_MAX
 from config.money import format_money
-from config.price_checks import check_adjustments, check_price, check_zips_in_all, foreign_segment
+from config.price_checks import check_adjustments, check_price, check_zips_in_all
 from config.schema import (
     Advertiser,
     Budget,
@@ -55,7 +56,6 @@ OPERATING_SYSTEMS = (
 """What `operating_systems` may name; `other` is every system outside the list."""
 
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
-_WORD = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def check(bundle: Bundle, doubtful: Set[SchemaPath] = frozenset()) -> tuple[Finding, ...]:
@@ -88,9 +88,7 @@ def check(bundle: Bundle, doubtful: Set[SchemaPath] = frozenset()) -> tuple[Find
 class _Names(msgspec.Struct, frozen=True):
     """What a line item of one advertiser may name."""
 
-    segments: Known
-    foreign_segments: Mapping[str, str]
-    """Those of others, and whose they are."""
+    audiences: AudienceNames
     exchanges: Known
     creatives: Known
     formats: Mapping[str, Format]
@@ -204,7 +202,8 @@ def _check_advertiser(
     foreign = {name: owner for name, owner in owners.items() if owner != advertiser.id}
     own_or_shared = Known(segments.names - foreign.keys(), segments.written)
     formats = {creative.id: creative.format for creative in advertiser.creatives}
-    names = _Names(own_or_shared, foreign, exchanges, creatives, formats)
+    audiences = check_named_audiences(findings, path, advertiser, AudienceNames(own_or_shared, foreign))
+    names = _Names(audiences, exchanges, creatives, formats)
     for c, campaign in enumerate(advertiser.campaigns):
         campaign_path = (*path, "campaigns", c)
         bounds_s = _check_campaign(findings, campaign_path, campaign)
@@ -314,9 +313,10 @@ def _check_line_item(
     campaign_bounds_s: tuple[int, int] | None,
 ) -> None:
     check_price(findings, path, line_item, names.formats)
-    check_adjustments(findings, path, line_item, names.segments, names.foreign_segments)
+    audiences = names.audiences
+    check_adjustments(findings, path, line_item, audiences.segments, audiences.foreign_segments)
     _check_line_item_creatives(findings, (*path, "creatives"), line_item, names.creatives)
-    _check_audience(findings, (*path, "audience"), line_item.audience, names)
+    check_audience(findings, (*path, "audience"), line_item.audience, audiences)
     _check_targeting(findings, (*path, "targeting"), line_item.targeting, names.exchanges)
     if campaign_bounds_s is None:
         return
@@ -345,39 +345,6 @@ def _check_line_item_creatives(
         elif name not in known.names:
             message = f"this advertiser has no creative `{name}`{nearest_hint(name, known.names)}"
             findings.add((*path, index), message, rests_on=known.written)
-
-
-def _check_audience(
-    findings: Findings, path: SchemaPath, audience: str | dict[str, object] | None, names: _Names
-) -> None:
-    try:
-        expression = parse_audience(audience)
-        if expression is None:
-            return
-        to_clauses(expression)
-    except AudienceError as error:
-        findings.add(path, f"`audience`: {error}")
-        return
-    known = names.segments
-    for name in sorted(segment_names(expression) - known.names):
-        if name in names.foreign_segments:
-            message = foreign_segment(name, names.foreign_segments[name])
-        else:
-            message = f"there is no segment `{name}` in segments.yaml{nearest_hint(name, known.names)}"
-        findings.add(_place_of_name(audience, name, path) or path, message, rests_on=known.written)
-
-
-def _place_of_name(value: object, name: str, path: SchemaPath) -> SchemaPath | None:
-    """Where in an audience a segment is first named."""
-    if isinstance(value, str):
-        return path if name in _WORD.findall(value) else None
-    pairs: Iterable[tuple[str | int, object]] = ()
-    if isinstance(value, dict):
-        pairs = value.items()
-    elif isinstance(value, list | tuple):
-        pairs = enumerate(value)
-    places = (_place_of_name(item, name, (*path, step)) for step, item in pairs)
-    return next((place for place in places if place is not None), None)
 
 
 def _check_targeting(findings: Findings, path: SchemaPath, targeting: Targeting, exchanges: Known) -> None:

@@ -109,6 +109,8 @@ BUNDLE_BYTES_MAX = 256 * 1024 * 1024
 """A bundle from the history is inflated no further than this."""
 REFUSED_EDIT_SECONDS_MAX = 60
 """The record of a refused edit that nobody renews is then out of date."""
+TEMPLATE_COPIES_MAX = 10_000
+"""Line items that one template may become in one place."""
 YAML_DEPTH_MAX = 100
 """Lists and mappings inside one another in one file."""
 CONFIG_NODES_MAX = 500_000

@@ -2,9 +2,10 @@
 
     bundle = load_folder(Path("campaigns"))
 
-The folder's layout is told in `config.schema`. Three steps share the work: `config.yaml_file` reads
-a file into nodes that know their line, `config.shape` fits the nodes to the schema, `config.check`
-looks at how the parts go together. Every fault of every step is in the ConfigFaults raised.
+The folder's layout is told in `config.schema`. Four steps share the work: `config.yaml_file` reads
+a file into nodes that know their line, `config.templates` writes out what is meant many times,
+`config.shape` fits the nodes to the schema, `config.check` looks at how the parts go together.
+Every fault of every step is in the ConfigFaults raised.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from config.check import check
 from config.faults import ConfigFaults, Fault, SchemaPath
 from config.folder_state import folder_state
 from config.limits import CONFIG_FILES_MAX
+from config.named_audiences import inlined
 from config.schema import (
     Advertiser,
     Bundle,
@@ -28,6 +30,7 @@ from config.schema import (
     encode_bundle,
 )
 from config.shape import Shape
+from config.templates import expand, gathered
 from config.yaml_file import YamlFile, read_yaml
 
 ENGINE_FILE = "engine.yaml"
@@ -79,7 +82,8 @@ def load_folder(path: Path) -> Bundle:
     )
     reading.check(bundle)
     if reading.faults:
-        raise ConfigFaults(tuple(sorted(set(reading.faults))))
+        raise ConfigFaults(gathered(reading.faults))
+    bundle = inlined(bundle)
     version = hashlib.blake2b(encode_bundle(bundle), digest_size=VERSION_BYTES).hexdigest()
     # A file that was written meanwhile may have been read as it was before.
     read_from = state if folder_state(path) == state else ""
@@ -91,6 +95,7 @@ class _Reading:
 
     def __init__(self, folder: Path) -> None:
         self.faults: list[Fault] = []
+        self.unused: list[Fault] = []
         self.doubtful: set[SchemaPath] = set()
         self._folder = folder
         self._files: dict[SchemaPath, YamlFile] = {}
@@ -103,6 +108,11 @@ class _Reading:
             self.doubtful.add(prefix)
             self._files[prefix] = YamlFile(file.file, None)
             return None
+        if type_ is Advertiser:
+            expansion = expand(file)
+            self.faults += expansion.faults
+            self.unused += expansion.unused
+            file = expansion.file
         self._files[prefix] = file
         shape = Shape(file)
         value = shape.fit(type_)

@@ -401,6 +401,8 @@ class Advertiser(_Model, frozen=True, kw_only=True):
     categories: tuple[Category, ...]
     other_categories: dict[Taxonomy, tuple[str, ...]] = {}
     dsa: Dsa | None = None
+    audiences: dict[Id, str | dict[str, Any]] = {}
+    """Audiences that line items may name as they name segments (`config.named_audiences`)."""
     campaigns: tuple[Campaign, ...]
     creatives: tuple[Creative, ...]
 

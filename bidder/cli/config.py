@@ -23,7 +23,7 @@ from config.bundle_store import BundleUnreadableError, Seal, fetch, fetch_kept, 
 from config.calendar import SECONDS_PER_DAY
 from config.diff import diff
 from config.faults import ConfigFaults
-from config.json_schema import json_schema
+from config.json_schema import KINDS, json_schema
 from config.load import load_folder
 from config.schema import Bundle
 from config.settings import SECRET_ENV, SettingsError, load_secrets, secret_path
@@ -159,9 +159,15 @@ def rollback_command(
 
 
 @app.command("schema")
-def schema_command() -> None:
+def schema_command(
+    kind: Annotated[
+        str | None, typer.Argument(metavar=f"[{'|'.join(KINDS)}]", help="Of one kind of file; else of all.")
+    ] = None,
+) -> None:
     """Print the JSON Schema of the config files, for editors."""
-    _echo_json(json_schema())
+    if kind is not None and kind not in KINDS:
+        say_and_exit(f"there is no kind of file `{kind}`; it is one of {', '.join(KINDS)}")
+    _echo_json(json_schema(kind))
 
 
 def _load(folder: Path, as_json: bool) -> Bundle:
