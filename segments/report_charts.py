@@ -1,11 +1,11 @@
-"""The plots of the page about audiences, as HTML and inline SVG without a script.
+"""The plots of the pages about audiences and campaigns, as HTML and inline SVG without a script.
 
 A plot's shapes are stretched to the width there is, a phone's too; its words are HTML beside the
 drawing, and keep their size. For who does not see it, it is one sentence, and the page has the numbers in
 a table behind it. Colours come from the page's style sheet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 _SPARK_POINTS_MAX = 30
@@ -20,6 +20,29 @@ def line_plot(points: Sequence[tuple[float, int]], ticks: Sequence[str], says: s
     area = f"{places[0][0]:.2f},100 {line} {places[-1][0]:.2f},100"
     shapes = f'<polygon class="area" points="{area}"/><polyline class="line" points="{line}"/>'
     return _figure("0 0 100 100", shapes, f"{top:,}", ticks, says)
+
+
+def compared_plot(
+    points: Sequence[tuple[float, int]],
+    goal: Sequence[tuple[float, int]],
+    top_text: Callable[[int], str],
+    ticks: Sequence[str],
+    says: str,
+) -> str:
+    """Draw values over time from 0 up, and dashed beside them what they should be.
+
+    points, goal: (x from 0 to 1, value), by x; `goal` may be empty. top_text: how a value is written.
+    """
+    top = max((value for _, value in (*points, *goal)), default=0) or 1
+
+    def line(values: Sequence[tuple[float, int]]) -> str:
+        return " ".join(f"{100 * x:.2f},{100 - 94 * value / top:.2f}" for x, value in values)
+
+    area = f"{100 * points[0][0]:.2f},100 {line(points)} {100 * points[-1][0]:.2f},100"
+    shapes = f'<polygon class="area" points="{area}"/><polyline class="line" points="{line(points)}"/>'
+    if goal:
+        shapes += f'<polyline class="line goal" points="{line(goal)}"/>'
+    return _figure("0 0 100 100", shapes, escape(top_text(top)), ticks, says)
 
 
 def column_plot(values: Sequence[int], ticks: Sequence[str], says: str) -> str:

@@ -1,4 +1,4 @@
-"""The style sheet of the page about audiences: dark where the reader's system is, narrow on a phone."""
+"""The style sheet of the pages about audiences and campaigns: dark where the reader is, narrow on a phone."""
 
 STYLE = """
 :root { color-scheme: light dark; --page: #fbfbf9; --ink: #1c2530; --quiet: #5b6671; --rule: #dfe3e6;
@@ -10,6 +10,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem;
   background: var(--page); color: var(--ink); }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.2rem; margin: 3rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 2rem 0 .3rem; } a { color: var(--mark); }
 p { margin: .4rem 0; max-width: 44rem; } .quiet, caption { color: var(--quiet); }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem;
   margin: 1.5rem 0 0; }
@@ -31,7 +32,11 @@ small { color: var(--quiet); font-size: .8rem; }
 .bar { background: var(--mark); height: .7rem; border-radius: 2px; min-width: 1px; }
 .spark { display: block; width: 100%; height: 1.1rem; }
 .line { fill: none; stroke: var(--mark); stroke-width: 1.6; vector-effect: non-scaling-stroke; }
-.area { fill: var(--fill); }
+.goal { stroke: var(--ink); stroke-dasharray: 5 4; } .area { fill: var(--fill); }
+.keys { font-size: .85rem; color: var(--quiet); } .keys span { margin-right: 1.2rem; }
+.keys span::before { content: ""; display: inline-block; width: 1.4rem; margin-right: .4rem;
+  vertical-align: .2rem; border-top: 3px solid var(--mark); }
+.keys .goal-key::before { border-top: 2px dashed var(--ink); }
 .plot { margin: 1rem 0 .5rem; } .plot svg { display: block; width: 100%; height: 11rem;
   border-bottom: 1px solid var(--quiet); }
 .top, .ticks { color: var(--quiet); font-size: .8rem; font-variant-numeric: tabular-nums; }

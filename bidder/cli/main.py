@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
-COMMANDS = ("demo", "serve", "config", "segments", "budget", "explain", "loadtest", "keys", "doctor")
+COMMANDS = (
+    *("demo", "serve", "config", "segments", "budget", "campaign"),
+    *("explain", "loadtest", "keys", "doctor"),
+)
 """Each is the file of that name beside this one: its `app`, or the function of the same name."""
 
 

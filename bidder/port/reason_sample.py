@@ -52,7 +52,7 @@ from segments.bitsets import indices_from_bits
 LOAD: Final = 0.005
 """The share of a worker's time that turns take."""
 SLICE_SECONDS: Final = 0.0005
-"""The longest that requests wait for a turn; it goes on after them."""
+"""About the longest that requests wait for a turn; it goes on after them."""
 PAUSE_SECONDS_MIN: Final = 0.05
 ADS_PER_TURN_MAX: Final = 256
 """Of a campaign with more ads, as many are drawn for a turn."""
@@ -129,7 +129,7 @@ class ReasonSample:
 
     async def _turn(self, sampled: Sampled) -> float:
         """Say how far the next campaign came; return the seconds of work that took."""
-        started_s = time.perf_counter()
+        started_s = time.thread_time()
         campaign_id = self._next_campaign(sampled.snapshot)
         if campaign_id is None:
             return 0.0
@@ -143,12 +143,12 @@ class ReasonSample:
             for ad in ads:
                 for slot, deal in offers(sampled.opportunity):
                     furthest = _further(furthest, self._judge(sampled, ad, slot, deal, person, market))
-                    if time.perf_counter() - started_s > SLICE_SECONDS:
-                        worked_s += time.perf_counter() - started_s
+                    if time.thread_time() - started_s > SLICE_SECONDS:
+                        worked_s += time.thread_time() - started_s
                         await asyncio.sleep(0)
-                        started_s = time.perf_counter()
+                        started_s = time.thread_time()
         self._counts[code_of(campaign_id), BID if furthest is None else _name(furthest)] += 1
-        return worked_s + time.perf_counter() - started_s
+        return worked_s + time.thread_time() - started_s
 
     def _next_campaign(self, snapshot: Snapshot) -> str | None:
         if self._of is not snapshot:

@@ -1,21 +1,15 @@
 """The dashboard in a real browser: what somebody at the desk, on a phone or without eyes gets."""
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from pacing import stop as global_stop
 from pacing.stop import Stop
 from tests.admin.conftest import AdminPort
+from tests.browser.access import faults_of_access
 from tests.browser.chromium import Browser, Page
 from tests.browser.conftest import HOSTILE, Engine
-
-AXE = Path(__file__).parent / "axe" / "axe.min.js"
-AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
-"""axe-core 4.14.1 as published on npm (MPL-2.0); it is used here and is no part of what is installed."""
 
 SCREENS = {"desktop": (1280, 900), "phone": (320, 640)}
 
@@ -91,19 +85,6 @@ async def test_it_fits_every_screen_and_looks_after_itself_in_the_dark(
             assert await faults_of_access(page) == []
             assert page.faults == []
     assert len(grounds) == 2
-
-
-async def faults_of_access(page: Page) -> list[str]:
-    """Return what axe finds against WCAG 2.2 A and AA and its best practices, a sentence each."""
-    script = AXE.read_text("utf-8")
-    assert hashlib.sha256(AXE.read_bytes()).hexdigest() == AXE_SHA256
-    await page.value(f"{script}; typeof axe")
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    options = msgspec.json.encode({"runOnly": tags}).decode()
-    found: list[dict[str, Any]] = await page.value(
-        f"axe.run(document, {options}).then((all) => all.violations)"
-    )
-    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html']}" for one in found]
 
 
 async def test_it_can_be_walked_through_with_the_keyboard(browser: Browser, working: Engine) -> None:
