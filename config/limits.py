@@ -217,7 +217,12 @@ SHORT_SECONDS = 3
 SHORT_ACCOUNTS_MAX = 1_000
 """Accounts that are called short at a time; of more, the ones called last."""
 PLAN_STALE_SECONDS_MAX = 30
-"""A worker that has seen no new pacing plan for this long stops bidding."""
+"""A worker that has seen no new pacing plan for this long stops bidding; one that starts and finds a
+plan older than this does not begin."""
+TRAFFIC_REPORT_SECONDS = 15
+"""How often a worker reports how much traffic its campaigns matched."""
+TRAFFIC_COUNTS_SECONDS = 2 * 86_400
+"""How long an hour's counts wait for a controller to learn from them. Some 20 bytes a campaign and hour."""
 STOP_SECONDS_MAX = 1
 """From `hustings budget stop` to the last bid of a worker that reaches Redis."""
 WORKER_HEARTBEAT_SECONDS_MAX = 5

@@ -38,6 +38,10 @@ SHADING = b"hustings:shading"
 """String: the MessagePack of the live `pacing.shading.Shading`."""
 LANDSCAPE = b"hustings:landscape"
 """Hash: name of a cell -> what was counted in it, and how far the streams were read (`pacing.outcomes`)."""
+TRAFFIC_CLOSED = b"{hustings:traffic}:closed"
+"""String: the last hour, in hours since 1970, that traffic was learned from, see `pacing.traffic`."""
+TRAFFIC_COVERED = b"covered"
+"""The field of `traffic_counts` with the milliseconds of the hour in which workers were alive."""
 CONTROLLER_LEASE = b"hustings:controller"
 """String with a TTL: the owner of the elected pacing controller."""
 CAMPAIGNS = b"hustings:campaigns"
@@ -91,6 +95,16 @@ STREAM_CONVERSIONS = b"hustings:conversions"
 STREAM_LOSSES = b"hustings:losses"
 STREAM_REFUSED = b"hustings:refused"
 """Notices whose token was genuine but whose charge was refused: overpriced or unpriced."""
+
+
+def traffic_counts(hour: int) -> bytes:
+    """Hash: campaign code -> candidates it matched in that hour since 1970, from a sample of them."""
+    return b"{hustings:traffic}:counts:%d" % hour
+
+
+def traffic_week(hour_of_week: int) -> bytes:
+    """Hash: campaign code -> the mean count of that hour of the week, and of how many weeks."""
+    return b"{hustings:traffic}:week:%d" % hour_of_week
 
 
 def ledger(account_code: int) -> bytes:

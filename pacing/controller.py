@@ -13,7 +13,8 @@ Any number of processes may run one: they elect a leader through a Redis key wit
 and only the leader decides. When it stops or dies another takes over within seconds, and goes on
 from the multipliers of the last plan.
 
-The rule is `pacing.pace`, the shape of the plan `pacing.curve`.
+The rule is `pacing.pace`, the shape of the plan `pacing.curve` and what is learned for it `pacing.traffic`,
+the multiplier of a goal `pacing.goal`.
 """
 
 import asyncio
@@ -30,17 +31,19 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
 from config.bundle_store import published_version
-from config.calendar import local_day
+from config.calendar import local_day, utc_offset_s
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign, code_of
 from pacing.curve import PlanCurve, plan_curve
+from pacing.goal import GOAL_INTERVAL_S, GoalState, fetch_delivered, resolve_goal
 from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
 from pacing.landscape import win_shares
 from pacing.ledger import Account, Ledger, LedgerError
 from pacing.outcomes import OutcomeReader
-from pacing.pace import INTERVAL_S, MULTIPLIER_START, CampaignState, Observation, resolve
+from pacing.pace import INTERVAL_S, MULTIPLIER_START, CampaignState, Observation, in_q16, resolve
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
 from pacing.shading import Shading, publish_shading, shade_rows
+from pacing.traffic import Traffic
 from pacing.window import observe, window
 
 LEASE_INTERVALS: Final = 3
@@ -79,6 +82,8 @@ class Controller:
         self._published: str | None = None
         self._states: dict[int, CampaignState] = {}
         self._curves: dict[int, tuple[tuple[int, int, int, Campaign], PlanCurve]] = {}
+        self._traffic = Traffic(client)
+        self._goals: dict[int, GoalState] = {}
         self._ceilings: dict[int, tuple[int, int | None]] = {}
         self._late: dict[int, LateBills] = {}
         self._prior_late_share = 0.0
@@ -139,6 +144,8 @@ class Controller:
         if self._registered != bundle.version:
             await self._register(bundle)
         outcomes = await self._outcomes.read(bundle, now_s)
+        if await self._traffic.look(bundle.campaigns_by_code(), bool(await self._ledger.beats()), now_s):
+            self._curves.clear()
         decided = await self._resolve_all(bundle, outcomes, now_s)
         await self._shade(now_s)
         # The round may have taken long: only who still holds the lease speaks.
@@ -176,6 +183,9 @@ class Controller:
         if before is not None:
             self._before = before
             self._shading_version = before.shading_version
+        self._curves.clear()
+        self._goals.clear()
+        await self._traffic.load()
         await self._outcomes.load(now_s)
         self._shaded_at_s = -math.inf
         self.leading = True
@@ -219,17 +229,19 @@ class Controller:
             if account.campaign_id == campaigns[code].id
         }
         # A bill is an outcome too, for exchanges that send no other notice.
-        outcomes += sum(accounts[code].spent > state.spent for code, state in self._states.items())
+        outcomes += sum(accounts[code].billed > state.spent for code, state in self._states.items())
         self._watch_bills(accounts, now_s)
         decided = {}
         for code, state in self._states.items():
             campaign = campaigns[code]
             curve = self._curve(code, campaign, now_s)
             observed = observe(campaign, accounts[code], curve, outcomes, now_s)
-            self._states[code], multiplier_q16, ceiling = resolve(state, observed, now_s)
+            self._states[code], budget_q16, ceiling = resolve(state, observed, now_s)
+            goal_q16 = await self._goal(code, campaign, now_s)
             decided[code] = CampaignPlan(
-                multiplier_q16,
-                budget_q16=multiplier_q16,
+                min(budget_q16, goal_q16),
+                budget_q16=budget_q16,
+                goal_q16=goal_q16,
                 share_millionths=int(curve.share(now_s) * 1_000_000),
                 budget=observed.budget,
                 spent=observed.spent,
@@ -279,9 +291,28 @@ class Controller:
         if known is not None and known[0] == key:
             return known[1]
         start_s, end_s, *_ = key
-        curve = plan_curve(campaign, start_s, end_s)
+        traffic = self._traffic.hours(code, utc_offset_s(start_s, campaign.time_zone))
+        curve = plan_curve(campaign, start_s, end_s, traffic)
         self._curves[code] = (key, curve)
         return curve
+
+    async def _goal(self, code: int, campaign: Campaign, now_s: float) -> int:
+        """Return the multiplier of a campaign's goal, in 1/65536; look at what it cost when it is time."""
+        if campaign.goal is None:
+            self._goals.pop(code, None)
+            return MULTIPLIER_ONE_Q16
+        state = self._goals.get(code)
+        if state is None or now_s - state.at_s >= GOAL_INTERVAL_S:
+            day = local_day(int(now_s), campaign.time_zone)
+            delivered = await fetch_delivered(self._client, code, campaign.goal, day)
+            if state is None:
+                known = self._before.campaigns.get(code)
+                multiplier = known.goal_q16 / MULTIPLIER_ONE_Q16 if known is not None else 1.0
+                state = GoalState(at_s=now_s, delivered=delivered, multiplier=multiplier)
+            else:
+                state = resolve_goal(state, campaign.goal, delivered, now_s)
+            self._goals[code] = state
+        return in_q16(state.multiplier)
 
     async def _shade(self, now_s: float) -> None:
         """Work out the shaded prices anew, publish them, and keep what they were counted from."""

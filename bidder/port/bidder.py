@@ -38,6 +38,7 @@ from bidder.port.admission import Admission
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.reason_sample import ReasonSample, Sampled
 from bidder.port.tally import Tally
+from bidder.port.traffic_report import TrafficReport
 from config.calendar import SECONDS_PER_DAY
 from config.limits import TIME_LEFT_MS_MIN
 from config.schema import ExchangeProfile
@@ -100,6 +101,7 @@ class Bidder:
         self._draw = draw
         self.links = LinkMemory()
         self.sample: ReasonSample | None = None
+        self.traffic: TrafficReport | None = None
         """Who asks for a request now and then, to say why campaigns did not bid."""
         self.pending = open_pending()
         """What bids count for frequency caps, until they are shown or their time is up."""
@@ -252,6 +254,7 @@ class Bidder:
                     # Capped, but in no segment. Of two requests of one tick the stricter holds.
                     users.bits[row] = 0
                 columns.add(position, request.opportunity, row)
+        draw = self._draw()
         decisions = decide(
             state.snapshot,
             state.active,
@@ -261,7 +264,7 @@ class Bidder:
             state.book,
             self.pending,
             now_s,
-            self._draw(),
+            draw,
             state.scoring,
         )
         ads, prices, reasons = (column.tolist() for column in decisions)
@@ -285,6 +288,8 @@ class Bidder:
         answered_ns = time.monotonic_ns()
         self._tally.latencies_ns += [answered_ns - request.call.arrived_ns for request in batch]
         self._tally.batches.append(len(batch))
+        if self.traffic is not None:
+            self.traffic.add(state.snapshot, columns, users, draw)
         if self.sample is not None and self.sample.wanted:
             self._give_sample(
                 self.sample,

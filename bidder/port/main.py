@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import random
 import sys
 import time
@@ -33,6 +34,7 @@ from bidder.decision.decide import Users, decide
 from bidder.decision.schedule import active_ads
 from bidder.decision.scoring import compile_scoring, predictor
 from bidder.decision.snapshot import Snapshot, compile_snapshot
+from bidder.decision.traffic import count_matches
 from bidder.listener import Listener
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
@@ -47,6 +49,7 @@ from bidder.port.protocol import BidConnection, Connections
 from bidder.port.reason_sample import ReasonSample
 from bidder.port.stalls import Heartbeat
 from bidder.port.tally import Tally
+from bidder.port.traffic_report import TrafficReport
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.calendar import local_day, local_hour
@@ -141,6 +144,7 @@ class BidWorker:
         )
 
         self.sample = self.bidder.sample = ReasonSample(client)
+        self.traffic = self.bidder.traffic = TrafficReport(client)
 
     async def swap(self, snapshot: Snapshot) -> None:
         """Bid on a new config from now on; leases and reservations are carried over."""
@@ -184,6 +188,7 @@ class BidWorker:
                 await self._sync_with_ledger()
             await self._reports.send(self.bidder.state.snapshot.campaigns, time.time())
             await self.sample.send(time.time())
+            await self.traffic.send(time.time())
         except redis.RedisError as error:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
@@ -293,7 +298,9 @@ class BidWorker:
         shading = None
         if plan.shading_version != self._shading.version:
             shading = await fetch_shading(self._client)
-        self._plan, self._plan_read_s = plan, time.monotonic()
+        # A plan that was there before this worker says nothing of a controller; the next one will.
+        stale = self._plan is None and pacing_plan.is_stale(plan, time.time())
+        self._plan, self._plan_read_s = plan, -math.inf if stale else time.monotonic()
         state = self.bidder.state
         if shading is not None:
             self._shading = msgspec.structs.replace(shading, version=plan.shading_version)
@@ -381,6 +388,7 @@ def warm_up() -> None:
     book = _open_book(snapshot)
     active = active_ads(snapshot.schedule, 0)
     decide(snapshot, active, columns, users, shading, book, open_pending(), 0, 0)
+    count_matches(snapshot, columns, users)
 
 
 async def _tick_forever(worker: BidWorker, connections: Connections, garbage: Garbage) -> None:

@@ -12,7 +12,7 @@ from redis.typing import EncodableT, FieldT
 from config.bundle_store import publish as publish_bundle
 from config.calendar import day_bounds_s, local_day
 from config.money import BILLION, CpmMicros, Money
-from config.redis_keys import CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS
+from config.redis_keys import CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS, delivered
 from config.schema import (
     Advertiser,
     Budget,
@@ -20,18 +20,21 @@ from config.schema import (
     Campaign,
     Engine,
     ExchangeProfile,
+    Goal,
     LineItem,
     LineItemBudget,
     account_code,
     code_of,
 )
 from pacing.controller import SHADE_INTERVAL_S, Controller
-from pacing.curve import PlanCurve
+from pacing.curve import plan_curve
+from pacing.goal import GOAL_INTERVAL_S
 from pacing.landscape import OBSERVATIONS_MIN
 from pacing.ledger import Ledger, Settlement
 from pacing.pace import MULTIPLIER_START, SLACK_SHARE
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
 from pacing.shading import fetch_shading
+from pacing.traffic import usual_week
 from tests.factories import BUNDLE_KEY
 
 EVEN, ASAP = code_of("even"), code_of("asap")
@@ -88,8 +91,12 @@ async def test_first_tick_opens_accounts_sets_ceilings_and_publishes(
     assert accounts[EVEN].daily == DAILY
     assert accounts[ASAP].ceiling is None
     assert accounts[EVEN].ceiling_day == local_day(NOW_S, ZONE)
-    planned = PlanCurve(*day_bounds_s(NOW_S, ZONE)).share(NOW_S + 2) + SLACK_SHARE
-    assert accounts[EVEN].ceiling == pytest.approx(DAILY * planned)
+    # Nothing is known of its traffic yet: a day like any other.
+    curve = plan_curve(campaign("even"), *day_bounds_s(NOW_S, ZONE), usual_week(0))
+    assert accounts[EVEN].ceiling == pytest.approx(DAILY * (curve.share(NOW_S + 2) + SLACK_SHARE))
+    decided = plan.campaigns[EVEN]
+    assert (decided.budget, decided.spent, decided.window_s) == (DAILY, 0, day_bounds_s(NOW_S, ZONE)[0])
+    assert decided.planned == pytest.approx(DAILY * curve.share(NOW_S), rel=1e-4)
 
 
 async def test_a_line_item_with_a_budget_of_its_own_gets_an_account(
@@ -268,6 +275,29 @@ async def test_overspending_lowers_the_multiplier(redis_client: redis.asyncio.Re
     assert plan is not None
     assert plan.campaigns[EVEN].multiplier_q16 < MULTIPLIER_START * MULTIPLIER_ONE_Q16
     assert plan.campaigns[ASAP].multiplier_q16 == MULTIPLIER_ONE_Q16
+
+
+async def test_a_goal_that_is_missed_lowers_even_who_spends_as_soon_as_possible(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    goal = Goal(type="cpa", target=Money(BILLION))
+    config = bundle("1", campaign("asap", pacing="asap", goal=goal))
+    controller = candidate(redis_client, "a")
+    assert await controller.tick(config, NOW_S)
+    day = local_day(NOW_S, ZONE)
+    await redis_client.hset(delivered(ASAP, day), mapping={"spent": 6 * BILLION, "conversions": 1})
+    assert await controller.tick(config, NOW_S + GOAL_INTERVAL_S)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    decided = plan.campaigns[ASAP]
+    assert decided.budget_q16 == MULTIPLIER_ONE_Q16
+    assert decided.multiplier_q16 == decided.goal_q16 < 0.8 * MULTIPLIER_ONE_Q16
+    # Whoever takes over goes on from there.
+    await controller.resign()
+    assert await candidate(redis_client, "b").tick(config, NOW_S + GOAL_INTERVAL_S + 2)
+    heirs = await fetch(redis_client)
+    assert heirs is not None
+    assert heirs.campaigns[ASAP].goal_q16 == decided.goal_q16
 
 
 async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
