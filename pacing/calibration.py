@@ -4,8 +4,8 @@ A regression that is right on the whole can be wrong at both ends, and on one ex
 of counts of progressive predictions, made before an example was learned from:
 
 * `Counts.link`, of all traffic: impressions and events by score, in bins a sixteenth of a neper wide. The
-  rate of a bin is its events over its impressions, with SHRINK events' worth of faith that it is only off
-  as much as everything is; then the pool-adjacent-violators algorithm (Ayer et al. 1955) makes the rates rise
+  rate of a bin is its events over its impressions, with SHRINK events' worth of faith in the regression
+  itself; then the pool-adjacent-violators algorithm (Ayer et al. 1955) makes the rates rise
   with the score. A bin that nobody has seen goes by exp, between its neighbours.
 * `Counts.shifts`, of one campaign on one exchange with CELL_EVENTS_MIN events or more: the logarithm of the
   ratio of its events to what the link expects of its impressions, added to its scores.
@@ -78,8 +78,7 @@ class Counts:
     def link(self) -> NDArray[np.int64]:
         """Return the rates of the knots, int64[LINK_KNOTS] billionths, never falling."""
         expected = self._impressions * _EXP
-        overall = (self._events.sum() + SHRINK) / (expected.sum() + SHRINK)
-        ratio = (self._events + SHRINK * overall) / (expected + SHRINK)
+        ratio = (self._events + SHRINK) / (expected + SHRINK)
         rates = rising(_EXP * ratio, self._impressions + 1e-9)
         return np.clip(np.rint(rates * BILLION), 1, BILLION).astype(np.int64)
 

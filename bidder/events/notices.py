@@ -234,7 +234,7 @@ class NoticeDesk:
         """Remember a click."""
         if not await self._first_time(notice, "clicked"):
             return count("click", Outcome.DUPLICATE)
-        entry = _entry(notice, self._directory.current)
+        entry = _event_entry(notice, self._directory.current)
         await self._append_and_count(redis_keys.STREAM_CLICKS, entry, notice, "clicks")
         await self._rules.notice("click", notice)
         return count("click", Outcome.OK)
@@ -243,7 +243,7 @@ class NoticeDesk:
         """Remember that what was advertised happened; once for each bid."""
         if not await self._first_conversion(notice):
             return count("conversion", Outcome.DUPLICATE)
-        entry = _entry(notice, self._directory.current)
+        entry = _event_entry(notice, self._directory.current)
         await self._append_and_count(redis_keys.STREAM_CONVERSIONS, entry, notice, "conversions")
         await self._rules.notice("conversion", notice)
         return count("conversion", Outcome.OK)
