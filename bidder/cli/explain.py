@@ -3,13 +3,14 @@
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 import msgspec
 import numpy as np
 import redis.asyncio
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bidder.cli.redis_option import (
@@ -42,17 +43,42 @@ from config.money import MONEY_MAX, cpm_text
 from config.schema import Bundle, ExchangeProfile
 from config.settings import ensure_secret_file, load_secrets
 from pacing import plan as pacing_plan
+from pacing import stop as global_stop
 from pacing.caps import seen_of
 from pacing.cells import Cell, cells_of
 from pacing.ledger import Ledger
 from pacing.plan import MULTIPLIER_ONE_Q16
 from pacing.shading import fetch_shading, shade, shade_table
+from pacing.stop import Stop
 from segments.bitsets import indices_from_bits
 from segments.identity import Identity
 from segments.links import LinkStore
 from segments.registry import SegmentRegistry, words_of
 from segments.sizes import AudienceSizes, too_small
 from segments.store import SegmentStore, caps_key
+
+
+class _Held(NamedTuple):
+    """What people hold by hand."""
+
+    stop: Stop | None = None
+    paused: frozenset[str] = frozenset()
+    """Campaigns that `hustings budget pause` holds."""
+
+    def why(self, verdict: Verdict) -> str:
+        """Say why an ad bids or not, were it not for the stop."""
+        if verdict.reason is Reason.NO_BUDGET and verdict.ad.campaign.id in self.paused:
+            campaign_id = verdict.ad.campaign.id
+            return f"its campaign is paused (`hustings budget resume {campaign_id}` ends that)"
+        return _sentence(verdict)
+
+    def stopped(self) -> str | None:
+        if self.stop is None:
+            return None
+        return (
+            f"All bidding is stopped by {self.stop.by} ({self.stop.reason or 'no reason given'}); "
+            "`hustings budget start` ends that"
+        )
 
 
 def explain(
@@ -78,7 +104,7 @@ def explain(
             bundle = load_folder(config)
             opportunity = _opportunity(wire, bundle, exchange, None)
             person = _permitted(Person(frozenset(segment or ()), known=True), opportunity)
-            codes = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()]
+            codes, held = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()], _Held()
             market = Market(
                 dict.fromkeys(codes, MULTIPLIER_ONE_Q16), dict.fromkeys(codes, MONEY_MAX), _unshaded
             )
@@ -92,8 +118,8 @@ def explain(
                     identity = Identity(load_secrets(ensure_secret_file(data)).identity_key)
                     opportunity = _opportunity(wire, bundle, exchange, identity)
                     person = _permitted(await _person(client, opportunity.user_hash), opportunity)
-                    market = await _market(client, bundle)
-        _print(bundle, opportunity, person, market, as_json)
+                    market, held = await _market(client, bundle), await _held(client, bundle)
+        _print(bundle, opportunity, person, market, held, as_json)
 
     run_or_exit(run())
 
@@ -184,7 +210,20 @@ async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
     return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded, few)
 
 
-def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Market, as_json: bool) -> None:
+async def _held(client: redis.asyncio.Redis, bundle: Bundle) -> _Held:
+    accounts = await Ledger(client).accounts(list(bundle.campaigns_by_code()))
+    paused = frozenset(account.campaign_id for account in accounts.values() if account.paused)
+    return _Held(await global_stop.fetch(client), paused)
+
+
+def _print(
+    bundle: Bundle,
+    opportunity: Opportunity,
+    person: Person,
+    market: Market,
+    held: _Held,
+    as_json: bool,
+) -> None:
     ads = compile_snapshot(bundle, {segment.name: i for i, segment in enumerate(bundle.segments)}).ads
     line_items = {ad.line_item.id: index for index, ad in enumerate(ads)}
     profile = next(profile for profile in bundle.exchanges if profile.id == opportunity.exchange_id)
@@ -194,7 +233,12 @@ def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Mar
     if not opportunity.currency:
         say_and_exit(f"no bid: the request takes neither {bundle.engine.currency} nor a currency with a rate")
     refused = sentences(opportunity.permissions, bundle.engine.gvl_vendor_id)
+    stopped = held.stopped()
     if not as_json:
+        if stopped is not None:
+            console.print(
+                f"[bold]{escape(stopped)}.[/bold] Were it not, this is what would happen:", soft_wrap=True
+            )
         for sentence in refused:
             console.print(f"Privacy: {sentence}.", soft_wrap=True)
     chosen: list[tuple[Slot, Ad]] = []
@@ -211,14 +255,14 @@ def _print(bundle: Bundle, opportunity: Opportunity, person: Person, market: Mar
                 if winner is None and turn:
                     break
                 if as_json:
-                    answers.append(_as_data(slot, deal, verdicts, winner))
+                    answers.append(_as_data(slot, deal, verdicts, winner, held))
                 else:
-                    _show(console, slot, deal, verdicts, winner)
+                    _show(console, slot, deal, verdicts, winner, held)
                 if winner is None:
                     break
                 chosen.append((slot, winner.ad))
     if as_json:
-        report = {"privacy": refused, "imps": answers}
+        report = {"stopped": stopped, "privacy": refused, "imps": answers}
         typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
 
 
@@ -262,6 +306,7 @@ _SENTENCES = {
     Reason.OUT_OF_AUDIENCE: "the person is not in its audience",
     Reason.NO_BUDGET: "its campaign has no budget left for this price",
     Reason.EXCHANGE_PAUSED: "the exchange is paused in the config",
+    Reason.STOPPED: "all bidding is stopped",
     Reason.TOO_LATE: "the deadline (tmax) leaves no time to answer",
     Reason.TEST: "a test request (test is 1): nothing may be spent",
     Reason.TWO_CHANNELS: "the request has more than one of site, app and dooh",
@@ -276,7 +321,7 @@ _SENTENCES = {
 
 
 def _as_data(
-    slot: Slot, deal: DealOffer | None, verdicts: list[Verdict], winner: Verdict | None
+    slot: Slot, deal: DealOffer | None, verdicts: list[Verdict], winner: Verdict | None, held: _Held
 ) -> dict[str, object]:
     return {
         "imp": slot.imp_id,
@@ -287,7 +332,7 @@ def _as_data(
                 "line_item": verdict.ad.line_item.id,
                 "creative": verdict.ad.creative.id,
                 "reason": verdict.reason.name.lower(),
-                "why": _sentence(verdict),
+                "why": held.why(verdict),
             }
             for verdict in verdicts
         ],
@@ -295,7 +340,12 @@ def _as_data(
 
 
 def _show(
-    console: Console, slot: Slot, deal: DealOffer | None, verdicts: list[Verdict], winner: Verdict | None
+    console: Console,
+    slot: Slot,
+    deal: DealOffer | None,
+    verdicts: list[Verdict],
+    winner: Verdict | None,
+    held: _Held,
 ) -> None:
     where = f"imp {slot.imp_id}, " + (f"deal {deal.id}" if deal else "open auction")
     table = Table(title=where, title_justify="left")
@@ -304,9 +354,9 @@ def _show(
     # The ads that came furthest first: they are the ones a manager asks about.
     order = sorted(verdicts, key=lambda v: (v is not winner, v.reason is not Reason.BID, -v.reason))
     for verdict in order:
-        why = f"bids {cpm_text(verdict.price_cpm_micros)} CPM" if verdict is winner else _sentence(verdict)
+        why = f"bids {cpm_text(verdict.price_cpm_micros)} CPM" if verdict is winner else held.why(verdict)
         style = "bold green" if verdict is winner else ""
         table.add_row(verdict.ad.line_item.id, verdict.ad.creative.id, why, style=style)
     console.print(table)
-    counts = Counter(_sentence(verdict) for verdict in verdicts)
+    counts = Counter(held.why(verdict) for verdict in verdicts)
     console.print("; ".join(f"{count} × {why}" for why, count in counts.most_common()))

@@ -50,6 +50,8 @@ class Reason(IntEnum):
     """The supply chain is missing or incomplete."""
     CHAIN_BLOCKED = 29
     """The supply chain has a node we don't buy from."""
+    STOPPED = 30
+    """All bidding is stopped by hand (`pacing.stop`)."""
 
 
 class Mismatch(StrEnum):

@@ -68,6 +68,8 @@ class BidState(msgspec.Struct, frozen=True):
     """Whose consent is asked for."""
     linked_sources: frozenset[str] = frozenset()
     """The spaces of partners' ids that syncs link to people."""
+    stopped: bool = False
+    """Nothing is bid on (`pacing.stop`)."""
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -219,6 +221,9 @@ class Bidder:
         reason = refused_unseen(wire, exchange, state.snapshot.suspicion, time_left_ms)
         if reason is not None:
             self._no_bid(call, exchange.id, reason, wire.id)
+            return None
+        if state.stopped:
+            self._no_bid(call, exchange.id, Reason.STOPPED, wire.id)
             return None
         opportunity = translate(
             wire,

@@ -176,7 +176,8 @@ class BidWorker:
         self._stopped = stopped
         metrics.STOPPED.set(stopped)
         state = self.bidder.state
-        self.bidder.state = msgspec.structs.replace(state, active=self._active(state.snapshot))
+        active = self._active(state.snapshot)
+        self.bidder.state = msgspec.structs.replace(state, active=active, stopped=stopped)
 
     async def tick(self) -> None:
         """Do what is due twice a second. Redis failing is counted; the worker goes on with what it holds."""
@@ -274,6 +275,7 @@ class BidWorker:
                 snapshot, self._settings.events_url, self._signer, self._owner, self._sequence
             ),
             active=self._active(snapshot),
+            stopped=self._stopped,
             shading=shade_table(
                 self._shading.rows, cells_of(profile.id for profile in snapshot.bundle.exchanges)
             ),
