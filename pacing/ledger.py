@@ -196,6 +196,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         """Return what was spent on the day under way; nothing yet on a later one."""
         return self.spent_day if day <= self.day else 0
 
+    def spent_in(self, hour: int) -> int:
+        """Return what was spent in the hour under way; nothing yet in a later one."""
+        return self.spent_hour if hour <= self.hour else 0
+
     def check(self) -> None:
         """Raise AssertionError, with the numbers, when the sides of the account disagree."""
         agrees = (

@@ -22,7 +22,7 @@ from bidder.admin.freshness import Freshness, freshness, names_in_use
 from bidder.admin.readiness import REDIS_SILENT, Readiness, ask
 from bidder.admin.redis_state import RedisState
 from config import refused_edit
-from config.calendar import flight_bounds_s, local_day
+from config.calendar import flight_bounds_s, local_day, local_hour
 from config.refused_edit import RefusedEdit
 from config.schema import Advertiser, Bundle, Campaign
 from pacing import plan
@@ -46,6 +46,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Bundle | None
     accounts: dict[int, Account]
     """By campaign code."""
+    line_item_accounts: dict[int, Account] = {}
+    """Of line items with a budget of their own, by the code of the account."""
     plan: Plan | None
     stop: Stop | None
     """What holds all bidding."""
@@ -63,6 +65,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def today(self, campaign: Campaign) -> int:
         """The campaign's local day at the moment of the snapshot, as the ledger counts days."""
         return local_day(int(self.now_s), campaign.time_zone)
+
+    def hour(self, campaign: Campaign) -> int:
+        """The campaign's local hour, likewise."""
+        return local_hour(int(self.now_s), campaign.time_zone)
 
     def in_flight(self, campaign: Campaign) -> bool:
         start_s, end_s = flight_bounds_s(campaign.flight, campaign.time_zone)
@@ -100,6 +106,7 @@ class Watcher:
         bundle = self.bundle
         readiness = await self.readiness()
         accounts: dict[int, Account] = {}
+        of_line_items: dict[int, Account] = {}
         live_plan: Plan | None = None
         stop: Stop | None = None
         refused_edits: tuple[RefusedEdit, ...] = ()
@@ -109,6 +116,9 @@ class Watcher:
         if readiness.reason != REDIS_SILENT:
             try:
                 accounts = await self._ledger.accounts(list(bundle.campaigns_by_code()) if bundle else [])
+                of_line_items = await self._ledger.accounts(
+                    list(bundle.line_items_by_account()) if bundle else []
+                )
                 live_plan = await plan.fetch(self._client)
                 stop = await global_stop.fetch(self._client)
                 refused_edits = await refused_edit.current(self._client, self._clock())
@@ -122,6 +132,7 @@ class Watcher:
             metrics=await self.metrics(),
             bundle=bundle,
             accounts=accounts,
+            line_item_accounts=of_line_items,
             plan=live_plan,
             stop=stop,
             refused_edits=refused_edits,

@@ -15,7 +15,7 @@ from bidder.admin.snapshot import Snapshot
 from bidder.events.notices import Outcome
 from config.money import money_text
 from config.refused_edit import RefusedEdit
-from config.schema import code_of
+from config.schema import Campaign, account_code, code_of
 from pacing.plan import MULTIPLIER_ONE_Q16
 
 
@@ -40,6 +40,17 @@ class PaceStatus(msgspec.Struct, frozen=True, kw_only=True):
     planned_share: float | None
 
 
+class LineItemStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A line item with a budget of its own; figures as of the campaign."""
+
+    id: str
+    budget: str | None
+    daily_budget: str | None
+    spent: str | None
+    spent_today: str | None
+    leased: str | None
+
+
 class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign of the config. The account's figures are None when the ledger did not give them."""
 
@@ -48,9 +59,13 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     advertiser: str
     budget: str
     daily_budget: str | None
+    hourly_budget: str | None = None
     spent: str | None
     spent_today: str | None
+    spent_this_hour: str | None = None
     leased: str | None
+    line_items: tuple[LineItemStatus, ...] = ()
+    """Those with budgets of their own."""
     paused: bool
     in_flight: bool
     pacing: str
@@ -187,7 +202,7 @@ def _campaigns(snapshot: Snapshot) -> tuple[CampaignStatus, ...]:
         code = code_of(campaign.id)
         account = snapshot.accounts.get(code)
         plan = planned.get(code)
-        daily = campaign.budget.daily
+        daily, hourly = campaign.budget.daily, campaign.budget.hourly
         rows.append(
             CampaignStatus(
                 id=campaign.id,
@@ -195,14 +210,37 @@ def _campaigns(snapshot: Snapshot) -> tuple[CampaignStatus, ...]:
                 advertiser=advertiser.name or advertiser.id,
                 budget=money_text(campaign.budget.total),
                 daily_budget=None if daily is None else money_text(daily),
+                hourly_budget=None if hourly is None else money_text(hourly),
                 spent=money_text(account.spent) if account else None,
                 spent_today=money_text(account.spent_on(snapshot.today(campaign))) if account else None,
+                spent_this_hour=money_text(account.spent_in(snapshot.hour(campaign))) if account else None,
                 leased=money_text(account.leased) if account else None,
+                line_items=_line_items(snapshot, campaign),
                 paused=campaign.paused or (account is not None and account.paused),
                 in_flight=snapshot.in_flight(campaign),
                 pacing=campaign.pacing,
                 pace=_pace(pace_of(campaign, account, snapshot.now_s, plan)) if account else None,
                 multiplier=plan.multiplier_q16 / MULTIPLIER_ONE_Q16 if plan else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _line_items(snapshot: Snapshot, campaign: Campaign) -> tuple[LineItemStatus, ...]:
+    rows = []
+    for line_item in campaign.line_items:
+        if not line_item.has_budget:
+            continue
+        account = snapshot.line_item_accounts.get(account_code(campaign.id, line_item.id))
+        total, daily = line_item.budget.total, line_item.budget.daily
+        rows.append(
+            LineItemStatus(
+                id=line_item.id,
+                budget=None if total is None else money_text(total),
+                daily_budget=None if daily is None else money_text(daily),
+                spent=money_text(account.spent) if account else None,
+                spent_today=money_text(account.spent_on(snapshot.today(campaign))) if account else None,
+                leased=money_text(account.leased) if account else None,
             )
         )
     return tuple(rows)

@@ -11,6 +11,7 @@ file is another switch, and either stops a campaign. The other commands are in
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -26,9 +27,9 @@ from bidder.cli.budget_audit import audit_command, reconcile_command
 from bidder.cli.budget_changes import adjust_command, log_command, start_command, stop_command
 from bidder.cli.logged_changes import ByOption, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url
-from config.calendar import local_day
+from config.calendar import local_day, local_hour
 from config.money import format_money, money_text
-from config.schema import Campaign, code_of
+from config.schema import Campaign, LineItem, account_code, code_of
 from pacing import plan as pacing_plan
 from pacing import stop as global_stop
 from pacing.change_log import LoggedChange, record
@@ -36,6 +37,9 @@ from pacing.ledger import Account, Ledger
 from pacing.stop import Stop
 
 WATCH_INTERVAL_S: Final = 1.0
+_AMOUNTS: Final = frozenset(
+    "total daily hourly spent today this_hour leased free window window_spent planned".split()
+)
 
 app = typer.Typer(no_args_is_help=True, help="Spend against plan; pause and resume; audit and reconcile.")
 for _name, _command in (
@@ -49,6 +53,19 @@ for _name, _command in (
     app.command(_name)(_command)
 
 
+class LineItemStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A line item with a budget of its own; amounts in billionths."""
+
+    line_item: str
+    total: int | None
+    daily: int | None
+    spent: int
+    today: int
+    leased: int
+    free: int | None
+    """None, as `total` is, where the campaign's total is the limit."""
+
+
 class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign's row; amounts in billionths."""
 
@@ -59,8 +76,10 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Who paused it: "config" or "operator"."""
     total: int
     daily: int | None
+    hourly: int | None
     spent: int
     today: int
+    this_hour: int
     leased: int
     free: int
     window: int | None
@@ -75,6 +94,7 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     budget_multiplier: float | None
     goal_multiplier: float | None
     """None without a goal."""
+    line_items: tuple[LineItemStatus, ...]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +187,7 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
     Raises redis.RedisError.
     """
     bundle = await required_bundle(client)
-    codes = list(bundle.campaigns_by_code())
+    codes = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()]
     accounts = await Ledger(client).accounts(codes)
     plan = await pacing_plan.fetch(client)
     return Status(
@@ -176,7 +196,7 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
         plan_age_s=None if plan is None else round(max(now_s - plan.made_at_s, 0.0), 1),
         stop=await global_stop.fetch(client),
         campaigns=tuple(
-            _campaign_status(advertiser.id, campaign, accounts.get(code_of(campaign.id)), plan, now_s)
+            _campaign_status(advertiser.id, campaign, accounts, plan, now_s)
             for advertiser in bundle.advertisers
             for campaign in advertiser.campaigns
         ),
@@ -186,10 +206,11 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
 def _campaign_status(
     advertiser_id: str,
     campaign: Campaign,
-    account: Account | None,
+    accounts: Mapping[int, Account],
     plan: pacing_plan.Plan | None,
     now_s: float,
 ) -> CampaignStatus:
+    account = accounts.get(code_of(campaign.id))
     decided = plan.campaigns.get(code_of(campaign.id)) if plan is not None else None
     by_operator = account is not None and account.paused
     today = local_day(int(now_s), campaign.time_zone)
@@ -200,9 +221,11 @@ def _campaign_status(
         paused="config" if campaign.paused else "operator" if by_operator else None,
         total=campaign.budget.total,
         daily=campaign.budget.daily,
+        hourly=campaign.budget.hourly,
         # An account is opened by the engine's first tick with a campaign: before, nothing has happened.
         spent=account.spent if account is not None else 0,
         today=account.spent_on(today) if account is not None else 0,
+        this_hour=account.spent_in(local_hour(int(now_s), campaign.time_zone)) if account is not None else 0,
         leased=account.leased if account is not None else 0,
         free=account.free if account is not None else campaign.budget.total,
         window=decided.budget if decided is not None else None,
@@ -214,20 +237,43 @@ def _campaign_status(
         goal_multiplier=None
         if decided is None or campaign.goal is None
         else decided.goal_q16 / pacing_plan.MULTIPLIER_ONE_Q16,
+        line_items=tuple(
+            _line_item_status(line_item, accounts.get(account_code(campaign.id, line_item.id)), today)
+            for line_item in campaign.line_items
+            if line_item.has_budget
+        ),
+    )
+
+
+def _line_item_status(line_item: LineItem, account: Account | None, today: int) -> LineItemStatus:
+    own = line_item.budget
+    spent = account.spent if account is not None else 0
+    leased = account.leased if account is not None else 0
+    return LineItemStatus(
+        line_item=line_item.id,
+        total=own.total,
+        daily=own.daily,
+        spent=spent,
+        today=account.spent_on(today) if account is not None else 0,
+        leased=leased,
+        free=None if own.total is None else own.total - spent - leased,
     )
 
 
 def _as_json(status: Status) -> str:
     campaigns = [
-        msgspec.structs.asdict(row)
-        | {name: money_text(getattr(row, name)) for name in ("total", "spent", "today", "leased", "free")}
-        | {
-            name: None if (amount := getattr(row, name)) is None else money_text(amount)
-            for name in ("daily", "window", "window_spent", "planned")
-        }
+        _in_text(row) | {"line_items": [_in_text(line_item) for line_item in row.line_items]}
         for row in status.campaigns
     ]
     return msgspec.json.encode(msgspec.structs.asdict(status) | {"campaigns": campaigns}).decode()
+
+
+def _in_text(row: CampaignStatus | LineItemStatus) -> dict[str, object]:
+    """Return a row with its amounts as exact decimals."""
+    return {
+        name: money_text(value) if name in _AMOUNTS and value is not None else value
+        for name, value in msgspec.structs.asdict(row).items()
+    }
 
 
 def _table(status: Status) -> Table:
@@ -243,21 +289,33 @@ def _table(status: Status) -> Table:
     )
     table.add_column("Campaign")
     table.add_column("State", no_wrap=True)
-    for heading in ("Today", "of daily", "In all", "of total", "Spent / plan", "Bid ×"):
+    # Few campaigns have an hourly budget, and a terminal is narrow.
+    hourly = any(row.hourly is not None for row in status.campaigns)
+    headings = ("This hour", "of hourly") if hourly else ()
+    for heading in (*headings, "Today", "of daily", "In all", "of total", "Spent / plan", "Bid ×"):
         table.add_column(heading, justify="right", no_wrap=True)
 
+    def amounts(row: CampaignStatus | LineItemStatus) -> list[str]:
+        pairs: list[tuple[int | None, int | None]] = [(row.today, row.daily), (row.spent, row.total)]
+        if hourly:
+            in_hour = (row.this_hour, row.hourly) if isinstance(row, CampaignStatus) else (None, None)
+            pairs.insert(0, in_hour)
+        return [text for spent, limit in pairs for text in _of_limit(spent, limit, status.currency)]
+
     for row in status.campaigns:
-        table.add_row(
-            row.campaign,
-            row.pacing if row.paused is None else "paused",
-            format_money(row.today, status.currency),
-            "–" if row.daily is None else _whole(row.daily, status.currency),
-            format_money(row.spent, status.currency),
-            _whole(row.total, status.currency),
-            _against_plan(row),
-            "–" if row.multiplier is None else f"{row.multiplier:.3f}",
-        )
+        state = row.pacing if row.paused is None else "paused"
+        multiplier = "–" if row.multiplier is None else f"{row.multiplier:.3f}"
+        table.add_row(row.campaign, state, *amounts(row), _against_plan(row), multiplier)
+        for line_item in row.line_items:
+            table.add_row(f"  {line_item.line_item}", "", *amounts(line_item), "", "")
     return table
+
+
+def _of_limit(spent: int | None, limit: int | None, currency: str) -> tuple[str, str]:
+    return (
+        "" if spent is None else format_money(spent, currency),
+        "–" if limit is None else _whole(limit, currency),
+    )
 
 
 def _against_plan(row: CampaignStatus) -> str:

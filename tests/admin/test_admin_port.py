@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 import redis.asyncio
+from msgspec.structs import replace
 from prometheus_client.multiprocess import mark_process_dead
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -24,8 +25,8 @@ from config import bundle_store, redis_keys
 from config.calendar import local_day
 from config.embedded_server import EmbeddedServer
 from config.limits import WORKER_HEARTBEAT_SECONDS_MAX
-from config.money import BILLION
-from config.schema import code_of
+from config.money import BILLION, Money
+from config.schema import LineItemBudget, account_code, code_of
 from pacing import plan
 from pacing import stop as global_stop
 from pacing.plan import CampaignPlan, Plan
@@ -259,6 +260,9 @@ async def test_the_status_adds_up_processes_and_ledger(port: AdminPort, metrics_
         "spent": "2.500000001",
         "spent_today": "2.500000001",
     }
+    # Its bills are of an earlier hour.
+    assert (campaign["hourly_budget"], campaign["spent_this_hour"]) == (None, "0")
+    assert campaign["line_items"] == []
     assert (status["currency"], status["config_version"]) == ("USD", "v1")
     assert (status["redis"]["nodes"], status["redis"]["evicts"]) == (1, False)
     pace = campaign["pace"]
@@ -268,6 +272,37 @@ async def test_the_status_adds_up_processes_and_ledger(port: AdminPort, metrics_
     assert day_share <= pace["planned_share"] <= min(day_share * 1.05, 1)
     assert float(pace["planned"]) == pytest.approx(10 * pace["planned_share"], abs=0.01)
     assert status["plan_age_s"] == CLOCK_S - BID_MINUTE * 60
+
+
+async def test_a_line_item_with_a_budget_of_its_own_has_its_figures(
+    redis_client: redis.asyncio.Redis, metrics_dir: Path
+) -> None:
+    config = bundle()
+    (advertiser,) = config.advertisers
+    (campaign,) = advertiser.campaigns
+    (line_item,) = campaign.line_items
+    own = replace(line_item, budget=LineItemBudget(total=Money(9 * BILLION)))
+    budget = replace(campaign.budget, hourly=Money(2 * BILLION))
+    campaign = replace(campaign, budget=budget, line_items=(own,))
+    config = replace(config, advertisers=(replace(advertiser, campaigns=(campaign,)),))
+    async with admin_port(redis_client, metrics_dir, config) as port:
+        account = account_code(campaign.id, own.id)
+        await port.ledger.register_line_item(account, own.id, 9 * BILLION, None, "UTC")
+        await spend(port)
+        status = await port.status()
+    (row,) = status["campaigns"]
+    assert row["hourly_budget"] == "2"
+    assert row["line_items"] == [
+        {
+            "id": own.id,
+            "budget": "9",
+            "daily_budget": None,
+            "spent": "0",
+            "spent_today": "0",
+            "leased": "0",
+        }
+    ]
+    assert status["spent"] == "2.500000001", "what a line item spends is its campaign's"
 
 
 async def test_a_stop_is_told_with_its_reason(port: AdminPort) -> None:

@@ -17,25 +17,45 @@ from bidder.cli.budget import app
 from config.bundle_store import publish as publish_bundle
 from config.money import BILLION, CpmMicros, Money
 from config.redis_keys import BUNDLE
-from config.schema import Advertiser, Budget, Bundle, Campaign, Engine, LineItem, code_of
+from config.schema import (
+    Advertiser,
+    Budget,
+    Bundle,
+    Campaign,
+    Engine,
+    LineItem,
+    LineItemBudget,
+    account_code,
+    code_of,
+)
 from pacing.ledger import Account, Ledger, Settlement
 from pacing.plan import CampaignPlan, Plan
 from pacing.plan import publish as publish_plan
 from tests.factories import BUNDLE_KEY
 
 HARVEST = code_of("harvest-days")
+TOTAL = Money(12_500 * BILLION)
 _Result = TypeVar("_Result")
 
 
-def campaign(id_: str, *, paused: bool = False, daily: int | None = None) -> Campaign:
+def campaign(
+    id_: str, *, paused: bool = False, budget: Budget | None = None, line_items: tuple[LineItem, ...] = ()
+) -> Campaign:
     return Campaign(
         id=id_,
-        budget=Budget(total=Money(12_500 * BILLION), daily=None if daily is None else Money(daily)),
+        budget=budget or Budget(total=TOTAL),
         paused=paused,
-        line_items=(LineItem(id=f"{id_}-1", bid_cpm=CpmMicros(4_000_000), creatives=("x",)),),
+        line_items=(LineItem(id=f"{id_}-1", bid_cpm=CpmMicros(4_000_000), creatives=("x",)), *line_items),
     )
 
 
+HARVEST_BUDGET = Budget(total=TOTAL, daily=Money(500 * BILLION), hourly=Money(9 * BILLION + BILLION // 2))
+OWN = LineItem(
+    id="harvest-days-own",
+    bid_cpm=CpmMicros(4_000_000),
+    creatives=("x",),
+    budget=LineItemBudget(daily=Money(20 * BILLION)),
+)
 BUNDLE_OF_TWO = Bundle(
     version="v7",
     engine=Engine(),
@@ -46,7 +66,10 @@ BUNDLE_OF_TWO = Bundle(
             id="oak",
             domain="oak.example",
             categories=("IAB1",),
-            campaigns=(campaign("harvest-days", daily=500 * BILLION), campaign("winter", paused=True)),
+            campaigns=(
+                campaign("harvest-days", budget=HARVEST_BUDGET, line_items=(OWN,)),
+                campaign("winter", paused=True),
+            ),
             creatives=(),
         ),
     ),
@@ -78,11 +101,25 @@ def live(redis_url: str) -> str:
         ledger = Ledger(client)
         for item in BUNDLE_OF_TWO.advertisers[0].campaigns:
             await ledger.register(code_of(item.id), item.id, item.budget.total, item.budget.daily, "UTC")
+        own = account_code("harvest-days", OWN.id)
+        await ledger.register_line_item(own, OWN.id, None, OWN.budget.daily, "UTC")
         now_s = (await client.time())[0]
         owner = await ledger.new_owner()
         day = now_s // 86_400
         await ledger.grant(HARVEST, owner, 10_000_000, day, 4_000_000, 1)
-        bill = await ledger.settle(HARVEST, owner, now_s // 60, 0, 4_000_000, 4_000_000, day, now_s + 10, {})
+        bill = await ledger.settle(
+            HARVEST,
+            owner,
+            now_s // 60,
+            0,
+            4_000_000,
+            4_000_000,
+            day,
+            now_s + 10,
+            {},
+            hour=now_s - now_s % 3_600,
+            line_item=code_of(OWN.id),
+        )
         assert bill is Settlement.SETTLED
         decided = CampaignPlan(
             1 << 14, budget_q16=1 << 14, share_millionths=250_000, budget=500 * BILLION, spent=4_000_000
@@ -109,6 +146,8 @@ def test_status_for_a_program_is_exact(live: str) -> None:
         "daily": "500",
         "spent": "0.004",
         "today": "0.004",
+        "hourly": "9.5",
+        "this_hour": "0.004",
         "leased": "0.006",
         "free": "12499.99",
         "window": "500",
@@ -118,6 +157,17 @@ def test_status_for_a_program_is_exact(live: str) -> None:
         "multiplier": 0.25,
         "budget_multiplier": 0.25,
         "goal_multiplier": None,
+        "line_items": [
+            {
+                "line_item": "harvest-days-own",
+                "total": None,
+                "daily": "20",
+                "spent": "0.004",
+                "today": "0.004",
+                "leased": "0",
+                "free": None,
+            }
+        ],
     }
     assert (winter["paused"], winter["daily"], winter["multiplier"]) == ("config", None, None)
 
@@ -125,7 +175,19 @@ def test_status_for_a_program_is_exact(live: str) -> None:
 def test_status_for_a_person_is_a_table(live: str) -> None:
     result = budget("status", "--redis", live)
     assert result.exit_code == 0
-    for word in ("harvest-days", "$12,500", "$500", "0.0% / 25.0%", "0.250", "paused", "config v7"):
+    for word in (
+        "harvest-days-own",
+        "$20",
+        "This hour",
+        "$9.50",
+        "harvest-days ",
+        "$12,500",
+        "$500",
+        "0.0% / 25.0%",
+        "0.250",
+        "paused",
+        "config v7",
+    ):
         assert word in result.stdout
 
 
@@ -136,6 +198,8 @@ def test_status_before_the_engine_has_run(redis_url: str) -> None:
     status = json.loads(result.stdout)
     assert status["plan_age_s"] is None
     assert [(row["spent"], row["free"]) for row in status["campaigns"]] == [("0", "12500"), ("0", "12500")]
+    assert status["campaigns"][0]["line_items"][0]["spent"] == "0"
+    assert status["campaigns"][1]["line_items"] == []
 
 
 def test_watch_shows_it_again_until_interrupted(live: str) -> None:

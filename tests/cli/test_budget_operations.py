@@ -15,7 +15,7 @@ from bidder.cli.logged_changes import from_config
 from config import bundle_store, redis_keys
 from config.diff import diff
 from config.money import BILLION, Money
-from config.schema import Budget, Bundle, ExchangeProfile, Flight, When
+from config.schema import Bundle, ExchangeProfile, Flight, When
 from pacing import stop as global_stop
 from pacing.ledger import Ledger
 from tests.cli.test_budget import BUNDLE_OF_TWO, HARVEST, budget, with_redis
@@ -199,7 +199,9 @@ def changed() -> Bundle:
     harvest = msgspec.structs.replace(
         harvest,
         name="a name is not money",
-        budget=Budget(total=Money(20_000 * BILLION), daily=Money(100 * BILLION)),
+        budget=msgspec.structs.replace(
+            harvest.budget, total=Money(20_000 * BILLION), daily=Money(100 * BILLION)
+        ),
         flight=Flight(end=When("2030-01-01")),
     )
     winter = msgspec.structs.replace(winter, paused=False)
