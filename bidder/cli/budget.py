@@ -37,8 +37,9 @@ from pacing.ledger import Account, Ledger
 from pacing.stop import Stop
 
 WATCH_INTERVAL_S: Final = 1.0
-_AMOUNTS: Final = frozenset(
-    "total daily hourly spent today this_hour leased free window window_spent planned".split()
+_AMOUNTS: Final = (
+    *("total", "daily", "hourly", "spent", "today", "this_hour", "leased", "free"),
+    *("window", "window_spent", "planned"),
 )
 
 app = typer.Typer(no_args_is_help=True, help="Spend against plan; pause and resume; audit and reconcile.")

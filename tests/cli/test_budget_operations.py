@@ -220,6 +220,7 @@ def test_a_config_logs_budgets_flights_and_pauses_and_nothing_else() -> None:
     opened = from_config(diff(None, CONFIG), "ann")
     assert [(change.campaign, change.what) for change in opened] == [
         ("harvest-days", "campaign added"),
+        ("harvest-days-own", "line item added"),
         ("winter", "campaign added"),
     ]
 
