@@ -235,10 +235,10 @@ ADJUSTMENT_REASON_CHARS_MAX = 500
 
 # What campaigns delivered.
 DELIVERED_SECONDS = 400 * 86_400
-"""How long a day's sums are kept after it was last added to, and a campaign's reach after its last
-impression. A day takes some 200 bytes, and 500 for each line item that bid."""
+"""How long a day's sums are kept, and a campaign's reach after its last impression. A day takes some 700
+bytes and 130 for each line item that bid; reach 12 kB for the campaign and each line item."""
 DELIVERED_HOURS_SECONDS = 62 * 86_400
-"""Likewise the sums of a day's hours; some 6 kB a day."""
+"""Likewise the sums of a day's hours, some 7 kB a day."""
 FREQUENCY_SAMPLE_PEOPLE = 256
 """People of a campaign whose impressions are counted one by one, to see how frequencies are distributed.
 With so many a share of one half is told to within 6 points."""

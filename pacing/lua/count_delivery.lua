@@ -43,10 +43,16 @@ end
 
 deliver(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 if person ~= '' then
-  deliver(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'recognised', ARGV[6])
   redis.call('PFADD', KEYS[3], person)
   redis.call('PFADD', KEYS[4], person)
   sample()
-  for key = 3, 5 do redis.call('EXPIRE', KEYS[key], ARGV[1]) end
+  -- Once a day is often enough to keep them.
+  local first, first_of_item =
+    deliver(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'recognised', ARGV[6])
+  if first then
+    redis.call('EXPIRE', KEYS[3], ARGV[1])
+    redis.call('EXPIRE', KEYS[5], ARGV[1])
+  end
+  if first_of_item then redis.call('EXPIRE', KEYS[4], ARGV[1]) end
 end
 return 1
