@@ -51,7 +51,7 @@ from config.schema import (
 from loadtest.inventory import APPS, AUDIO_APPS, SITES, TV_APPS
 from loadtest.places import IOWA
 from pacing.cells import cells_of
-from pacing.landscape import Landscape, win_shares
+from pacing.landscape import Key, Landscape, win_shares
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan
 from pacing.shading import Shading, shade_rows
 
@@ -131,7 +131,7 @@ def sample_shading(config: Bundle) -> Shading:
     landscape = Landscape()
     for cell in cells_of(exchange.id for exchange in config.exchanges):
         for factor in rng.lognormal(0, 0.7, AUCTIONS_PER_CELL):
-            landscape.observe_price(cell, int(MIN_TO_WIN_MEDIAN_CPM_MICROS * factor))
+            landscape.observe_price(Key(cell), int(MIN_TO_WIN_MEDIAN_CPM_MICROS * factor))
     return Shading(version=1, rows=shade_rows(win_shares(landscape.copy())))
 
 

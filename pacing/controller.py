@@ -37,7 +37,7 @@ from config.schema import Bundle, Campaign, code_of
 from pacing.curve import PlanCurve, plan_curve
 from pacing.goal import GOAL_INTERVAL_S, GoalState, fetch_delivered, resolve_goal
 from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
-from pacing.landscape import win_shares
+from pacing.landscape import weights, win_shares
 from pacing.ledger import Account, Ledger, LedgerError
 from pacing.outcomes import OutcomeReader
 from pacing.pace import INTERVAL_S, MULTIPLIER_START, CampaignState, Observation, in_q16, resolve
@@ -325,8 +325,8 @@ class Controller:
         # A millisecond or so for each cell, beside the event loop.
         rows = await asyncio.to_thread(lambda: shade_rows(win_shares(counts)))
         version = self._before.version + 1
-        auctions = {cell.name: float(held.sum()) for cell, held in counts.items()}
-        await publish_shading(self._client, Shading(version=version, rows=rows, auctions=auctions))
+        shading = Shading(version=version, rows=rows, auctions=weights(counts))
+        await publish_shading(self._client, shading)
         self._shading_version = version
         await self._outcomes.save()
 

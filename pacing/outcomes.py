@@ -14,9 +14,10 @@ that was refused says nothing of prices.
 Each `read` takes the newest OUTCOMES_READ_MAX entries of each stream. Where there were more, the entries
 of both are taken from the same moment on, so that wins and losses stay in proportion.
 
-**What survives.** `save` writes the cells that changed, and how far the streams were read, into one hash in
-one command: a new leader neither counts an outcome twice nor misses one. A cell is at most some kilobytes;
-there are at most CELLS_PER_EXCHANGE of them to an exchange of the config, and those of others are deleted.
+**What survives.** `save` writes the counts that changed, and how far the streams were read, into one hash in
+one command: a new leader neither counts an outcome twice nor misses one. A cell's band takes 12 kB of the
+leader's memory, and a kilobyte or two in Redis; there are at most CELLS_PER_EXCHANGE · (BANDS + 1) to an
+exchange of the config, of which its traffic uses some dozens, and those of other exchanges are deleted.
 """
 
 import contextlib
@@ -31,15 +32,15 @@ import redis.asyncio
 from config.redis_keys import LANDSCAPE, STREAM_LOSSES, STREAM_WINS
 from config.schema import Bundle, ExchangeProfile
 from pacing.cells import DEVICES, FORMATS, Cell
-from pacing.landscape import Landscape
-from pacing.price_grid import PRICE_BINS
+from pacing.landscape import Key, Landscape
+from pacing.price_grid import ANY_BAND, BANDS, PRICE_BINS
 
 OUTCOMES_READ_MAX: Final = 5_000
 """Auction outcomes taken from each stream in one read."""
 OUTBID: Final = frozenset((b"", b"100", b"102"))
 """Loss reasons that speak of the price: none given, below the floor, lost to a higher bid (OpenRTB 3.0)."""
 _POSITIONS: Final = b""
-"""The field of LANDSCAPE that is no cell."""
+"""The field of LANDSCAPE that is no counts."""
 
 _FAST: Final = 1
 """A level of zlib: what is left after it is mostly the counts themselves."""
@@ -51,7 +52,7 @@ _LastIds = dict[bytes, bytes]
 """By stream: the last entry that is in the landscape."""
 
 
-class _SavedCell(msgspec.Struct, frozen=True):
+class _Saved(msgspec.Struct, frozen=True):
     """`counts`: float32[3, PRICE_BINS], deflated; their weights are those of `at_s`."""
 
     at_s: float
@@ -59,7 +60,7 @@ class _SavedCell(msgspec.Struct, frozen=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_CELL_DECODER = msgspec.msgpack.Decoder(_SavedCell)
+_COUNTS_DECODER = msgspec.msgpack.Decoder(_Saved)
 _IDS_DECODER = msgspec.msgpack.Decoder(_LastIds)
 
 
@@ -100,20 +101,21 @@ class OutcomeReader:
         with contextlib.suppress(msgspec.DecodeError, zlib.error):
             last_ids = _IDS_DECODER.decode(saved.pop(_POSITIONS, b""))
             for name, packed in saved.items():
-                held = _CELL_DECODER.decode(packed)
-                counts = np.frombuffer(zlib.decompress(held.counts), np.float32).astype(np.float64)
+                held = _COUNTS_DECODER.decode(packed)
+                counts = np.frombuffer(zlib.decompress(held.counts), np.float32)
                 if counts.size == 3 * PRICE_BINS:
-                    cell = Cell(*name.decode().split("/"))
-                    self.landscape.restore(cell, counts.reshape(3, PRICE_BINS), held.at_s)
+                    *cell, band = name.decode().split("/")
+                    key = Key(Cell(*cell), int(band))
+                    self.landscape.restore(key, counts.reshape(3, PRICE_BINS), held.at_s)
             self._last_ids = last_ids
 
     async def save(self) -> None:
         """Keep what changed since the last time. Raises redis.RedisError; nothing is lost then."""
         landscape, changed = self.landscape, list(self.landscape.changed)
         fields = {_POSITIONS: _ENCODER.encode(self._last_ids)}
-        for cell in changed:
-            counts = zlib.compress(landscape.cells[cell].astype(np.float32).tobytes(), _FAST)
-            fields[cell.name.encode()] = _ENCODER.encode(_SavedCell(landscape.at_s, counts))
+        for key in changed:
+            counts = zlib.compress(landscape.counts[key].tobytes(), _FAST)
+            fields[key.name.encode()] = _ENCODER.encode(_Saved(landscape.at_s, counts))
         await self._client.hset(LANDSCAPE, mapping=cast(Any, fields))
         landscape.changed.difference_update(changed)
 
@@ -126,7 +128,7 @@ class OutcomeReader:
         self.landscape.age(now_s)
         dropped = self.landscape.keep_exchanges(exchange.id for exchange in bundle.exchanges)
         if dropped:
-            await self._client.hdel(LANDSCAPE, *(cell.name for cell in dropped))
+            await self._client.hdel(LANDSCAPE, *(key.name for key in dropped))
         # One call for each stream: on a cluster they live in different slots.
         wins, losses = [await self._news(stream) for stream in (STREAM_WINS, STREAM_LOSSES)]
         since = max(
@@ -156,21 +158,22 @@ class OutcomeReader:
         known = _CELLS.get((fields.get(b"format", b""), fields.get(b"device", b"")))
         if known is None:
             return
-        cell = Cell(exchange.id, *known)
-        price, bid = _price(fields, b"min_to_win_cpm_micros"), _price(fields, b"price_max_cpm_micros")
+        band = _number(fields, b"band")
+        key = Key(Cell(exchange.id, *known), band if band <= BANDS else ANY_BAND)
+        price, bid = _number(fields, b"min_to_win_cpm_micros"), _number(fields, b"price_max_cpm_micros")
         if won and not price:
-            paid = _price(fields, b"price_cpm_micros")
+            paid = _number(fields, b"price_cpm_micros")
             price = paid if paid < bid else 0
         if price:
-            self.landscape.observe_price(cell, price)
+            self.landscape.observe_price(key, price)
         elif hears_both_sides(exchange):
             if won:
-                self.landscape.observe_win(cell, bid)
+                self.landscape.observe_win(key, bid)
             elif fields.get(b"loss_code", b"") in OUTBID:
-                self.landscape.observe_loss(cell, bid)
+                self.landscape.observe_loss(key, bid)
 
 
-def _price(fields: _Fields, name: bytes) -> int:
-    """Read a price of an entry; 0 where it has none."""
+def _number(fields: _Fields, name: bytes) -> int:
+    """Read a number of an entry; 0 where it has none."""
     text = fields.get(name, b"")
     return int(text) if text.isdigit() else 0

@@ -8,6 +8,9 @@ Two sets of log-spaced edges over the same span of prices, ratios equal everywhe
 Price bins are closed above, so a bid at price edge k wins exactly the auctions counted in bins 0 to k, and
 their share needs no interpolation. There are PRICES_PER_SHADE price edges to a value bin and every value edge
 is one of them. From one price edge to the next is 1.6 %, which is the most a bid gives away by being one.
+
+A **band** is a stretch of BINS_PER_BAND value bins, from a value to 1.65 times that. Bands are numbered from
+1; 0, ANY_BAND, is that of a value nobody knows.
 """
 
 from typing import Final
@@ -31,6 +34,9 @@ PRICE_EDGES_CPM_MICROS: Final[NDArray[np.int64]] = np.rint(
 """int64[PRICE_BINS], CPM micros, strictly rising."""
 SHADE_EDGES_CPM_MICROS: Final[NDArray[np.int64]] = PRICE_EDGES_CPM_MICROS[:-1:PRICES_PER_SHADE].copy()
 """int64[SHADE_BINS], CPM micros, strictly rising: the lower edge of each value bin."""
+BINS_PER_BAND: Final = 16
+BANDS: Final = SHADE_BINS // BINS_PER_BAND
+ANY_BAND: Final = 0
 NEPERS_PER_PRICE_BIN: Final = float(np.log(SHADE_CPM_MICROS_MAX / SHADE_CPM_MICROS_MIN)) / (PRICE_BINS - 1)
 """The natural logarithm of the ratio of two neighbouring price edges."""
 
@@ -53,3 +59,9 @@ def bin_of(value_cpm_micros: int) -> int:
     elif found + 1 < SHADE_BINS and SHADE_EDGES_CPM_MICROS[found + 1] <= value_cpm_micros:
         found += 1
     return found
+
+
+@kernel
+def band_of(value_cpm_micros: int) -> int:
+    """Return the band, 1 to BANDS, of a value in CPM micros."""
+    return 1 + bin_of(value_cpm_micros) // BINS_PER_BAND

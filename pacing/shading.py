@@ -6,17 +6,10 @@ would win. `pacing.landscape` has F by cell; `shade_rows` turns it into one row 
 controller publishes the rows (`Shading`), a worker stacks them for the kernel (`shade_table`), and `shade` is
 the look-up the kernel inlines.
 
-A row holds, for each value bin, the best bid for a value at the bin's lower edge. That bid is not
-above the edge, so it is not above any value of the bin. As a price edge it is a number below 2**16.
-
-**Prices move.** F was counted yesterday, at other hours and on other pages than what is bid on now. A bid
-that is best for the counted prices to the cent, just above a round number that many auctions had, falls
-to nothing when the prices move by a step. So before the best bid is chosen, F is read as if the price level
-had moved by a factor e^(DRIFT_NEPERS · z), z normal: a convolution along the log-spaced edges. DRIFT_NEPERS
-was chosen on training data alone (`python -m benchmarks.bidding --only E3`): auctions of an hour shaded by
-the hours before, and campaigns by each other's counts. On the test sets, which had no say, it takes the
-share of the attainable surplus from 53.7 to over 56 % and from 91 to 95 %. Where nothing moves, it makes a
-bid higher than it need be.
+A row holds, for each value bin, the best bid for a value at the bin's lower edge, by the F of the value's
+band where one was counted, else by the cell's. That bid is not above the edge, so it is not above any value
+of the bin. As a price edge it is a number below 2**16. Within a band a dearer value never bids less; from one
+band to the next it may, where what is worth more to us is cheaper.
 
 **Exploring.** One shaded bid in EXPLORED_ONE_IN is moved by up to EXPLORED_SHARE of itself, never above
 its value. Otherwise a cell that hears only of its own wins and losses would never learn what the
@@ -34,8 +27,9 @@ from numpy.typing import NDArray
 from config.compiled import kernel
 from config.redis_keys import SHADING
 from pacing.cells import Cell
+from pacing.landscape import CellShares
 from pacing.price_grid import (
-    NEPERS_PER_PRICE_BIN,
+    BINS_PER_BAND,
     PRICE_BINS,
     PRICE_EDGES_CPM_MICROS,
     PRICES_PER_SHADE,
@@ -43,8 +37,6 @@ from pacing.price_grid import (
     bin_of,
 )
 
-DRIFT_NEPERS: Final = 0.5
-"""How far, in natural logarithms, prices are taken to move between being counted and being bid on."""
 EXPLORED_ONE_IN: Final = 100
 EXPLORED_SHARE: Final = 0.1
 UNEXPLORED: Final = np.uint64(1)
@@ -98,8 +90,8 @@ def shade(table: NDArray[np.int64], row: int, value_cpm_micros: int, ticket: np.
     """Return what to bid, in CPM micros, for an impression worth `value_cpm_micros` > 0.
 
     table: int64[cells, SHADE_BINS] from `shade_table`; row: the cell's; ticket: uint64, at random: what the
-    bid drew. The price is above 0 and never above the value. A row of zeros returns the value. With a ticket
-    that doesn't explore (UNEXPLORED, and all but one in EXPLORED_ONE_IN) it never falls as the value rises.
+    bid drew. The price is above 0 and never above the value. A row of zeros returns the value. All
+    tickets but one in EXPLORED_ONE_IN, and UNEXPLORED, get the table's price.
     """
     price_cpm_micros: int = table[row, bin_of(value_cpm_micros)]
     if price_cpm_micros <= 0:
@@ -110,51 +102,40 @@ def shade(table: NDArray[np.int64], row: int, value_cpm_micros: int, ticket: np.
     return min(price_cpm_micros, value_cpm_micros)
 
 
-def after_drift(share: NDArray[np.float64], drift_nepers: float = DRIFT_NEPERS) -> NDArray[np.float64]:
-    """Return F as it is to be expected when the price level has moved: float64[PRICE_BINS], rising.
-
-    share: float64[PRICE_BINS], F as it was counted.
-    """
-    reach = int(np.ceil(4 * drift_nepers / NEPERS_PER_PRICE_BIN))
-    if reach == 0:
-        return share
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) * NEPERS_PER_PRICE_BIN / drift_nepers) ** 2)
-    padded = np.concatenate([np.zeros(reach), share, np.full(reach, share[-1])])
-    return np.convolve(padded, weights / weights.sum(), mode="valid")
-
-
 @kernel
-def _best_bids(share: NDArray[np.float64]) -> NDArray[np.uint16]:
-    row = np.empty(SHADE_BINS, np.uint16)
+def _best_bids(share: NDArray[np.float64], first: int, row: NDArray[np.uint16]) -> None:
+    """Write the best bids of the value bins from `first` on into their row."""
     lowest = 0
-    for value_bin in range(SHADE_BINS):
-        own = PRICES_PER_SHADE * value_bin
+    for bin_ in range(len(row)):
+        own = PRICES_PER_SHADE * (first + bin_)
         value = PRICE_EDGES_CPM_MICROS[own]
         best, best_surplus = own, 0.0
-        # The exact optimum never falls as the value rises.
+        # Under one F the exact optimum never falls as the value rises.
         for k in range(lowest, own + 1):
             surplus = (value - PRICE_EDGES_CPM_MICROS[k]) * share[k]
             if surplus > best_surplus:
                 best, best_surplus = k, surplus
         if best_surplus > 0:
             lowest = best
-        row[value_bin] = best
-    return row
+        row[bin_] = best
 
 
-def shade_row(share: NDArray[np.float64]) -> Row:
+def shade_row(shares: CellShares) -> Row:
     """Return the best bid for a value at each bin's lower edge.
 
-    share: float64[PRICE_BINS], F. Of equally good bids the lowest is taken; where no bid below the value
-    can win, the value itself is bid.
+    Of equally good bids the lowest is taken; where no bid below the value can win, the value itself is bid.
     """
-    assert len(share) == PRICE_BINS
-    return _best_bids(share).astype("<u2").tobytes()
+    row = np.empty(SHADE_BINS, np.uint16)
+    _best_bids(shares.share, 0, row)
+    for band, share in shares.of_band.items():
+        first = (band - 1) * BINS_PER_BAND
+        _best_bids(share, first, row[first : first + BINS_PER_BAND])
+    return row.astype("<u2").tobytes()
 
 
-def shade_rows(shares: Mapping[str, NDArray[np.float64]]) -> dict[str, Row]:
+def shade_rows(shares: Mapping[str, CellShares]) -> dict[str, Row]:
     """Return the row of each cell and parent from `pacing.landscape.win_shares`."""
-    return {name: shade_row(after_drift(share)) for name, share in shares.items()}
+    return {name: shade_row(of_cell) for name, of_cell in shares.items()}
 
 
 def shade_table(rows: Mapping[str, Row], cells: Sequence[Cell]) -> NDArray[np.int64]:

@@ -39,6 +39,8 @@ class Decisions(NamedTuple):
     price_cpm_micros: npt.NDArray[np.int64]
     reason: npt.NDArray[np.int64]
     """int64[n]: `bidder.decision.reasons.Reason`."""
+    value_band: npt.NDArray[np.int64]
+    """int64[n]: the band of a bid's paced value (`pacing.price_grid`); ANY_BAND where there is no bid."""
 
 
 def decide(
@@ -64,7 +66,12 @@ def decide(
     """
     candidates, blocked, floors, facts = columns.arrays()
     count = len(candidates)
-    decisions = Decisions(np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64))
+    decisions = Decisions(
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+    )
     decide_batch(
         snapshot.arrays,
         active,
@@ -92,5 +99,6 @@ def decide(
         decisions.ad,
         decisions.price_cpm_micros,
         decisions.reason,
+        decisions.value_band,
     )
     return decisions

@@ -27,6 +27,7 @@ from config.limits import BIDS_PER_RESPONSE_MAX
 from pacing.kernels import hold_pending, impressions_left, pending_count, pending_key, share_of
 from pacing.pending import Pending
 from pacing.prediction import Scoring
+from pacing.price_grid import ANY_BAND, band_of
 from pacing.shading import shade
 from segments.kernels import clauses_hold
 
@@ -261,6 +262,7 @@ def decide_batch(
     choice: NDArray[np.int64],
     price_cpm_micros: NDArray[np.int64],
     reason: NDArray[np.int64],
+    value_band: NDArray[np.int64],
 ) -> None:
     """Choose an ad and a price for each candidate, reserving budget as it goes.
 
@@ -278,7 +280,7 @@ def decide_batch(
 
     Written in place: available int64[B], reserved int64[B, slots] and missed bool[B] (`pacing.lease`), of C
     campaigns and then of the line items with a budget of their own; pending (`pacing.pending`); the results
-    choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n].
+    choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n], value_band int64[n].
     """
     slots = reserved.shape[1]
     gates = open_gates(arrays, user_bits)
@@ -291,6 +293,7 @@ def decide_batch(
         candidate = candidates[i]
         choice[i] = -1
         price_cpm_micros[i] = 0
+        value_band[i] = ANY_BAND
         if candidate.request != request:
             request = candidate.request
             bids = 0
@@ -448,6 +451,7 @@ def decide_batch(
         )
         choice[i] = best_ad
         price_cpm_micros[i] = best_price
+        value_band[i] = band_of(best_value)
         reason[i] = BID
         chosen[chosen_count] = best_ad
         chosen_count += 1

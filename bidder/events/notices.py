@@ -382,10 +382,10 @@ def _entry(notice: Notice, directory: Directory) -> dict[str, str]:
 
 
 def _outcome_entry(notice: Notice, directory: Directory) -> dict[str, str]:
-    """What is said of a won or lost auction: also its device, where it counts among those of its cell."""
+    """What is said of a won or lost auction: also its cell and the value's band, where it counts there."""
     entry = _entry(notice, directory)
     if notice.device:
-        entry["device"] = notice.device
+        entry |= {"device": notice.device, "band": str(notice.value_band)}
     return entry
 
 

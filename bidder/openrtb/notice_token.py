@@ -23,7 +23,9 @@ and our maximum price) masked:
          26   sequence within the minute   u32
          30   second (unix time) that the
               reservation expires in       u32
-         34   maximum price, user hash     16 bytes, XOR a keyed digest of bytes 0..33
+         34   maximum price, user hash     16 bytes, XOR a keyed digest of bytes 0..33; the seven highest
+                                           bits of the price's eight bytes are the band of the bid's value
+                                           (`pacing.price_grid`), which nobody is to see either
          50   tag                          10 bytes, keyed digest of bytes 0..49
          60
 
@@ -50,10 +52,13 @@ from hmac import compare_digest
 
 import msgspec
 
+from config.limits import MULTIPLIER_MAX
+from config.money import CPM_MICROS_MAX
 from config.notice_keys import Keyring
 from config.schema import Format
 from pacing import cells
 from pacing.features import CONTEXT_MARKS
+from pacing.price_grid import ANY_BAND, BANDS
 
 TOKEN_CHARS = 80
 MARKED_TOKEN_CHARS = 112
@@ -69,6 +74,8 @@ _VERSION, _VERSION_MARKED = 2, 3
 _DEVICE_MASK = 7
 _HEAD = struct.Struct(">BBIIIIIIII")
 _MASKED = struct.Struct(">QQ")
+_BAND_SHIFT = 57
+_PRICE_MASK = (1 << _BAND_SHIFT) - 1
 _TAG_BYTES = 10
 _PRICE_DIGITS_MAX = 30
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -83,6 +90,8 @@ _FORMS = {
 """By length in characters: the version, and how many bytes the tag covers."""
 
 assert len(cells.DEVICES) <= _DEVICE_MASK
+assert BANDS < 1 << 64 - _BAND_SHIFT
+assert CPM_MICROS_MAX * MULTIPLIER_MAX <= _PRICE_MASK
 assert cells.FORMATS == FORMATS
 assert all((signed + _TAG_BYTES) * 4 == chars * 3 for chars, (_, signed) in _FORMS.items())
 
@@ -116,6 +125,8 @@ class Notice(msgspec.Struct, frozen=True):
     user_hash: int
     marks: bytes = b""
     """Of the context, where something is to be learned from the bid."""
+    value_band: int = ANY_BAND
+    """Of what the impression was worth to the bidder, before its price was shaded."""
 
     @property
     def format(self) -> Format:
@@ -166,6 +177,7 @@ class TokenSigner:
         user_hash: int,
         *,
         marks: bytes = b"",
+        value_band: int = ANY_BAND,
     ) -> bytes:
         """Return the ASCII characters of a token, TOKEN_CHARS of them, or MARKED_TOKEN_CHARS with marks."""
         head = _HEAD.pack(
@@ -180,7 +192,8 @@ class TokenSigner:
             sequence,
             expiry_s,
         )
-        signed = head + self._masked(head, price_max_cpm_micros, user_hash) + marks
+        price_and_band = price_max_cpm_micros | value_band << _BAND_SHIFT
+        signed = head + self._masked(head, price_and_band, user_hash) + marks
         tag = self._tag.copy()
         tag.update(signed)
         # `urlsafe_b64encode` does the same in twice the time.
@@ -205,15 +218,17 @@ class TokenSigner:
             return None
         head = signed[: _HEAD.size]
         # A mask undoes itself.
-        unmasked = _MASKED.unpack(self._masked(head, *_MASKED.unpack(signed[_HEAD.size : _SIGNED_BYTES])))
-        fields = (*_HEAD.unpack(head)[1:], *unmasked, signed[_SIGNED_BYTES:])
+        masked = _MASKED.unpack(signed[_HEAD.size : _SIGNED_BYTES])
+        price_and_band, user_hash = _MASKED.unpack(self._masked(head, *masked))
+        price, band = price_and_band & _PRICE_MASK, price_and_band >> _BAND_SHIFT
+        fields = (*_HEAD.unpack(head)[1:], price, user_hash, signed[_SIGNED_BYTES:], band)
         return Notice(*fields)
 
-    def _masked(self, head: bytes, price_max_cpm_micros: int, user_hash: int) -> bytes:
+    def _masked(self, head: bytes, price_and_band: int, user_hash: int) -> bytes:
         mask = self._mask.copy()
         mask.update(head)
         of_price, of_user = _MASKED.unpack(mask.digest())
-        return _MASKED.pack(price_max_cpm_micros ^ of_price, user_hash ^ of_user)
+        return _MASKED.pack(price_and_band ^ of_price, user_hash ^ of_user)
 
 
 class TokenReader:

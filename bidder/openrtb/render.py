@@ -33,6 +33,7 @@ from config.limits import BIDS_PER_MINUTE_MAX
 from config.money import MICROS, cpm_text, play_cost
 from config.schema import ExchangeProfile, code_of
 from pacing.cells import device_index
+from pacing.price_grid import ANY_BAND
 
 PREPARED_ADS_MAX = 16_384
 """Prepared ads kept; past it all are forgotten and made anew as they are needed."""
@@ -53,6 +54,8 @@ class Bid(NamedTuple):
     price_cpm_micros: int
     marks: bytes = b""
     """What its token says of the context, for predictions to learn from."""
+    value_band: int = ANY_BAND
+    """Of its value, for the price landscape."""
 
     @property
     def price_max_cpm_micros(self) -> int:
@@ -161,6 +164,7 @@ class ResponseRenderer:
             price_max_cpm_micros,
             opportunity.user_hash,
             marks=bid.marks,
+            value_band=bid.value_band,
         )
         currencies = self._snapshot.currencies
         if opportunity.currency != currencies.own:

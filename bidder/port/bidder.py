@@ -272,15 +272,19 @@ class Bidder:
             draw,
             state.scoring,
         )
-        ads, prices, reasons = (column.tolist() for column in decisions)
+        ads, prices, reasons, bands = (column.tolist() for column in decisions)
         learns = state.snapshot.learns
         bids: dict[int, list[Bid]] = {}
         furthest: dict[int, int] = {}
-        for candidate, ad, price, reason in zip(columns.candidates, ads, prices, reasons, strict=True):
+        for candidate, ad, price, reason, band in zip(
+            columns.candidates, ads, prices, reasons, bands, strict=True
+        ):
             position = candidate.request
             if ad >= 0:
                 marks = columns.marks_of(candidate) if learns[ad] else b""
-                bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price, marks))
+                bids.setdefault(position, []).append(
+                    Bid(candidate.slot, candidate.deal, ad, price, marks, band)
+                )
             elif reason > furthest.get(position, 0):
                 furthest[position] = reason
         for position, request in enumerate(batch):

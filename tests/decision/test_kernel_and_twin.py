@@ -25,13 +25,13 @@ from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
 from pacing.pending import Pending, open_pending
 from pacing.prediction import prior_billionths
-from pacing.price_grid import NEPERS_PER_PRICE_BIN, PRICES_PER_SHADE, SHADE_BINS
+from pacing.price_grid import ANY_BAND, NEPERS_PER_PRICE_BIN, PRICES_PER_SHADE, SHADE_BINS, band_of
 from pacing.shading import UNEXPLORED, shade, shade_table
 from tests.decision.world import NOW_S, SEGMENTS, World
 
 SEEDS = 80
-Row = tuple[int, int, int]
-"""(ad, price_cpm_micros, reason)."""
+Row = tuple[int, int, int, int]
+"""(ad, price_cpm_micros, reason, value_band)."""
 
 
 class Judged:
@@ -125,7 +125,7 @@ class Judged:
         """The kernel's own source as plain Python."""
         candidates, blocked, floors, facts = self.columns.arrays()
         users = users_of(self.world.people, self.snapshot)
-        out = np.empty((3, len(candidates)), np.int64)
+        out = np.empty((4, len(candidates)), np.int64)
         with np.errstate(over="ignore"):
             decide_batch.py_func(
                 self.snapshot.arrays,
@@ -163,7 +163,7 @@ class Judged:
         chosen: list[tuple[Candidate, Ad]] = []
         bids = Counter({(row, code): count for row, code, count in self.bids_before()})
         said: list[Verdict] = []
-        for n, (candidate, (ad_index, price, reason)) in enumerate(
+        for n, (candidate, (ad_index, price, reason, band)) in enumerate(
             zip(self.columns.candidates, decided, strict=True)
         ):
             request = self.world.requests[candidate.request]
@@ -172,7 +172,7 @@ class Judged:
             taken = taken_already(candidate, chosen)
             in_response = [one for one, _ in chosen if one.request == candidate.request]
             if len(in_response) >= exchange.bids_max or len(taken.of_imp) >= bids_wanted(slot, exchange):
-                assert (ad_index, price, reason) == (-1, 0, Reason.IMP_TAKEN)
+                assert (ad_index, price, reason, band) == (-1, 0, Reason.IMP_TAKEN, ANY_BAND)
                 continue
             person = self.person(request.user_hash, bids)
             verdicts = [
@@ -185,9 +185,10 @@ class Judged:
             said += verdicts
             best = choose(verdicts, line_items, self.world.draw, n)
             if best is None:
-                assert (ad_index, price, Reason(reason)) == (-1, 0, furthest(verdicts))
+                assert (ad_index, price, Reason(reason), band) == (-1, 0, furthest(verdicts), ANY_BAND)
                 continue
             assert (Reason(reason), price) == (Reason.BID, best.price_cpm_micros)
+            assert band == band_of(best.value_cpm_micros)
             assert self.snapshot.ads[ad_index] in [
                 verdict.ad
                 for verdict in verdicts
@@ -233,7 +234,7 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     for seed in range(SEEDS):
         judged = Judged(seed)
         decided = judged.compiled(judged.book())
-        reasons.update(Reason(reason) for _, _, reason in decided)
+        reasons.update(Reason(reason) for _, _, reason, _ in decided)
         verdicts = judged.told(decided)[1]
         explored += judged.explored
         mismatches.update(verdict.mismatch for verdict in verdicts)

@@ -114,6 +114,7 @@ def token(
     user_hash: int = 0,
     exchange: str = "plain",
     device: str = "",
+    value_band: int = 0,
 ) -> str:
     """A genuine token under `bundle()`; each sequence number is another bid."""
     flags = FLAG_BILLED_ON_IMPRESSION if billed_on_impression else 0
@@ -122,7 +123,15 @@ def token(
         flags |= DEVICES.index(device) + 1 << DEVICE_SHIFT
     codes = (code_of(LINE_ITEM), code_of(campaign), code_of(creative), code_of(exchange))
     return SIGNER.sign(
-        flags, *codes, owner, minute, sequence, minute * 60 + 10, price_max_cpm_micros, user_hash
+        flags,
+        *codes,
+        owner,
+        minute,
+        sequence,
+        minute * 60 + 10,
+        price_max_cpm_micros,
+        user_hash,
+        value_band=value_band,
     ).decode()
 
 

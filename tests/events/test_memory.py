@@ -98,9 +98,10 @@ async def test_wins_and_losses_say_what_the_market_asked(port: EventsPort) -> No
 
 async def test_wins_and_losses_say_the_device_of_an_auction_that_counts(port: EventsPort) -> None:
     for path, stream in (("/win", redis_keys.STREAM_WINS), ("/loss", redis_keys.STREAM_LOSSES)):
-        await port.get(path, t=token(1, device="tv"))
+        await port.get(path, t=token(1, device="tv", value_band=12))
         await port.get(path, t=token(2))
-        assert [entry.get("device") for entry in await port.stream(stream)] == ["tv", None]
+        said = [(entry.get("device"), entry.get("band")) for entry in await port.stream(stream)]
+        assert said == [("tv", "12"), (None, None)]
 
 
 async def test_every_published_loss_code_and_an_exchanges_own_are_kept_with_the_creative(

@@ -14,10 +14,12 @@ from bidder.openrtb.notice_token import (
     TokenSigner,
 )
 from pacing.cells import DEVICES
+from pacing.price_grid import ANY_BAND, BANDS
 
 u32 = st.integers(0, 2**32 - 1)
+u57 = st.integers(0, 2**57 - 1)
 u64 = st.integers(0, 2**64 - 1)
-fields = st.tuples(st.integers(0, 255), u32, u32, u32, u32, u32, u32, u32, u32, u64, u64)
+fields = st.tuples(st.integers(0, 255), u32, u32, u32, u32, u32, u32, u32, u32, u57, u64)
 SIGNER = TokenSigner(b"k" * 32)
 
 
@@ -27,16 +29,16 @@ def test_a_token_reads_back_as_it_was_signed(values: tuple[int, ...]) -> None:
     assert len(token) == TOKEN_CHARS
     notice = SIGNER.read(token.decode())
     assert notice is not None
-    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == (*values, b"")
+    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == (*values, b"", ANY_BAND)
 
 
-@given(fields, st.binary(min_size=24, max_size=24))
-def test_a_marked_token_says_its_marks_as_well(values: tuple[int, ...], marks: bytes) -> None:
-    token = SIGNER.sign(*values, marks=marks)
+@given(fields, st.binary(min_size=24, max_size=24), st.integers(ANY_BAND, BANDS))
+def test_a_marked_token_says_its_marks_as_well(values: tuple[int, ...], marks: bytes, band: int) -> None:
+    token = SIGNER.sign(*values, marks=marks, value_band=band)
     assert len(token) == MARKED_TOKEN_CHARS
     notice = SIGNER.read(token.decode())
     assert notice is not None
-    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == (*values, marks)
+    assert tuple(getattr(notice, name) for name in notice.__struct_fields__) == (*values, marks, band)
 
 
 @given(fields, st.integers(0, TOKEN_CHARS * 6 - 1))

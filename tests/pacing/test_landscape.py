@@ -17,17 +17,23 @@ from pacing.landscape import (
     LOST,
     OBSERVATIONS_MIN,
     PARENT_WEIGHT,
+    Key,
     Landscape,
     kaplan_meier,
+    weights,
     win_share,
     win_shares,
 )
 from pacing.price_grid import PRICE_EDGES_CPM_MICROS
 
 DOLLAR: Final = 1_000_000
-PHONE = Cell("plain", "banner", "phone")
-TABLET = Cell("plain", "banner", "tablet")
+PHONE = Key(Cell("plain", "banner", "phone"))
+TABLET = Key(Cell("plain", "banner", "tablet"))
+VIDEO = Key(Cell("plain", "video", "phone"))
+ELSEWHERE = Key(Cell("other", "banner", "phone"))
 BINS = 12
+ALONE: Final = 1e-6
+"""So little of a parent that it speaks only where nothing else does."""
 EVEN = np.arange(1, BINS + 1) / BINS
 Counts = NDArray[np.float64]
 counts = st.lists(st.integers(0, 5), min_size=BINS, max_size=BINS).map(lambda many: np.array(many, float))
@@ -65,18 +71,16 @@ def test_censored_losses_are_divided_as_auction_by_auction(exact: Counts, lost: 
 
 @settings(max_examples=50, deadline=None)
 @given(counts, counts, counts)
-def test_shares_rise_to_at_most_one(exact: Counts, won: Counts, lost: Counts) -> None:
-    if not (exact.any() or won.any() or lost.any()):
-        exact[0] = 1
-    share = win_share(exact, won, lost, EVEN)
+def test_shares_rise_to_one(exact: Counts, won: Counts, lost: Counts) -> None:
+    share = win_share(exact, won, lost, EVEN, ALONE)
     assert (np.diff(share) >= -1e-9).all()
     assert share[0] >= 0
-    assert share[-1] <= 1 + 1e-9
+    assert share[-1] == pytest.approx(1)
 
 
 def test_uncensored_prices_are_a_histogram() -> None:
     exact = np.arange(BINS, dtype=float)
-    share = win_share(exact, np.zeros(BINS), np.zeros(BINS), EVEN)
+    share = win_share(exact, np.zeros(BINS), np.zeros(BINS), EVEN, ALONE)
     assert share == pytest.approx(np.cumsum(exact) / exact.sum())
 
 
@@ -86,7 +90,7 @@ def test_wins_and_losses_alone_give_the_nearest_rising_win_rates(outcomes: list[
     """Only whether a bid won is known: nothing explains it better than isotonic regression does."""
     won = np.array([wins for wins, _ in outcomes] + [0], float)
     lost = np.array([losses for _, losses in outcomes] + [0], float)
-    share = win_share(np.zeros(BINS), won, lost, EVEN)[:-1]
+    share = win_share(np.zeros(BINS), won, lost, EVEN, ALONE)[:-1]
     best = np.array(pooled(won[:-1].tolist(), (won + lost)[:-1].tolist()))
 
     def likelihood(share: Counts) -> float:
@@ -96,10 +100,16 @@ def test_wins_and_losses_alone_give_the_nearest_rising_win_rates(outcomes: list[
     assert likelihood(share) == pytest.approx(likelihood(best), abs=1e-4)
 
 
+@given(counts)
+def test_a_parent_counts_as_so_many_auctions(exact: Counts) -> None:
+    share = win_share(exact, np.zeros(BINS), np.zeros(BINS), EVEN, 7.0)
+    assert share == pytest.approx((np.cumsum(exact) + 7 * EVEN) / (exact.sum() + 7))
+
+
 def test_the_example_of_the_module() -> None:
     won, lost = np.zeros(BINS), np.zeros(BINS)
     won[2], lost[2], won[5], lost[5] = 40, 60, 70, 30
-    share = win_share(np.zeros(BINS), won, lost, EVEN)
+    share = win_share(np.zeros(BINS), won, lost, EVEN, ALONE)
     assert (share[2], share[5]) == pytest.approx((0.4, 0.7), abs=1e-3)
     # Counted at their own bids, wins at the lower look as if the higher had been needed half of the time.
     assert kaplan_meier(won, lost)[2] == pytest.approx(0.2)
@@ -108,7 +118,7 @@ def test_the_example_of_the_module() -> None:
 def test_above_the_highest_loss_the_prior_speaks() -> None:
     lost = np.zeros(BINS)
     lost[5] = 10
-    share = win_share(np.zeros(BINS), np.zeros(BINS), lost, EVEN)
+    share = win_share(np.zeros(BINS), np.zeros(BINS), lost, EVEN, ALONE)
     assert share == pytest.approx([0.0] * 6 + [k / 6 for k in range(1, 7)])
 
 
@@ -127,37 +137,53 @@ def test_simulated_auctions_are_found_again_whatever_is_hidden() -> None:
             second_price.observe_loss(PHONE, bid)
             first_price.observe_loss(PHONE, bid)
     at = np.searchsorted(PRICE_EDGES_CPM_MICROS, [0.4 * DOLLAR, DOLLAR, 2 * DOLLAR, 4 * DOLLAR])
-    truth = win_shares(known.copy())[PHONE.name][at]
-    assert win_shares(second_price.copy())[PHONE.name][at] == pytest.approx(truth, abs=0.02)
-    assert win_shares(first_price.copy())[PHONE.name][at] == pytest.approx(truth, abs=0.04)
+    truth = win_shares(known.copy())[PHONE.cell.name].share[at]
+    assert win_shares(second_price.copy())[PHONE.cell.name].share[at] == pytest.approx(truth, abs=0.02)
+    assert win_shares(first_price.copy())[PHONE.cell.name].share[at] == pytest.approx(truth, abs=0.04)
     # The prices of wins alone make the market look cheap.
     naive = second_price.copy()
     naive[PHONE][LOST] = 0
-    assert win_shares(naive)[PHONE.name][at[1]] > truth[1] + 0.1
+    assert win_shares(naive)[PHONE.cell.name].share[at[1]] > truth[1] + 0.1
 
 
 def test_a_small_cell_leans_on_its_parent_and_a_large_one_on_itself() -> None:
     landscape = Landscape()
     landscape.observe_price(TABLET, 4 * DOLLAR, 100_000)
     landscape.observe_price(PHONE, DOLLAR, OBSERVATIONS_MIN)
-    landscape.observe_price(Cell("plain", "video", "phone"), DOLLAR, 100_000)
+    landscape.observe_price(VIDEO, DOLLAR, 100_000)
     shares = win_shares(landscape.copy())
     at_two_dollars = int(np.searchsorted(PRICE_EDGES_CPM_MICROS, 2 * DOLLAR))
     own = OBSERVATIONS_MIN / (OBSERVATIONS_MIN + PARENT_WEIGHT)
-    assert shares[PHONE.name][at_two_dollars] == pytest.approx(own, abs=0.002)
-    assert shares[TABLET.name][at_two_dollars] == pytest.approx(0, abs=0.001)
-    assert shares[PHONE.name][-1] == pytest.approx(1)
+    assert shares[PHONE.cell.name].share[at_two_dollars] == pytest.approx(own, abs=0.002)
+    assert shares[TABLET.cell.name].share[at_two_dollars] == pytest.approx(0, abs=0.001)
+    assert shares[PHONE.cell.name].share[-1] == pytest.approx(1)
     # Videos are no relatives.
-    assert shares["plain/banner"][at_two_dollars] < 0.01
+    assert shares["plain/banner"].share[at_two_dollars] < 0.01
+
+
+def test_a_band_leans_on_its_cell_and_the_cell_has_all_bands() -> None:
+    landscape = Landscape()
+    cheap, dear = Key(PHONE.cell, 9), Key(PHONE.cell, 11)
+    landscape.observe_price(PHONE, DOLLAR, 10_000)
+    landscape.observe_price(cheap, DOLLAR, 10_000)
+    landscape.observe_price(dear, 4 * DOLLAR, PARENT_WEIGHT)
+    shares = win_shares(landscape.copy())[PHONE.cell.name]
+    at_two_dollars = int(np.searchsorted(PRICE_EDGES_CPM_MICROS, 2 * DOLLAR))
+    of_cell = 20_000 / (20_000 + PARENT_WEIGHT)
+    assert shares.share[at_two_dollars] == pytest.approx(of_cell, abs=0.001)
+    assert set(shares.of_band) == {9, 11}
+    assert shares.of_band[9][at_two_dollars] == pytest.approx(1, abs=0.01)
+    assert shares.of_band[11][at_two_dollars] == pytest.approx(of_cell / 2, abs=0.01)
+    assert weights(landscape.copy()) == {PHONE.cell.name: 20_000 + PARENT_WEIGHT}
 
 
 def test_a_format_with_too_few_auctions_has_no_landscape_on_an_exchange() -> None:
     landscape = Landscape()
     landscape.observe_price(PHONE, DOLLAR, OBSERVATIONS_MIN - 1)
-    landscape.observe_price(Cell("other", "banner", "phone"), DOLLAR, 10_000)
+    landscape.observe_price(ELSEWHERE, DOLLAR, 10_000)
     assert set(win_shares(landscape.copy())) == {"other/banner", "other/banner/phone"}
     landscape.observe_loss(TABLET, DOLLAR)
-    assert {"plain/banner", PHONE.name, TABLET.name} < set(win_shares(landscape.copy()))
+    assert {"plain/banner", PHONE.cell.name, TABLET.cell.name} < set(win_shares(landscape.copy()))
 
 
 @pytest.mark.parametrize("price", [0, -1, CPM_MICROS_MAX + 1])
@@ -182,17 +208,17 @@ def test_yesterday_weighs_half_however_often_one_looks() -> None:
     for hour in range(1, 25):
         often.age(hour * HALF_LIFE_S / 24)
     once.age(HALF_LIFE_S)
-    assert often.cells[PHONE].sum() == pytest.approx(50)
-    assert once.cells[PHONE].sum() == pytest.approx(50)
-    once.restore(TABLET, once.cells[PHONE], 0.0)
-    assert once.cells[TABLET].sum() == pytest.approx(25)
+    assert often.counts[PHONE].sum() == pytest.approx(50)
+    assert once.counts[PHONE].sum() == pytest.approx(50)
+    once.restore(TABLET, once.counts[PHONE], 0.0)
+    assert once.counts[TABLET].sum() == pytest.approx(25)
 
 
 def test_cells_of_exchanges_that_are_gone_go() -> None:
     landscape = Landscape()
     landscape.observe_price(PHONE, DOLLAR)
-    landscape.observe_price(Cell("gone", "banner", "phone"), DOLLAR)
-    assert landscape.keep_exchanges(["plain"]) == [Cell("gone", "banner", "phone")]
+    landscape.observe_price(ELSEWHERE, DOLLAR)
+    assert landscape.keep_exchanges(["plain"]) == [ELSEWHERE]
     assert set(landscape.copy()) == landscape.changed == {PHONE}
 
 

@@ -10,19 +10,26 @@ from redis.typing import EncodableT, FieldT
 from config.redis_keys import LANDSCAPE, STREAM_LOSSES, STREAM_WINS
 from config.schema import Bundle, Engine, ExchangeProfile
 from pacing.cells import Cell
-from pacing.landscape import EXACT, HALF_LIFE_S, LOST, WON, Landscape
+from pacing.landscape import EXACT, HALF_LIFE_S, LOST, WON, Key, Landscape
 from pacing.outcomes import OUTCOMES_READ_MAX, OutcomeReader
-from pacing.price_grid import PRICE_EDGES_CPM_MICROS
+from pacing.price_grid import ANY_BAND, BANDS, PRICE_EDGES_CPM_MICROS
 
 NOW_S: Final = 1_790_000_000.0
-CELL: Final = Cell("plain", "video", "tv")
+BAND = 12
+KEY: Final = Key(Cell("plain", "video", "tv"), BAND)
 EXCHANGES: Final = (
     ExchangeProfile(id="plain"),
     ExchangeProfile(id="quiet", notices=("nurl",)),
     ExchangeProfile(id="bills-by-nurl", billing_event="nurl"),
 )
 BUNDLE: Final = Bundle(version="1", engine=Engine(), exchanges=EXCHANGES, segments=(), advertisers=())
-OUTCOME: Final = {"exchange": "plain", "format": "video", "device": "tv", "price_max_cpm_micros": "3000000"}
+OUTCOME: Final = {
+    "exchange": "plain",
+    "format": "video",
+    "device": "tv",
+    "band": str(BAND),
+    "price_max_cpm_micros": "3000000",
+}
 
 
 async def add(client: redis.asyncio.Redis, stream: bytes, **changes: str) -> None:
@@ -36,9 +43,9 @@ async def loaded(client: redis.asyncio.Redis, now_s: float = NOW_S) -> OutcomeRe
     return reader
 
 
-def dollars(landscape: Landscape, row: int, cell: Cell = CELL) -> list[float]:
+def dollars(landscape: Landscape, row: int, key: Key = KEY) -> list[float]:
     """The bins counted in, as prices."""
-    bins = np.flatnonzero(landscape.cells[cell][row])
+    bins = np.flatnonzero(landscape.counts[key][row])
     return [round(float(price) / 1e6, 1) for price in PRICE_EDGES_CPM_MICROS[bins]]
 
 
@@ -52,7 +59,7 @@ async def test_each_kind_of_outcome_counts_for_what_it_tells(redis_client: redis
     await add(redis_client, STREAM_LOSSES, loss_code="102")
     await add(redis_client, STREAM_LOSSES)
     assert await reader.read(BUNDLE, NOW_S) == 7
-    counts = reader.landscape.cells[CELL]
+    counts = reader.landscape.counts[KEY]
     assert dollars(reader.landscape, EXACT) == pytest.approx([1, 2, 4], abs=0.1)
     assert dollars(reader.landscape, WON) == dollars(reader.landscape, LOST) == pytest.approx([3], abs=0.1)
     assert counts.sum(axis=1).tolist() == [3, 2, 2]
@@ -85,6 +92,16 @@ async def test_what_tells_nothing_is_not_counted(
     assert reader.landscape.copy() == {}
 
 
+@pytest.mark.parametrize("band", ["", "x", "-1", str(BANDS + 1)])
+async def test_a_value_nobody_knows_counts_for_the_whole_cell(
+    redis_client: redis.asyncio.Redis, band: str
+) -> None:
+    reader = await loaded(redis_client)
+    await add(redis_client, STREAM_LOSSES, band=band)
+    await reader.read(BUNDLE, NOW_S)
+    assert set(reader.landscape.counts) == {Key(KEY.cell, ANY_BAND)}
+
+
 async def test_one_side_alone_is_not_believed_but_a_price_is(redis_client: redis.asyncio.Redis) -> None:
     reader = await loaded(redis_client)
     await add(redis_client, STREAM_WINS, exchange="quiet", price_cpm_micros="3000000")
@@ -92,7 +109,7 @@ async def test_one_side_alone_is_not_believed_but_a_price_is(redis_client: redis
     assert reader.landscape.copy() == {}
     await add(redis_client, STREAM_WINS, exchange="quiet", min_to_win_cpm_micros="1000000")
     await reader.read(BUNDLE, NOW_S)
-    assert set(reader.landscape.cells) == {Cell("quiet", "video", "tv")}
+    assert set(reader.landscape.counts) == {Key(Cell("quiet", "video", "tv"), BAND)}
 
 
 async def test_of_more_than_one_read_takes_wins_and_losses_stay_in_proportion(
@@ -108,7 +125,7 @@ async def test_of_more_than_one_read_takes_wins_and_losses_stay_in_proportion(
             pipe.xadd(STREAM_LOSSES, dict(OUTCOME), id=f"{millisecond}-*")  # type: ignore[arg-type]
         await pipe.execute()
     await reader.read(BUNDLE, NOW_S)
-    exact, won, lost = reader.landscape.cells[CELL].sum(axis=1).tolist()
+    exact, won, lost = reader.landscape.counts[KEY].sum(axis=1).tolist()
     assert (exact, won) == (0, OUTCOMES_READ_MAX)
     assert won / lost == pytest.approx(3, rel=0.01)
 
@@ -124,9 +141,9 @@ async def test_a_reader_goes_on_where_another_stopped(redis_client: redis.asynci
     await add(redis_client, STREAM_LOSSES)
     await first.read(BUNDLE, NOW_S + 1)
     second = await loaded(redis_client, NOW_S + HALF_LIFE_S)
-    assert second.landscape.cells[CELL].sum() == pytest.approx(20)
+    assert second.landscape.counts[KEY].sum() == pytest.approx(20)
     assert await second.read(BUNDLE, NOW_S + HALF_LIFE_S) == 1
-    assert second.landscape.cells[CELL].sum() == pytest.approx(21)
+    assert second.landscape.counts[KEY].sum() == pytest.approx(21)
 
 
 async def test_what_an_exchange_that_is_gone_left_is_deleted(redis_client: redis.asyncio.Redis) -> None:
@@ -139,16 +156,16 @@ async def test_what_an_exchange_that_is_gone_left_is_deleted(redis_client: redis
         version="2", engine=Engine(), exchanges=(ExchangeProfile(id="plain"),), segments=(), advertisers=()
     )
     await reader.read(fewer, NOW_S)
-    assert set(await redis_client.hkeys(LANDSCAPE)) == {b"", CELL.name.encode()}
+    assert set(await redis_client.hkeys(LANDSCAPE)) == {b"", KEY.name.encode()}
 
 
 @pytest.mark.parametrize("odd", [b"", b"\xc1", b"\x93"])
 async def test_what_another_version_saved_is_counted_afresh(
     redis_client: redis.asyncio.Redis, odd: bytes
 ) -> None:
-    await redis_client.hset(LANDSCAPE, mapping={"": odd, CELL.name: odd})
+    await redis_client.hset(LANDSCAPE, mapping={"": odd, KEY.name: odd})
     reader = await loaded(redis_client)
     await add(redis_client, STREAM_WINS, min_to_win_cpm_micros="1000000")
     assert await reader.read(BUNDLE, NOW_S) == 1
     await reader.save()
-    assert (await loaded(redis_client)).landscape.cells[CELL].sum() == 1
+    assert (await loaded(redis_client)).landscape.counts[KEY].sum() == 1

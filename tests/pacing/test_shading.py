@@ -8,15 +8,19 @@ from numpy.typing import NDArray
 from config.money import CPM_MICROS_MAX
 from config.redis_keys import SHADING
 from pacing.cells import CELLS_PER_EXCHANGE, DEVICES, FORMATS, Cell, cells_of, device_index, first_cell
-from pacing.landscape import OBSERVATIONS_MIN, Landscape, win_shares
-from pacing.price_grid import PRICE_BINS, PRICE_EDGES_CPM_MICROS, SHADE_BINS, SHADE_EDGES_CPM_MICROS
+from pacing.landscape import OBSERVATIONS_MIN, CellShares, Key, Landscape, win_shares
+from pacing.price_grid import (
+    PRICE_BINS,
+    PRICE_EDGES_CPM_MICROS,
+    SHADE_BINS,
+    SHADE_EDGES_CPM_MICROS,
+    band_of,
+)
 from pacing.shading import (
-    DRIFT_NEPERS,
     EXPLORED_ONE_IN,
     EXPLORED_SHARE,
     UNEXPLORED,
     Shading,
-    after_drift,
     fetch_shading,
     publish_shading,
     shade,
@@ -36,7 +40,7 @@ def counted(prices: list[int]) -> Landscape:
     """A landscape with enough auctions of each price."""
     landscape = Landscape()
     for price in prices:
-        landscape.observe_price(CELL, price, OBSERVATIONS_MIN)
+        landscape.observe_price(Key(CELL), price, OBSERVATIONS_MIN)
     return landscape
 
 
@@ -50,7 +54,9 @@ def bid(table: NDArray[np.int64], value: int, ticket: int = int(UNEXPLORED)) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PRICES, min_size=1, max_size=20), st.lists(VALUES, min_size=2, max_size=30))
-def test_price_is_positive_at_most_the_value_and_never_falls(prices: list[int], values: list[int]) -> None:
+def test_price_is_positive_at_most_the_value_and_under_one_landscape_never_falls(
+    prices: list[int], values: list[int]
+) -> None:
     table = table_of(counted(prices))
     bids = [bid(table, value) for value in sorted(values)]
     assert all(0 < price <= value for price, value in zip(bids, sorted(values), strict=True))
@@ -74,7 +80,7 @@ def test_without_data_the_value_is_bid(value: int, ticket: int) -> None:
 def test_row_is_the_best_bid_of_all(prices: list[int], value_bin: int) -> None:
     """Against the definition, evaluated bid by bid on the raw prices."""
     share = np.mean([price <= PRICE_EDGES_CPM_MICROS for price in prices], axis=0)
-    row = np.frombuffer(shade_row(share), "<u2")
+    row = np.frombuffer(shade_row(CellShares(share)), "<u2")
     value = int(SHADE_EDGES_CPM_MICROS[value_bin])
 
     def surplus(price: int) -> float:
@@ -84,23 +90,24 @@ def test_row_is_the_best_bid_of_all(prices: list[int], value_bin: int) -> None:
     assert surplus(int(PRICE_EDGES_CPM_MICROS[row[value_bin]])) == pytest.approx(max(map(surplus, bids)))
 
 
-def test_one_price_is_met_with_room_for_drift() -> None:
-    table = table_of(counted([DOLLAR] * 1_000))
-    # The best bid, for a value v, where ln(price) is normal about 0 with DRIFT_NEPERS.
-    assert DRIFT_NEPERS == 0.5
-    assert bid(table, 4 * DOLLAR) == pytest.approx(1.63 * DOLLAR, rel=0.05)
-    assert bid(table, 2 * DOLLAR) == pytest.approx(1.14 * DOLLAR, rel=0.05)
-    assert bid(table, DOLLAR // 2) < DOLLAR // 2
+def test_known_prices_give_the_bid_that_just_wins() -> None:
+    table = table_of(counted([DOLLAR]))
+    just_wins = int(PRICE_EDGES_CPM_MICROS[np.searchsorted(PRICE_EDGES_CPM_MICROS, DOLLAR)])
+    assert bid(table, 4 * DOLLAR) == just_wins
+    assert bid(table, 400 * DOLLAR) == just_wins
+    assert 0.48 * DOLLAR < bid(table, DOLLAR // 2) <= DOLLAR // 2
 
 
-def test_drift_moves_prices_both_ways_and_none_is_none() -> None:
-    share = win_shares(counted([DOLLAR]).copy())[CELL.name]
-    drifted = after_drift(share)
-    assert drifted.shape == (PRICE_BINS,)
-    assert (np.diff(drifted) >= -1e-12).all()
-    at = np.searchsorted(PRICE_EDGES_CPM_MICROS, [DOLLAR / np.exp(0.5), DOLLAR, DOLLAR * np.exp(0.5)])
-    assert drifted[at] == pytest.approx([0.159, 0.5, 0.841], abs=0.02)
-    assert (after_drift(share, 0.0) == share).all()
+def test_each_band_of_values_has_its_own_best_bid() -> None:
+    """What is worth four dollars goes for one, what is worth ten for a half."""
+    landscape = Landscape()
+    for value, price in ((4 * DOLLAR, DOLLAR), (10 * DOLLAR, DOLLAR // 2)):
+        landscape.observe_price(Key(CELL, band_of(value)), price, 100_000)
+    table = table_of(landscape)
+    assert bid(table, 4 * DOLLAR) == pytest.approx(DOLLAR, rel=0.02)
+    assert bid(table, 10 * DOLLAR) == pytest.approx(DOLLAR // 2, rel=0.02)
+    # A band nobody counted in is as the cell, half of which goes for a half.
+    assert bid(table, 3 * DOLLAR // 2) == pytest.approx(DOLLAR // 2, rel=0.02)
 
 
 def test_one_bid_in_so_many_explores_and_none_above_its_value() -> None:

@@ -12,7 +12,7 @@ from bidder.openrtb.notice_token import Notice, TokenSigner
 from config.schema import ExchangeProfile, Targeting
 from config.settings import load_secrets
 from pacing.plan import Plan, publish
-from pacing.price_grid import PRICE_EDGES_CPM_MICROS, SHADE_BINS
+from pacing.price_grid import PRICE_EDGES_CPM_MICROS, SHADE_BINS, band_of
 from pacing.shading import EXPLORED_SHARE, Shading, publish_shading
 from tests.factories import advertiser, bid_request, bundle, campaign, line_item
 from tests.running import RunningWorker, running_worker
@@ -71,6 +71,7 @@ async def test_a_token_says_the_device_but_not_a_deals(redis_url: str, tmp_path:
     async with running_worker(redis_url, config, tmp_path) as worker:
         open_auction = await bid(worker, device={"devicetype": PHONE})
         assert notice(worker, open_auction).device == "phone"
+        assert notice(worker, open_auction).value_band == band_of(5_000_000)
         assert notice(worker, await bid(worker, device={"devicetype": 99})).device == "unknown"
         deal: dict[str, Any] = {"id": "1", "banner": {"format": [{"w": 300, "h": 250}]}}
         deal["pmp"] = {"deals": [{"id": "deal-1", "bidfloor": 1.0, "at": 1}]}
