@@ -98,6 +98,8 @@ def win_share(
 ) -> NDArray[np.float64]:
     """Return the share of auctions won by a bid at each edge: float64[bins], rising to 1.
 
+    (Or to less, where bids at the last edge lost.)
+
     exact, won, lost: float64[bins], see the module. parent float64[bins]: the shares of the parent, rising in
     every bin from above 0 to 1; parent_weight > 0: how many of its auctions count with the others.
     """

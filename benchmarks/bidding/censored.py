@@ -10,7 +10,8 @@ price, both in nats.
     second price    a win shows the price, a loss that it lay above the bid: Kaplan and Meier's estimate
     first price     a win shows only that it did not lie above
 
-The published figures are of the first kind (bid-lands, campaign 2997): Kaplan-Meier .140, a survival tree .0725.
+The published figures are of the first kind (bid-lands, campaign 2997): .140 by Kaplan-Meier, .0725 by a
+survival tree. Their bids are not public, ours are PRICE_MAX at most, as the bidder's that gathered the data.
 """
 
 from typing import Final
@@ -102,7 +103,8 @@ def _bids(training: Landscape, spread_of: Auctions, count: int) -> Ints:
     """Bids about the mean price, spread as predicted rates are; PRICE_MAX at most, as the data's bidder."""
     rng = np.random.default_rng(SEED)
     rates = rng.choice(spread_of.click_rate, count) / spread_of.click_rate.mean()
-    return np.minimum(rates * training.cost / training.impressions, PRICE_MAX).astype(np.int64)
+    bids: Ints = np.minimum(rates * training.cost / training.impressions, PRICE_MAX).astype(np.int64)
+    return bids
 
 
 def _counts(prices: Ints) -> Floats:
@@ -114,5 +116,6 @@ def _any_price() -> Floats:
 
 
 def _chances(share: Floats, auctions: int) -> Floats:
-    mass = np.diff(share, prepend=0.0) * auctions + _DOUBT
-    return mass / mass.sum()
+    mass: Floats = np.diff(share, prepend=0.0) * auctions + _DOUBT
+    mass /= mass.sum()
+    return mass

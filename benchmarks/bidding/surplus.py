@@ -1,15 +1,15 @@
 """E3: what shading keeps of the surplus that first-price auctions hold, learning as it goes.
 
-A value is the predicted click rate times what a click cost in training. A bid wins where it is at least the
-price and pays itself, which earns value less bid; an oracle that knows each price earns all there is. Bids are
-the engine's: prices counted into a `pacing.landscape.Landscape`, rows by `pacing.shading.shade_rows`, one
-`shade` for each auction.
+A value is the predicted click rate times what a click cost in training. A bid wins where it is at least
+the price and pays itself, which earns value less bid; an oracle that knows each price earns all there is.
+Bids are the engine's: prices counted into a `pacing.landscape.Landscape`, rows by
+`pacing.shading.shade_rows`, one `shade` for each auction.
 
 The landscape begins with the training counts, which know prices but not whose values they met. The test
-set is bid on in its order, and what the engine would have been told of an auction is counted after it, so every
-bid rests on the past alone, and nothing was chosen by a look at the file: the landscape's constants are the
-ones the engine runs with. The rows are worked out again every REBUILD_AUCTIONS. Two exchanges are played: one
-that tells the price to win of each auction, and one that tells only that we won, or lost.
+set is bid on in its order, and what the engine would have been told of an auction is counted after it, so
+every bid rests on the past alone. No constant was chosen by a look at the file: they are the ones the engine
+runs with. The rows are worked out again every REBUILD_AUCTIONS. Two exchanges are played: one that tells the
+price to win of each auction, and one that tells only that we won, or lost.
 
 The published rows know the training counts alone. The engine's own, held still, is reported beside them.
 """
