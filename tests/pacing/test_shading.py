@@ -91,7 +91,9 @@ def test_row_is_the_best_bid_of_all(prices: list[int], value_bin: int) -> None:
 
 
 def test_known_prices_give_the_bid_that_just_wins() -> None:
-    table = table_of(counted([DOLLAR]))
+    landscape = Landscape()
+    landscape.observe_price(Key(CELL), DOLLAR, 10_000_000)
+    table = table_of(landscape)
     just_wins = int(PRICE_EDGES_CPM_MICROS[np.searchsorted(PRICE_EDGES_CPM_MICROS, DOLLAR)])
     assert bid(table, 4 * DOLLAR) == just_wins
     assert bid(table, 400 * DOLLAR) == just_wins
