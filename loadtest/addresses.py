@@ -75,6 +75,7 @@ def request_target(url: str) -> bytes:
     return (path if path.startswith("/") else "/" + path).encode()
 
 
+@lru_cache(maxsize=1_024)
 def is_loopback(address: str) -> bool:
     """Tell whether a literal address is one of this machine's own; raises ValueError when it is none."""
     literal = ip_address(address.partition("%")[0])

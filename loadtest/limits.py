@@ -8,6 +8,8 @@ WARM_UP_SECONDS_MAX = 3_600
 CONNECTIONS_MAX = 1_024
 """To all targets together."""
 TARGETS_MAX = 8
+FILES_BESIDE_CONNECTIONS = 64
+"""Open files that the process needs for anything else."""
 USERS_MAX = 10_000_000
 """Eight bytes each."""
 SHAPE_BYTES_MAX = 16 * 1024 * 1024
@@ -36,7 +38,7 @@ STOP_CHECK_SECONDS = 0.25
 """The longest sleep between two looks at the stop signal."""
 
 # Notices.
-NOTICE_CONNECTIONS = 64
+NOTICE_CONNECTIONS = 128
 """To each origin that answers name."""
 NOTICE_ORIGINS_MAX = 32
 NOTICE_SECONDS_MAX = 5.0

@@ -3,7 +3,7 @@
 path.write_text(page(result), encoding="utf-8")
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from importlib import resources
@@ -36,6 +36,7 @@ ERROR_MEANINGS = {
 }
 """Every kind but `http_500` and the like, whose number says it."""
 
+_NONE: Mapping[str, str] = {}
 _FIGURES: tuple[tuple[str, tuple[tuple[str, Callable[[TargetResult], str]], ...]], ...] = (
     (
         "Requests",
@@ -182,12 +183,9 @@ def _errors(targets: Sequence[TargetResult]) -> str:
     kinds = sorted({kind for target in targets for kind in target.errors_by_kind})
     if not kinds:
         return ""
-    rows = [
-        (kind, *(f"{target.errors_by_kind.get(kind, 0):,}" for target in targets), _meaning(kind))
-        for kind in kinds
-    ]
-    head = ("kind", *(target.name for target in targets), "what it is")
-    parts = [_table("", head, rows, text_columns=(len(targets) + 1,))]
+    rows = [(kind, *(f"{target.errors_by_kind.get(kind, 0):,}" for target in targets)) for kind in kinds]
+    meanings = {kind: _meaning(kind) for kind in kinds}
+    parts = [_table("", ("kind", *(target.name for target in targets)), rows, meanings)]
     for target in targets:
         if target.problems:
             found = [(problem.sentence, f"{problem.times:,}") for problem in target.problems]
@@ -277,9 +275,9 @@ def _money(text: str, currency: str) -> str:
 
 
 def _table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], meanings: Mapping[str, str] = _NONE
 ) -> str:
-    lines = "".join(_row(row, text_columns) for row in rows)
+    lines = "".join(_row(row, meanings.get(row[0], "")) for row in rows)
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
     table = f"<table>{named}<thead>{_head(head)}</thead><tbody>{lines}</tbody></table>"
     return _scrolled(caption or head[0], table)
@@ -294,10 +292,8 @@ def _head(cells: Sequence[str]) -> str:
     return "<tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in cells) + "</tr>"
 
 
-def _row(cells: Sequence[str], text_columns: Sequence[int] = ()) -> str:
+def _row(cells: Sequence[str], meaning: str = "") -> str:
     first, *rest = cells
-    inner = "".join(
-        f'<td class="text">{escape(cell)}</td>' if number in text_columns else f"<td>{escape(cell)}</td>"
-        for number, cell in enumerate(rest, 1)
-    )
-    return f'<tr><th scope="row">{escape(first)}</th>{inner}</tr>'
+    said = f"<small>{escape(meaning)}</small>" if meaning else ""
+    inner = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+    return f'<tr><th scope="row">{escape(first)}{said}</th>{inner}</tr>'

@@ -72,7 +72,7 @@ def rate_chart(title: str, timeline: Sequence[Second], seconds: float) -> str:
 
     Of a timeline longer than the run, whose end holds late answers only, the whole seconds are drawn.
     """
-    shown = timeline[: max(int(seconds), 1)]
+    shown = timeline[: max(round(seconds), 1)]
     if not shown:
         return '<p class="none">No request was sent.</p>'
     width = math.ceil(len(shown) / _POINTS_MAX)

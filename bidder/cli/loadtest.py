@@ -7,6 +7,7 @@ are the measurement), 2 when the run could not start. `docs/load-testing.md` is 
 import gc
 import random
 import re
+import resource
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ from loadtest.landscape import LandscapeError, Landscapes, read_landscape
 from loadtest.lane import Target
 from loadtest.limits import (
     CONNECTIONS_MAX,
+    FILES_BESIDE_CONNECTIONS,
+    NOTICE_CONNECTIONS,
     NOTICE_DELAY_SECONDS_MAX,
     RATE_MAX,
     SECONDS_MAX,
@@ -222,6 +225,7 @@ def loadtest(
     )
     schedule = arrivals_after_warm_up(rate, warm_up, seconds, random.Random(seed), weights)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    _make_room(len(targets) * (connections + NOTICE_CONNECTIONS) + FILES_BESIDE_CONNECTIONS)
     # A full collection would stop the clock for 16 ms; what exists by now stays until the end anyway.
     gc.collect()
     gc.freeze()
@@ -256,6 +260,17 @@ def loadtest(
 def _refuse(sentence: str) -> NoReturn:
     typer.echo(sentence, err=True)
     raise typer.Exit(2)
+
+
+def _make_room(files: int) -> None:
+    """Let this process open so many files; what it may not open would look like the target's fault."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        if hard != resource.RLIM_INFINITY and hard < files:
+            _refuse(
+                f"this needs {files} open files and may have {hard}; lower --connections or raise ulimit -n"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def _targets(texts: list[str], connections: int) -> list[Target]:

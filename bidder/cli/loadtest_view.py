@@ -138,7 +138,7 @@ def _client_line(client: ClientFigures) -> Text:
 def show(result: Result, *, is_quiet: bool, report: Path | None) -> None:
     """Print the figures, unless `is_quiet`; and, always, on stderr, what makes them doubtful."""
     # Sentences and names quote others, so they are printed as they are, never as rich markup.
-    console, aside = Console(), Console(stderr=True)
+    console, aside = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     if not is_quiet:
         console.print(_figures(result))
         for target in result.targets:
@@ -173,7 +173,7 @@ def _figures(result: Result) -> Table:
     row("impressions", [f"{t.impressions:,}" for t in targets])
     row("clicks", [f"{t.clicks:,}" for t in targets])
     row("spend", [format_money(int(Decimal(t.spend) * BILLION), result.currency) for t in targets])
-    row("latency", [_latency(t) for t in targets])
+    row("latency", [_latency(t, with_p999=len(targets) == 1) for t in targets])
     row("timeouts", [f"{t.timeouts:,}" for t in targets])
     row("errors", [f"{t.errors:,}" for t in targets])
     for kind in result.errors_by_kind:
@@ -181,6 +181,7 @@ def _figures(result: Result) -> Table:
     return table
 
 
-def _latency(target: TargetResult) -> str:
+def _latency(target: TargetResult, *, with_p999: bool) -> str:
     latency = target.latency_ms
-    return f"p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms, p99.9 {latency.p999:.1f} ms"
+    said = f"p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms"
+    return f"{said}, p99.9 {latency.p999:.1f} ms" if with_p999 else said
