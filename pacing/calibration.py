@@ -7,13 +7,12 @@ of counts of progressive predictions, made before an example was learned from:
   rate of a bin is its events over its impressions, with SHRINK events' worth of faith in the regression
   itself; then the pool-adjacent-violators algorithm (Ayer et al. 1955) makes the rates rise
   with the score. A bin that nobody has seen goes by exp, between its neighbours.
-* `Counts.shifts`, of one campaign on one exchange with CELL_EVENTS_MIN events or more: the logarithm of the
-  ratio of its events to what the link expects of its impressions, added to its scores.
+* `Counts.ratios`, of one campaign on one exchange with CELL_EVENTS_MIN events or more: its events over what
+  the link expects of its impressions.
 
 Counts are weights: `fade` lets what was counted so far weigh less.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -23,12 +22,12 @@ from numpy.typing import NDArray
 
 from config.limits import CALIBRATION_CELLS_MAX
 from config.money import BILLION
-from pacing.prediction import KNOT_BITS, LINK_KNOTS, SCORE_MIN, SCORE_ONE, exponential_link
+from pacing.prediction import KNOT_BITS, LINK_KNOTS, RATIO_ONE, SCORE_MIN, exponential_link
 
 SHRINK: Final = 20.0
 CELL_EVENTS_MIN: Final = 200
-SHIFT_MAX: Final = SCORE_ONE
-"""A campaign on an exchange is moved by a factor of e at most."""
+RATIO_MIN, RATIO_MAX = RATIO_ONE // 3, 3 * RATIO_ONE
+"""A campaign on an exchange is corrected as far as this."""
 
 _EXP = exponential_link() / BILLION
 
@@ -40,7 +39,7 @@ class Counts:
         self._impressions = np.zeros(LINK_KNOTS)
         self._events = np.zeros(LINK_KNOTS)
         self._cells: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-        """By `pacing.prediction.shift_name`: impressions by bin, and events, float64[1]."""
+        """By `pacing.prediction.cell_name`: impressions by bin, and events, float64[1]."""
 
     def add(
         self,
@@ -82,14 +81,14 @@ class Counts:
         rates = rising(_EXP * ratio, self._impressions + 1e-9)
         return np.clip(np.rint(rates * BILLION), 1, BILLION).astype(np.int64)
 
-    def shifts(self, link: NDArray[np.int64]) -> dict[str, int]:
-        """Return how far to move the scores of cells with enough events, by name."""
+    def ratios(self, link: NDArray[np.int64]) -> dict[str, int]:
+        """Return what to multiply the rates of cells with enough events by, in 1/RATIO_ONE, by name."""
         found = {}
         for name, (impressions, events) in self._cells.items():
             expected = float(impressions @ link) / BILLION
             if events[0] >= CELL_EVENTS_MIN and expected > 0:
-                shift = round(math.log(float(events[0]) / expected) * SCORE_ONE)
-                found[name] = min(max(shift, -SHIFT_MAX), SHIFT_MAX)
+                ratio = round(float(events[0]) / expected * RATIO_ONE)
+                found[name] = min(max(ratio, RATIO_MIN), RATIO_MAX)
         return found
 
     def dump(self) -> bytes:

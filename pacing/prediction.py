@@ -4,8 +4,8 @@ The model is logistic regression over hashed features (`pacing.features`), learn
 (`pacing.learning`), proven in the shadow (`pacing.shadow`) and published as one value under one key, which
 workers swap whole. What it costs a bid is a sum of small integers:
 
-    score = offset + sum of weights + shift of the exchange and campaign       in 1/2048 of a neper
-    rate  = link[score]                                                        in billionths
+    score = offset + sum of weights                                in 1/2048 of a neper
+    rate  = link[score] × ratio of the exchange and campaign       in billionths
 
 **Integers** because a bid must come out the same in the compiled kernel, in its plain Python and in the
 naive twin, in whatever order the weights are summed. Weights are 16 bits: the published experience with
@@ -17,8 +17,7 @@ impressions with c clicks the regression then sees c successes and n failures, s
 are the rate itself (Ktena et al. 2019 call it the fake-negative calibration). `link` begins as exp.
 
 **Calibration** is the rest. `link` is a monotone table of LINK_KNOTS rates, between which a rate is
-interpolated: exp, bent to what scores have in fact brought. `shift` moves the scores of one campaign on one
-exchange.
+interpolated: exp, bent to what scores have in fact brought. A ratio corrects one campaign on one exchange.
 
 **Cold start.** Without a model, a rate is the line item's `expected_rate`, or PRIORS. With one, a line item
 that names an `expected_rate` begins there, and moves to the model's rate as impressions are learned from:
@@ -53,6 +52,7 @@ LINK_KNOTS: Final = ((SCORE_MAX - SCORE_MIN) >> KNOT_BITS) + 1
 WEIGHT_MAX: Final = 2**15 - 1
 PRIOR_EVENTS: Final = 10
 TRUST_ONE: Final = 1 << 16
+RATIO_ONE: Final = 1 << 16
 PRIORS: Final[dict[Event, dict[Format, int]]] = {
     "impression": dict.fromkeys(get_args(Format), BILLION),
     "view": dict.fromkeys(get_args(Format), 500_000_000),
@@ -75,8 +75,8 @@ class EventModel(msgspec.Struct, frozen=True):
     """zlib of little-endian int16[TABLE_SLOTS], in 1/SCORE_ONE of a neper."""
     link: tuple[int, ...]
     """LINK_KNOTS rates in billionths, never falling: of the scores SCORE_MIN, SCORE_MIN + 2**KNOT_BITS ..."""
-    shifts: dict[str, int] = {}
-    """By `shift_name`."""
+    ratios: dict[str, int] = {}
+    """By `cell_name`: what the link's rates are multiplied by, in 1/RATIO_ONE; by 1 where it is not here."""
     learned: dict[int, int] = {}
     """By line item code: impressions learned from."""
 
@@ -102,8 +102,8 @@ class Scoring(NamedTuple):
     """int16[E, TABLE_SLOTS]; a column alone where nothing is live, as of those below."""
     link: NDArray[np.int64]
     """int64[E, LINK_KNOTS]."""
-    shift: NDArray[np.int64]
-    """int64[E, exchanges, campaigns]."""
+    ratio: NDArray[np.int64]
+    """int64[E, exchanges, campaigns], in 1/RATIO_ONE."""
     ad_score: NDArray[np.int64]
     """int64[E, ads]: the offset, and the weights of the ad alone."""
     trust: NDArray[np.int64]
@@ -123,7 +123,7 @@ def unscored() -> Scoring:
     )
 
 
-def shift_name(exchange_id: str, campaign_id: str) -> str:
+def cell_name(exchange_id: str, campaign_id: str) -> str:
     """Name the calibration of one campaign on one exchange: ``plain/spring``."""
     return f"{exchange_id}/{campaign_id}"
 
@@ -149,11 +149,19 @@ def linked(link: NDArray[np.int64], score: int) -> int:
 
 
 @kernel
-def linked_all(link: NDArray[np.int64], scores: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rates of scores, int64[m]; see `linked`."""
+def predicted_rate(link: NDArray[np.int64], score: int, ratio: int) -> int:
+    """Return the rate of a score on an exchange, in billionths; ratio in 1/RATIO_ONE."""
+    return min(linked(link, score) * ratio >> 16, 1_000_000_000)
+
+
+@kernel
+def predicted_rates(
+    link: NDArray[np.int64], scores: NDArray[np.int64], ratios: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the rates of scores, int64[m]; see `predicted_rate`."""
     rates = np.empty(len(scores), np.int64)
     for i in range(len(scores)):
-        rates[i] = linked(link, scores[i])
+        rates[i] = predicted_rate(link, scores[i], ratios[i])
     return rates
 
 

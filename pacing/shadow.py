@@ -33,10 +33,11 @@ from pacing.calibration import Counts
 from pacing.learning import Learner, slots_of
 from pacing.prediction import (
     PRIORS,
+    RATIO_ONE,
     SCORE_ONE,
     EventModel,
     Predicted,
-    linked_all,
+    predicted_rates,
     trust_in,
 )
 
@@ -60,7 +61,7 @@ class Examples(NamedTuple):
     """bool[m]: False for an impression, True for an event, which is an example besides."""
     cells: list[str]
     cell: NDArray[np.int64]
-    """int64[m]: example i is of cells[cell[i]], a `pacing.prediction.shift_name`."""
+    """int64[m]: example i is of cells[cell[i]], a `pacing.prediction.cell_name`."""
     campaigns: list[str]
     """Of each cell, the campaign's id."""
     line_item_codes: NDArray[np.int64]
@@ -211,7 +212,7 @@ class EventTrainer:
             offset=round(self._learner.offset * SCORE_ONE),
             weights=zlib.compress(self._learner.weights().astype("<i2").tobytes(), 1),
             link=tuple(link.tolist()),
-            shifts=self._counts.shifts(link),
+            ratios=self._counts.ratios(link),
             learned=dict(self._learned),
         )
 
@@ -229,9 +230,9 @@ def rates_of(model: EventModel | None, examples: Examples, slots: NDArray[np.int
     """
     if model is None:
         return examples.priors / BILLION
-    shifts = np.array([model.shifts.get(name, 0) for name in examples.cells] or [0], np.int64)
-    scores = model.offset + model.table()[slots].sum(axis=1, dtype=np.int64) + shifts[examples.cell]
-    rates = linked_all(np.array(model.link, np.int64), scores)
+    ratios = np.array([model.ratios.get(name, RATIO_ONE) for name in examples.cells] or [RATIO_ONE], np.int64)
+    scores = model.offset + model.table()[slots].sum(axis=1, dtype=np.int64)
+    rates = predicted_rates(np.array(model.link, np.int64), scores, ratios[examples.cell])
     codes, first, of_code = np.unique(examples.line_item_codes, return_index=True, return_inverse=True)
     trusts = [
         trust_in(prior if stated else None, model.learned.get(code, 0))

@@ -24,12 +24,13 @@ from pacing.features import (
 from pacing.prediction import (
     LINK_KNOTS,
     PREDICTED,
+    RATIO_ONE,
     Model,
     Predicted,
     Scoring,
-    linked,
+    cell_name,
+    predicted_rate,
     prior_billionths,
-    shift_name,
     trust_in,
     trusted,
     unscored,
@@ -62,8 +63,8 @@ def compile_scoring(model: Model | None, snapshot: Snapshot) -> Scoring:
         scoring.live[table] = True
         scoring.weights[table] = weights
         scoring.link[table] = learned.link
-        scoring.shift[table] = [
-            [learned.shifts.get(shift_name(exchange.id, campaign), 0) for campaign in campaigns]
+        scoring.ratio[table] = [
+            [learned.ratios.get(cell_name(exchange.id, campaign), RATIO_ONE) for campaign in campaigns]
             for exchange in exchanges
         ]
         scoring.ad_score[table] = [
@@ -93,8 +94,8 @@ def predictor(model: Model | None) -> Predict:
         slots = np.empty(EXAMPLE_SLOTS, np.int64)
         example_slots(np.array(marks, np.int64), slots)
         score = learned.offset + int(tables[event][slots].sum(dtype=np.int64))
-        score += learned.shifts.get(shift_name(opportunity.exchange_id, ad.campaign.id), 0)
-        rate = linked(links[event], score)
+        ratio = learned.ratios.get(cell_name(opportunity.exchange_id, ad.campaign.id), RATIO_ONE)
+        rate = predicted_rate(links[event], score, ratio)
         trust = trust_in(ad.line_item.expected_rate, learned.learned.get(code_of(ad.line_item.id), 0))
         return int(trusted(prior_billionths(ad.line_item, ad.creative.format), rate, trust))
 

@@ -15,7 +15,7 @@ from config.compiled import kernel
 from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
 from config.value import EVENTS
 from pacing.features import context_sum, crossed_sum, hour_mark
-from pacing.prediction import PREDICTED, Scoring, linked, trusted, worth
+from pacing.prediction import PREDICTED, Scoring, predicted_rate, trusted, worth
 
 _MILLION = 1_000_000
 _IMPRESSION, _VIEW, _COMPLETION = (EVENTS.index(event) for event in ("impression", "view", "completion"))
@@ -91,10 +91,10 @@ def _predicted(pricing: Pricing, table: int, start: int, ad: int, campaign: int)
         sums[table] = context_sum(weights, facts, marks, pricing.hour)
         pricing.sums_of[table] = start
     score = scoring.ad_score[table, ad] + sums[table]
-    score += scoring.shift[table, facts[start + FACT_EXCHANGE], campaign]
     line_item, creative = pricing.values.marks[ad, 1], pricing.values.marks[ad, 2]
     score += crossed_sum(weights, facts, marks, pricing.hour, line_item, creative)
-    return linked(scoring.link[table], score)
+    ratio = scoring.ratio[table, facts[start + FACT_EXCHANGE], campaign]
+    return predicted_rate(scoring.link[table], score, ratio)
 
 
 @kernel

@@ -32,7 +32,7 @@ from pacing.features import (
     hour_mark,
     unpack_marks,
 )
-from pacing.prediction import PREDICTED, PRIORS, Predicted, shift_name
+from pacing.prediction import PREDICTED, PRIORS, Predicted, cell_name
 from pacing.shadow import Examples
 
 PAGE_ENTRIES = 5_000
@@ -152,7 +152,7 @@ def _arranged(
     cell = []
     priors, stated = [], []
     for _, _, example in labelled:
-        name = shift_name(example.exchange_id, example.campaign_id)
+        name = cell_name(example.exchange_id, example.campaign_id)
         if name not in cells:
             cells[name] = len(cells)
             campaigns.append(example.campaign_id)

@@ -59,7 +59,7 @@ from config.schema import (
 from config.value import Factor, Rate
 from pacing.caps import Seen
 from pacing.features import TABLE_SLOTS
-from pacing.prediction import PREDICTED, SCORE_ONE, EventModel, Model, exponential_link, shift_name
+from pacing.prediction import PREDICTED, SCORE_ONE, EventModel, Model, cell_name, exponential_link
 from tests.factories import advertiser, banner, bundle, campaign, line_item, video
 
 SEGMENTS = [f"segment-{i}" for i in range(70)]
@@ -215,14 +215,14 @@ class World:
 
     def _model(self) -> Model:
         campaigns = [c.id for a in self.config.advertisers for c in a.campaigns]
-        names = [shift_name(exchange.id, c) for exchange in self.config.exchanges for c in campaigns]
+        names = [cell_name(exchange.id, c) for exchange in self.config.exchanges for c in campaigns]
         items = [i.id for a in self.config.advertisers for c in a.campaigns for i in c.line_items]
         models = {
             event: EventModel(
                 offset=-7 * SCORE_ONE,
                 weights=noise(self._random.randrange(2)),
                 link=tuple((exponential_link() * self._random.choice([0.5, 1, 1.5])).astype(int).tolist()),
-                shifts={name: self._random.randint(-400, 400) for name in self._some(names)},
+                ratios={name: self._random.randint(30_000, 120_000) for name in self._some(names)},
                 learned={code_of(id_): 10 ** self._random.randint(0, 5) for id_ in items},
             )
             for event in self._random.sample(PREDICTED, self._random.randint(1, 2))
