@@ -209,6 +209,15 @@ SPEND = Counter(
     "Money booked by this engine since it started, in currency units. For display: the ledger is exact.",
     ["campaign"],
 )
+BILLED_BIDS = Counter(
+    "hustings_billed_bids", "Bids that were billed, by exchange: what was won of hustings_bids.", ["exchange"]
+)
+BILLED_OFFERED = Counter(
+    "hustings_billed_offered", "What the billed bids offered, by exchange, in currency units.", ["exchange"]
+)
+BILLED_PAID = Counter(
+    "hustings_billed_paid", "What was paid for them, by exchange, in currency units.", ["exchange"]
+)
 LOSS_REASONS = Counter(
     "hustings_losses", "Lost auctions by the exchange's loss reason code; other: not a known code.", ["code"]
 )

@@ -38,6 +38,7 @@ class SnapshotCollector(Collector):
         yield _build()
         yield from self._engine()
         yield from self._campaigns()
+        yield self._shading()
 
     def _engine(self) -> Iterator[Metric]:
         snapshot = self._snapshot
@@ -65,6 +66,16 @@ class SnapshotCollector(Collector):
                 "Time since the pacing controller's last plan.",
                 max(snapshot.now_s - snapshot.plan.made_at_s, 0.0),
             )
+
+    def _shading(self) -> Metric:
+        auctions = GaugeMetricFamily(
+            "hustings_shading_auctions",
+            "Auctions that shaded prices are counted from; those of a day ago weigh half.",
+            labels=["exchange", "format", "device"],
+        )
+        for name, weight in self._snapshot.shading_auctions.items():
+            auctions.add_metric(name.split("/"), weight)
+        return auctions
 
     def _campaigns(self) -> Iterator[Metric]:
         labels = ["campaign", "advertiser"]

@@ -29,6 +29,7 @@ from pacing import plan
 from pacing import stop as global_stop
 from pacing.ledger import Account, Ledger
 from pacing.plan import Plan
+from pacing.shading import fetch_shading
 from pacing.stop import Stop
 from segments.counts_history import counts_history
 from segments.registry import SegmentRegistry
@@ -49,6 +50,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     line_item_accounts: dict[int, Account] = {}
     """Of line items with a budget of their own, by the code of the account."""
     plan: Plan | None
+    shading_auctions: dict[str, float] = {}
+    """Auctions that prices were counted from, by the name of their cell (`pacing.cells`)."""
     stop: Stop | None
     """What holds all bidding."""
     refused_edits: tuple[RefusedEdit, ...] = ()
@@ -90,6 +93,8 @@ class Watcher:
         self._freshness: Freshness | None = None
         self._freshness_of: tuple[str, float] = ("", -math.inf)
         self._names_in_use: tuple[str, set[str]] = ("", set())
+        self._shading_of = 0
+        self._shading_auctions: dict[str, float] = {}
         self._client = client
         self._ledger = ledger
         self._metrics_dir = metrics_dir
@@ -120,6 +125,10 @@ class Watcher:
                     list(bundle.line_items_by_account()) if bundle else []
                 )
                 live_plan = await plan.fetch(self._client)
+                if live_plan is not None and live_plan.shading_version != self._shading_of:
+                    shading = await fetch_shading(self._client)
+                    self._shading_of = live_plan.shading_version
+                    self._shading_auctions = shading.auctions if shading is not None else {}
                 stop = await global_stop.fetch(self._client)
                 refused_edits = await refused_edit.current(self._client, self._clock())
                 state = await redis_state.ask(self._client)
@@ -134,6 +143,7 @@ class Watcher:
             accounts=accounts,
             line_item_accounts=of_line_items,
             plan=live_plan,
+            shading_auctions=self._shading_auctions,
             stop=stop,
             refused_edits=refused_edits,
             redis=state,

@@ -42,7 +42,15 @@ from bidder.events.charge import PRICE, TOKEN, Query, read_charge, read_min_to_w
 from bidder.events.directory import Directory, LiveDirectory
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
-from bidder.metrics import CAP_RECORDS_DROPPED, LOSS_REASONS, NOTICES, SPEND
+from bidder.metrics import (
+    BILLED_BIDS,
+    BILLED_OFFERED,
+    BILLED_PAID,
+    CAP_RECORDS_DROPPED,
+    LOSS_REASONS,
+    NOTICES,
+    SPEND,
+)
 from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
 from config import redis_keys
 from config.calendar import local_day, local_hour
@@ -305,6 +313,10 @@ class NoticeDesk:
             return await self._refuse(entry, outcome)
         if outcome in DONE:
             SPEND.labels(campaign.id).inc(charge.cost / BILLION)
+            exchange_id = directory.exchange_id(notice.exchange_code)
+            BILLED_BIDS.labels(exchange_id).inc()
+            BILLED_OFFERED.labels(exchange_id).inc(notice.price_max_cpm_micros / BILLION)
+            BILLED_PAID.labels(exchange_id).inc(charge.cost / BILLION)
         return count("bill", outcome)
 
     def _outlived(self, notice: Notice, at_s: float) -> bool:

@@ -30,6 +30,7 @@ from config.schema import LineItemBudget, account_code, code_of
 from pacing import plan
 from pacing import stop as global_stop
 from pacing.plan import CampaignPlan, Plan
+from pacing.shading import Shading, publish_shading
 from pacing.stop import Stop
 from tests.admin.conftest import AdminPort, admin_port, run_worker
 from tests.events.factories import BID_MINUTE, CAMPAIGN, CLOCK_S, OWNER, bundle
@@ -119,6 +120,14 @@ async def test_the_ledger_is_read_when_prometheus_asks(port: AdminPort) -> None:
     assert found["hustings_ready", frozenset()] == 1
     assert found["hustings_config_info", frozenset({("version", "v1")})] == 1
     assert any(name == "hustings_build_info" for name, _ in found)
+
+
+async def test_the_auctions_behind_shaded_prices_are_shown_by_cell(port: AdminPort) -> None:
+    await publish_shading(port.client, Shading(version=3, auctions={"plain/banner/phone": 812.5}))
+    cell = frozenset({("exchange", "plain"), ("format", "banner"), ("device", "phone")})
+    assert ("hustings_shading_auctions", cell) not in await port.metrics()
+    await plan.publish(port.client, Plan(made_at_s=CLOCK_S, version=4, shading_version=3))
+    assert (await port.metrics())["hustings_shading_auctions", cell] == 812.5
 
 
 async def test_a_real_prometheus_reads_it(port: AdminPort, metrics_dir: Path, tmp_path: Path) -> None:

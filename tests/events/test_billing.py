@@ -20,6 +20,7 @@ from tests.events.factories import (
     LINE_ITEM,
     OWNER,
     PRICE_KEYS,
+    PRICE_MAX_CPM_MICROS,
     bundle,
     sealed_price,
     token,
@@ -49,6 +50,17 @@ async def test_bills_are_booked_to_the_last_billionth(funded: EventsPort) -> Non
     assert [int(bill["price_cpm_micros"]) for bill in bills] == [1_234_567, 1, 5_000_000, 0]
     assert bills[0]["bid"] == f"{OWNER}-{BID_MINUTE}-0"
     assert (bills[0]["line_item"], bills[0]["exchange"], bills[0]["format"]) == (LINE_ITEM, "plain", "banner")
+
+
+async def test_what_was_offered_and_paid_is_counted_by_exchange(funded: EventsPort) -> None:
+    names = ("hustings_billed_bids_total", "hustings_billed_offered_total", "hustings_billed_paid_total")
+    before = [counted(name, exchange="plain") for name in names]
+    for _ in range(2):
+        await funded.get("/bill", t=token(1), p="2")
+    await funded.get("/bill", t=token(2), p="5")
+    after = [counted(name, exchange="plain") for name in names]
+    gained = [now - then for now, then in zip(after, before, strict=True)]
+    assert gained == pytest.approx([2, 2 * PRICE_MAX_CPM_MICROS / BILLION, 7_000_000 / BILLION])
 
 
 async def test_twenty_copies_of_a_bill_at_once_are_one_bill(funded: EventsPort) -> None:
