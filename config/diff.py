@@ -17,7 +17,9 @@ from config.money import BILLION, MICROS, CpmMicros, Money, cpm_text, format_mon
 from config.schema import Bundle
 from config.value import PRICE_FIELDS, Factor, Rate, decimal_text
 
-Kind = Literal["engine", "traffic", "exchange", "segment", "advertiser", "campaign", "line item", "creative"]
+Kind = Literal[
+    "config", "engine", "traffic", "exchange", "segment", "advertiser", "campaign", "line item", "creative"
+]
 
 _CHILDREN = frozenset({"campaigns", "line_items", "creatives"})
 """Fields that hold things with an id of their own, unless they hold just ids (a line item's creatives)."""
@@ -53,6 +55,25 @@ def diff(old: Bundle | None, new: Bundle) -> tuple[Change, ...]:
     before = dict(_things(old)) if old is not None else {}
     after = dict(_things(new))
     return tuple(_changes(before, after))
+
+
+def totals(old: Bundle | None, new: Bundle) -> tuple[Change, ...]:
+    """Return what changed of all campaigns together: their budgets, and how many line items there are."""
+    before, after = _totals(old) if old is not None else {}, _totals(new)
+    return tuple(
+        Change("changed", "config", "all campaigns", field, before.get(field), text)
+        for field, text in after.items()
+        if before.get(field) != text
+    )
+
+
+def _totals(bundle: Bundle) -> dict[str, str]:
+    campaigns = [campaign for advertiser in bundle.advertisers for campaign in advertiser.campaigns]
+    budget = sum(campaign.budget.total for campaign in campaigns)
+    return {
+        "budget.total": format_money(budget, bundle.engine.currency),
+        "line items": f"{sum(len(campaign.line_items) for campaign in campaigns):,}",
+    }
 
 
 _Things = dict[tuple[Kind, str], dict[str, str]]

@@ -111,6 +111,8 @@ REFUSED_EDIT_SECONDS_MAX = 60
 """The record of a refused edit that nobody renews is then out of date."""
 TEMPLATE_COPIES_MAX = 10_000
 """Line items that one template may become in one place."""
+FLOOR_DAYS = 7
+"""How long it is remembered which floors exchanges asked."""
 YAML_DEPTH_MAX = 100
 """Lists and mappings inside one another in one file."""
 CONFIG_NODES_MAX = 500_000

@@ -10,6 +10,7 @@ Every fault of every step is in the ConfigFaults raised.
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ import msgspec
 
 from config.check import check
 from config.faults import ConfigFaults, Fault, SchemaPath
+from config.findings import Finding
 from config.folder_state import folder_state
 from config.limits import CONFIG_FILES_MAX
 from config.named_audiences import inlined
@@ -51,6 +53,11 @@ def load_folder(path: Path) -> Bundle:
     The same campaigns give the same version, whatever their comments and layout. Raises
     ConfigFaults with every fault there is.
     """
+    return read_folder(path).bundle
+
+
+def read_folder(path: Path) -> "ReadFolder":
+    """Return the checked bundle of a folder, and where it is written. Raises as `load_folder`."""
     names = _list_files(path)
     state = folder_state(path)
     reading = _Reading(path)
@@ -87,7 +94,18 @@ def load_folder(path: Path) -> Bundle:
     version = hashlib.blake2b(encode_bundle(bundle), digest_size=VERSION_BYTES).hexdigest()
     # A file that was written meanwhile may have been read as it was before.
     read_from = state if folder_state(path) == state else ""
-    return msgspec.structs.replace(bundle, version=version, read_from=read_from)
+    bundle = msgspec.structs.replace(bundle, version=version, read_from=read_from)
+    return ReadFolder(bundle, tuple(reading.unused), reading.fault)
+
+
+class ReadFolder(msgspec.Struct, frozen=True):
+    """A sound folder."""
+
+    bundle: Bundle
+    unused: tuple[Fault, ...]
+    """What is written and means nothing, without being wrong."""
+    fault: Callable[[Finding], Fault]
+    """Gives a finding its file and line."""
 
 
 class _Reading:
@@ -127,14 +145,17 @@ class _Reading:
         return value
 
     def check(self, bundle: Bundle) -> None:
-        for finding in check(bundle, self.doubtful):
-            file, path = self._written(finding.path)
-            message = finding.message
-            if finding.first is not None:
-                first_file, first_path = self._written(finding.first)
-                line, column = first_file.place(first_path)
-                message += f" (the first is at {first_file.name}:{line}:{column})"
-            self.faults.append(file.fault(path, message))
+        self.faults += map(self.fault, check(bundle, self.doubtful))
+
+    def fault(self, finding: Finding) -> Fault:
+        """Return a finding with its place."""
+        file, path = self._written(finding.path)
+        message = finding.message
+        if finding.first is not None:
+            first_file, first_path = self._written(finding.first)
+            line, column = first_file.place(first_path)
+            message += f" (the first is at {first_file.name}:{line}:{column})"
+        return file.fault(path, message)
 
     def _written(self, path: SchemaPath) -> tuple[YamlFile, SchemaPath]:
         """The file that holds a part of the bundle, and the part's path inside it."""

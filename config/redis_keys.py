@@ -108,6 +108,11 @@ def traffic_week(hour_of_week: int) -> bytes:
     return b"{hustings:traffic}:week:%d" % hour_of_week
 
 
+def floors(day: int) -> bytes:
+    """Hash: exchange and floor in CPM micros -> how often it was seen on a day since 1970-01-01."""
+    return b"hustings:floors:%d" % day
+
+
 def ledger(account_code: int) -> bytes:
     """Hash: the account, see `pacing/lua/`."""
     return _account(account_code) + b":ledger"

@@ -26,6 +26,8 @@ from config.value import Factor, Rate
 from config.yaml_file import YamlFile, place_of
 from config.yaml_tree import Mapping, Node, Scalar, Sequence, is_null
 
+_THOUSANDS = re.compile(r"\d{3}(\.\d+)?")
+"""The rest of an amount that YAML cut at its comma."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
@@ -185,6 +187,9 @@ class Shape:
             self._refuse_key(
                 key, "`<<` is not read here; write the keys out, or use an alias for a whole value"
             )
+            return
+        if _THOUSANDS.fullmatch(name):
+            self._refuse_key(key, 'an amount with a comma needs quotes between braces, like "$1,000"')
             return
         meant = nearest(name, fields)
         hint = f"did you mean `{meant}`?" if meant else f"it can have {', '.join(fields)}"

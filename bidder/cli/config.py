@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from bidder.cli.config_market import reaches, seen_by_engine, untaken_creatives
 from bidder.cli.logged_changes import ByOption, from_config, who
 from bidder.cli.redis_option import (
     DATA_DIR_DEFAULT,
@@ -20,17 +21,16 @@ from bidder.cli.redis_option import (
 )
 from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, Seal, fetch, fetch_kept, history, publish
-from config.calendar import SECONDS_PER_DAY
-from config.diff import diff
+from config.diff import Change, diff, totals
 from config.faults import ConfigFaults
 from config.json_schema import KINDS, json_schema
-from config.load import load_folder
+from config.load import ReadFolder, read_folder
 from config.schema import Bundle
 from config.settings import SECRET_ENV, SettingsError, load_secrets, secret_path
+from config.templates import gathered
+from config.warnings import Seen, find_warnings
 from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
-from segments.sizes import audiences_of, count_audiences, too_small
-from segments.store import SegmentStore
 
 app = typer.Typer(help="Check, compare and publish campaigns.", no_args_is_help=True)
 
@@ -42,32 +42,34 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 def check_command(
     folder: Folder,
     audiences: Annotated[
-        bool, typer.Option("--audiences", help="Also count in Redis which audiences have too few people.")
+        bool,
+        typer.Option("--audiences", help="Ask Redis about people and floors; --redis does, too."),
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 if there is a warning.")] = False,
     redis: RedisOption = None,
     data: DataOption = DATA_DIR_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Find every fault of a config folder; exit status 2 if there is one."""
-    bundle = _load(folder, as_json)
-    counts = _counts(bundle)
-    few: dict[str, int | None] = {}
-    if audiences:
+    """Find every fault of a config folder, exit status 2 if there is one, and warn of what is silly."""
+    read = _read(folder, as_json)
+    bundle, seen, asks = read.bundle, Seen(), audiences or redis is not None
+    if asks:
         url = redis_url(redis, data)
         with redis_or_exit(url):
-            few = asyncio.run(_too_small(url, bundle))
+            seen = asyncio.run(_seen(url, bundle))
+    findings = [*find_warnings(bundle, int(time.time()), seen), *untaken_creatives(bundle)]
+    warnings = gathered([*read.unused, *map(read.fault, findings)])
     if as_json:
-        found = {"too_small": few} if audiences else {}
-        _echo_json({"ok": True, "version": bundle.version, **counts, **found})
-        return
-    summary = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
-    typer.echo(f"{folder} is sound: {summary} (version {bundle.version})")
-    for line_item_id, people in few.items():
-        typer.echo(
-            f"{line_item_id} will not bid: {people or 0:,} people are in its audience, and "
-            f"`audience_size_min` is {bundle.engine.audience_size_min:,}",
-            err=True,
-        )
+        found = {"too_small": seen.few} if asks else {}
+        _echo_json({"ok": True, "version": bundle.version, **_counts(bundle), "warnings": warnings, **found})
+    else:
+        summary = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in _counts(bundle).items())
+        typer.echo(f"{folder} is sound: {summary} (version {bundle.version})")
+        for warning in warnings:
+            place = f"{warning.file}:{warning.line}:{warning.column}"
+            typer.echo(f"{place}: warning: {warning.message}", err=True)
+    if strict and warnings:
+        raise typer.Exit(1)
 
 
 @app.command("diff")
@@ -78,13 +80,14 @@ def diff_command(
     as_json: JsonOption = False,
 ) -> None:
     """Show what applying a config folder would change."""
-    bundle = _load(folder, as_json)
+    bundle = _read(folder, as_json).bundle
     url = redis_url(redis, data)
     with redis_or_exit(url):
         live = asyncio.run(_fetch(url, None))
-    if isinstance(live, BundleUnreadableError):
-        say_and_exit(str(live))
-    _report(live, bundle, "nothing would change", as_json)
+        if isinstance(live, BundleUnreadableError):
+            say_and_exit(str(live))
+        reach = asyncio.run(_reach(url, live, bundle))
+    _report(live, bundle, "nothing would change", as_json, reach)
 
 
 @app.command("apply")
@@ -99,7 +102,7 @@ def apply_command(
     ] = False,
 ) -> None:
     """Check a config folder, sign it and make it the live one in every process."""
-    bundle = _load(folder, as_json)
+    bundle = _read(folder, as_json).bundle
     url = redis_url(redis, data)
     key = _bundle_key(data)
     with redis_or_exit(url):
@@ -170,9 +173,9 @@ def schema_command(
     _echo_json(json_schema(kind))
 
 
-def _load(folder: Path, as_json: bool) -> Bundle:
+def _read(folder: Path, as_json: bool) -> ReadFolder:
     try:
-        return load_folder(folder)
+        return read_folder(folder)
     except ConfigFaults as error:
         if as_json:
             _echo_json({"ok": False, "faults": error.faults})
@@ -193,8 +196,10 @@ def _counts(bundle: Bundle) -> dict[str, int]:
     }
 
 
-def _report(before: Bundle | None, after: Bundle, nothing: str, as_json: bool) -> None:
-    changes = diff(before, after)
+def _report(
+    before: Bundle | None, after: Bundle, nothing: str, as_json: bool, reach: tuple[Change, ...] = ()
+) -> None:
+    changes = (*diff(before, after), *totals(before, after), *reach)
     if as_json:
         version_before = before.version if before is not None else None
         _echo_json({"version_before": version_before, "version": after.version, "changes": changes})
@@ -272,16 +277,14 @@ async def _publish(
         await record(client, from_config(diff(before, bundle), by))
 
 
-async def _too_small(url: str, bundle: Bundle) -> dict[str, int | None]:
+async def _reach(url: str, before: Bundle | None, after: Bundle) -> tuple[Change, ...]:
     async with redis_client(url) as client:
-        indices = await SegmentRegistry(client).indices()
-        # Segments that are not defined yet have nobody: their bits are beyond all there are.
-        fresh = [segment.name for segment in bundle.segments if segment.name not in indices]
-        first = max(indices.values(), default=-1) + 1
-        known = indices | {name: first + place for place, name in enumerate(fresh)}
-        store, today = SegmentStore(client), int(time.time()) // SECONDS_PER_DAY
-        enough = bundle.engine.audience_size_min
-        return too_small(bundle, await count_audiences(store, audiences_of(bundle), known, enough, today))
+        return await reaches(client, before, after)
+
+
+async def _seen(url: str, bundle: Bundle) -> Seen:
+    async with redis_client(url) as client:
+        return await seen_by_engine(client, bundle)
 
 
 def _echo_json(value: object) -> None:

@@ -16,6 +16,8 @@ A campaign's reason is that of its ad that came furthest on any imp, in the open
 `bid` when one was chosen, `outranked` when one could have been and another ad of this engine was, else the
 name of a `Reason`, or, where targeting stopped all of them, of the `Mismatch` of whoever came furthest.
 
+The floors it asks in the open auction are counted as well (`pacing.floors_seen`).
+
 A kept request lives for one turn and never leaves the worker. Requests that are refused unseen (tests, no
 time, fraud) say nothing of campaigns, and are not kept. Bids under way count for no frequency cap here.
 """
@@ -39,12 +41,13 @@ from bidder.decision.scoring import Predict, no_prediction
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
 from config import redis_keys
-from config.calendar import local_day
+from config.calendar import SECONDS_PER_DAY, local_day
 from config.limits import DELIVERED_SECONDS
 from config.schema import account_code, code_of
 from pacing.caps import seen_of
 from pacing.cells import Cell, cells_of
 from pacing.delivery import WHY
+from pacing.floors_seen import FloorsSeen
 from pacing.lease import LeaseBook
 from pacing.shading import shade
 from segments.bitsets import indices_from_bits
@@ -90,6 +93,7 @@ class ReasonSample:
         self._kept: Sampled | None = None
         self._arrived = asyncio.Event()
         self._counts: Counter[tuple[int, str]] = Counter()
+        self._floors = FloorsSeen()
         self._random = random.Random()
         self._of: Snapshot | None = None
         self._turns: Iterator[str] = iter(())
@@ -115,6 +119,7 @@ class ReasonSample:
 
     async def send(self, now_s: float) -> None:
         """Add what was found to the campaigns' sums of today. Raises redis.RedisError, and it is lost."""
+        await self._floors.send(self._client, int(now_s) // SECONDS_PER_DAY)
         if not self._counts:
             return
         counts, self._counts = self._counts, Counter()
@@ -130,6 +135,7 @@ class ReasonSample:
     async def _turn(self, sampled: Sampled) -> float:
         """Say how far the next campaign came; return the seconds of work that took."""
         started_s = time.thread_time()
+        self._count_floors(sampled.opportunity)
         campaign_id = self._next_campaign(sampled.snapshot)
         if campaign_id is None:
             return 0.0
@@ -149,6 +155,17 @@ class ReasonSample:
                         started_s = time.thread_time()
         self._counts[code_of(campaign_id), BID if furthest is None else _name(furthest)] += 1
         return worked_s + time.thread_time() - started_s
+
+    def _count_floors(self, opportunity: Opportunity) -> None:
+        """Count the lowest that each imp may ask of anybody in the open auction."""
+        for slot in opportunity.slots:
+            if not slot.deals_only and slot.floor_cpm_micros is not None:
+                asked = [slot.floor_cpm_micros]
+                for by_length in (slot.video_floors, slot.audio_floors):
+                    if by_length is not None:
+                        asked += [by_length.per_second_cpm_micros or asked[0]]
+                        asked += [floor for _, _, floor in by_length.ranges]
+                self._floors.count(opportunity.exchange_id, min(asked))
 
     def _next_campaign(self, snapshot: Snapshot) -> str | None:
         if self._of is not snapshot:

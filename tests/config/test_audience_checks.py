@@ -34,7 +34,9 @@ def test_a_check_counts_who_has_too_few_people(
     folder = write_folder(tmp_path / "campaigns")
     result = CliRunner().invoke(app, ["check", str(folder), "--audiences", "--redis", redis_url])
     assert result.exit_code == 0
-    sentence = f"spring-web will not bid: {people} people are in its audience, and `audience_size_min` is 100"
+    sentence = (
+        f"`spring-web` will not bid: {people} people are in its audience, and `audience_size_min` is 100"
+    )
     assert (sentence in result.stderr) is warned
     result = CliRunner().invoke(app, ["check", str(folder), "--audiences", "--redis", redis_url, "--json"])
     assert json.loads(result.stdout)["too_small"] == ({"spring-web": people} if warned else {})
@@ -43,7 +45,7 @@ def test_a_check_counts_who_has_too_few_people(
 def test_a_segment_nobody_has_loaded_has_nobody(redis_url: str, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "campaigns")
     result = CliRunner().invoke(app, ["check", str(folder), "--audiences", "--redis", redis_url])
-    assert "spring-web will not bid: 0 people" in result.stderr
+    assert "oak.yaml:14:19: warning: `spring-web` will not bid: 0 people" in result.stderr
 
 
 @pytest.mark.usefixtures("secret_file")

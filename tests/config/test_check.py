@@ -145,9 +145,7 @@ creatives:
         ),
         (edited("days: [mon]", f"days: {HERE}[]"), "`days` is an empty list"),
         (
-            edited(
-                "even\n", f"even\n    pacing_weights: [{{from_hour: {HERE}9, to_hour: 9, percent: 5}}]\n"
-            ),
+            edited("even\n", f"even\n    pacing_weights: [{{from_hour: {HERE}9, to_hour: 9, percent: 5}}]\n"),
             "`from_hour` 9 is not before `to_hour` 9; for a night, write two weights",
         ),
         (

@@ -150,6 +150,7 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
             edited("audience: homeowners", f"audience: {{not: renters, {HERE}not: homeowners}}"),
             "`not` is written twice here",
         ),
+        (edited('"$1,000"', f"$1,{HERE}000", ", daily: 12.50", ""), "an amount with a comma needs quotes"),
         # Values.
         (
             edited("id: spring\n", f"id: {HERE}spring sale\n"),

@@ -1,0 +1,152 @@
+"""What is legal and silly: each warning where it is due, and none where it is not."""
+
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from bidder.cli.config_market import reaches, seen_by_engine, untaken_creatives
+from config.calendar import epoch_s
+from config.limits import FLOOR_DAYS
+from config.load import load_folder, read_folder
+from config.schema import When
+from config.warnings import FLOORS_SEEN_MIN, Seen, find_warnings
+from pacing.floors_seen import FloorsSeen, floors_seen, two_digits
+from tests.config.folder import EXCHANGE, edited, write_folder
+from tests.config.test_load import HERE
+
+NOW_S = epoch_s(When("2026-03-02 12:00"), "America/Chicago")
+"""A Monday."""
+DAY = NOW_S // 86_400
+
+
+def warnings_of(folder: Path, texts: dict[str, str], seen: Seen) -> list[str]:
+    read = read_folder(write_folder(folder, texts))
+    findings = [*find_warnings(read.bundle, NOW_S, seen), *untaken_creatives(read.bundle)]
+    faults = sorted([*read.unused, *map(read.fault, findings)])
+    return [str(fault).removeprefix(f"{folder}/") for fault in faults]
+
+
+def floors(*asked: int, times: int = FLOORS_SEEN_MIN) -> Seen:
+    return Seen(floors={"plain": dict.fromkeys(asked, times)})
+
+
+FLIGHT = "flight: {start: 2026-01-01, end: 2031-01-01}"
+
+
+def test_a_sensible_folder_has_no_warning(tmp_path: Path) -> None:
+    # The daily budget is a sound one: it can spend the total in time.
+    assert warnings_of(tmp_path, {}, floors(3_000_000)) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "seen", "message"),
+    [
+        (edited("end: 2031-01-01}", f"end: {HERE}2026-02-20}}"), Seen(), "flight was over on 2026-02-20"),
+        (
+            edited("flight: {start: 2026-02-01}", f"flight: {{end: {HERE}2026-02-20}}"),
+            Seen(),
+            "this flight was over on 2026-02-20; `spring-web` will not run",
+        ),
+        (edited("bid_cpm: 3\n", f"bid_cpm: {HERE}3\n"), floors(3_200_000, 9_000_000), "3 is below every floor seen in the last days at plain: the lowest is 3.2"),
+        (edited("bid_cpm: 3\n", f"bid_cpm: {HERE}3000\n"), Seen(), "this pays up to $3.00 for each"),
+        (edited("bid_cpm: 4.50", f"budget: {{daily: 0.004}}\n        bid_cpm: {HERE}4.50"), Seen(), "may cost more than the line item's daily budget"),
+        (
+            edited('"$1,000", daily: 12.50', f"1000, daily: {HERE}0.50"),
+            Seen(),
+            "at $0.50 a day the 1,826 days of this flight spend at most $913.00 of $1,000.00",
+        ),
+        (
+            edited("bid_cpm: 4.50", "bid_cpm: 4.50\n        budget: {total: 5}", "bid_cpm: 3", "bid_cpm: 3\n        budget: {total: 5}", 'total: "$1,000"', f"total: {HERE}1000"),
+            Seen(),
+            "the line items' own budgets add up to $10.00: no more of $1,000.00 will be spent",
+        ),
+        (
+            edited(FLIGHT, "flight: {start: 2026-01-01, end: 2026-03-04}", "dayparts: [{days: [mon], from_hour: 8, to_hour: 20}]", f"dayparts: {HERE}[{{days: [sat], from_hour: 8, to_hour: 20}}]", '"$1,000", daily: 12.50', "500"),
+            Seen(),
+            "no hour of these lies in what is left of the flight; `spring-web` will not run",
+        ),
+        (edited("{per_day: 3}", f"{{per_day: 3, per_hour: {HERE}4}}"), Seen(), "`per_hour: 4` is never reached: `per_day` is 3"),
+        (
+            edited("{include: {domains: [news.example]}}", f"{{include: {{domains: [a.example]}}, exclude: {{domains: [b.example, {HERE}a.example]}}}}"),
+            Seen(),
+            "`a.example` is included and excluded, and so excluded",
+        ),
+        (edited("creatives: [oak-song, oak-card]", "creatives: [oak-song]", "- id: oak-card", f"- id: {HERE}oak-card"), Seen(), "no line item shows the creative `oak-card`"),
+        (
+            edited("creatives: [oak-song, oak-card]", f"creatives: [{HERE}oak-song, oak-card]", "- id: oak-song\n", "- id: oak-song\n    approvals: {plain: {state: disapproved}}\n"),
+            Seen(),
+            "no exchange takes the creative `oak-song` here (plain: creative disapproved)",
+        ),
+        (edited("audience: homeowners", f"audience: {HERE}homeowners"), Seen(few={"spring-web": 40}), "40 people are in its audience, and `audience_size_min` is 100"),
+        (edited("campaigns:\n", f"templates:\n  {HERE}idle: {{bid_cpm: 3}}\ncampaigns:\n"), Seen(), "no line item uses the template `idle`"),
+    ],
+)  # fmt: skip
+def test_each_warning_is_made_once_and_in_its_place(
+    tmp_path: Path, texts: dict[str, str], seen: Seen, message: str
+) -> None:
+    name, text = next(iter(texts.items()))
+    before, _, after = text.partition(HERE)
+    (warning,) = [
+        said for said in warnings_of(tmp_path, {name: before + after}, seen) if "daily" in message or said
+    ]
+    place = f"{name}:{before.count(chr(10)) + 1}:{len(before) - (before.rfind(chr(10)) + 1) + 1}: "
+    assert warning.startswith(place)
+    assert message in warning
+
+
+@pytest.mark.parametrize(
+    ("texts", "seen"),
+    [
+        # What is paused on purpose.
+        (edited("end: 2031-01-01}", "end: 2026-02-20}\n    paused: true"), Seen()),
+        (edited("bid_cpm: 3\n", "bid_cpm: 3\n        paused: true\n"), floors(3_200_000)),
+        # A bid under deals meets their floors; few floors say nothing; a floor of 0 is met.
+        (edited("bid_cpm: 3\n", "bid_cpm: 3\n        targeting: {deals: [d1]}\n"), floors(3_200_000)),
+        ({}, floors(5_000_000, times=FLOORS_SEEN_MIN - 1)),
+        ({}, floors(0, 5_000_000)),
+    ],
+)
+def test_what_may_be_meant_is_left_in_peace(tmp_path: Path, texts: dict[str, str], seen: Seen) -> None:
+    assert warnings_of(tmp_path, texts, seen) == []
+
+
+def test_a_paused_exchange_leaves_a_line_item_nowhere_to_go(tmp_path: Path) -> None:
+    said = warnings_of(tmp_path, {"exchanges/plain.yaml": EXCHANGE + "paused: true\n"}, Seen())
+    assert [line.split(": ", 1)[1] for line in said] == [
+        "every exchange of `spring-web` is paused; it will not run",
+        "every exchange of `spring-radio` is paused; it will not run",
+    ]
+
+
+def test_a_floor_is_counted_under_its_first_two_digits() -> None:
+    assert [two_digits(floor) for floor in (0, 7, 99, 1_234_567, 10_000_000)] == [
+        0,
+        7,
+        99,
+        1_200_000,
+        10_000_000,
+    ]
+
+
+async def test_floors_are_summed_over_some_days(redis_client: redis.asyncio.Redis) -> None:
+    seen = FloorsSeen()
+    for day in range(DAY - FLOOR_DAYS, DAY + 1):
+        seen.count("plain", 1_250_000)
+        seen.count("other:one", 0)
+        await seen.send(redis_client, day)
+    assert await floors_seen(redis_client, DAY) == {
+        "plain": {1_200_000: FLOOR_DAYS},
+        "other:one": {0: FLOOR_DAYS},
+    }
+
+
+async def test_the_engine_knows_its_floors_and_people(
+    redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    bundle = load_folder(write_folder(tmp_path))
+    seen = await seen_by_engine(redis_client, bundle)
+    assert (dict(seen.floors), dict(seen.few)) == ({}, {"spring-web": 0})
+    (reach,) = await reaches(redis_client, None, bundle)
+    assert str(reach) == "changed line item `spring-web`: reach nothing -> 0 people"
+    assert await reaches(redis_client, bundle, bundle) == ()
