@@ -31,57 +31,108 @@ def floors(*asked: int, times: int = FLOORS_SEEN_MIN) -> Seen:
     return Seen(floors={"plain": dict.fromkeys(asked, times)})
 
 
-FLIGHT = "flight: {start: 2026-01-01, end: 2031-01-01}"
-
-
 def test_a_sensible_folder_has_no_warning(tmp_path: Path) -> None:
     # The daily budget is a sound one: it can spend the total in time.
     assert warnings_of(tmp_path, {}, floors(3_000_000)) == []
 
 
+IN_TWO_DAYS = ("flight: {start: 2026-01-01, end: 2031-01-01}", "flight: {start: 2026-01-01, end: 2026-03-04}")
+MONDAYS, SATURDAYS = (
+    "[{days: [mon], from_hour: 8, to_hour: 20}]",
+    "[{days: [sat], from_hour: 8, to_hour: 20}]",
+)
+DOMAINS = "{include: {domains: [news.example]}}"
+OWN = "budget: {total: 5}"
+
+
 @pytest.mark.parametrize(
     ("texts", "seen", "message"),
     [
-        (edited("end: 2031-01-01}", f"end: {HERE}2026-02-20}}"), Seen(), "flight was over on 2026-02-20"),
+        (
+            edited("end: 2031-01-01}", f"end: {HERE}2026-02-20}}"),
+            Seen(),
+            "this flight was over on 2026-02-20; nothing of `spring` will run",
+        ),
         (
             edited("flight: {start: 2026-02-01}", f"flight: {{end: {HERE}2026-02-20}}"),
             Seen(),
             "this flight was over on 2026-02-20; `spring-web` will not run",
         ),
-        (edited("bid_cpm: 3\n", f"bid_cpm: {HERE}3\n"), floors(3_200_000, 9_000_000), "3 is below every floor seen in the last days at plain: the lowest is 3.2"),
-        (edited("bid_cpm: 3\n", f"bid_cpm: {HERE}3000\n"), Seen(), "this pays up to $3.00 for each"),
-        (edited("bid_cpm: 4.50", f"budget: {{daily: 0.004}}\n        bid_cpm: {HERE}4.50"), Seen(), "may cost more than the line item's daily budget"),
+        (
+            edited("bid_cpm: 3\n", f"bid_cpm: {HERE}3\n"),
+            floors(3_200_000, 9_000_000),
+            "3 is below every floor seen in the last days at plain: the lowest is 3.2",
+        ),
+        (
+            edited("bid_cpm: 3\n", f"bid_cpm: {HERE}3000\n"),
+            Seen(),
+            "a CPM is the price of a thousand: this pays up to $3.00 for each",
+        ),
+        (
+            edited("bid_cpm: 4.50", f"budget: {{daily: 0.004}}\n        bid_cpm: {HERE}4.50"),
+            Seen(),
+            "at a CPM of 4.5 one impression may cost more than the line item's daily budget",
+        ),
         (
             edited('"$1,000", daily: 12.50', f"1000, daily: {HERE}0.50"),
             Seen(),
             "at $0.50 a day the 1,826 days of this flight spend at most $913.00 of $1,000.00",
         ),
         (
-            edited("bid_cpm: 4.50", "bid_cpm: 4.50\n        budget: {total: 5}", "bid_cpm: 3", "bid_cpm: 3\n        budget: {total: 5}", 'total: "$1,000"', f"total: {HERE}1000"),
+            edited(
+                *(
+                    "bid_cpm: 4.50",
+                    f"bid_cpm: 4.50\n        {OWN}",
+                    "bid_cpm: 3",
+                    f"bid_cpm: 3\n        {OWN}",
+                ),
+                *('total: "$1,000"', f"total: {HERE}1000"),
+            ),
             Seen(),
             "the line items' own budgets add up to $10.00: no more of $1,000.00 will be spent",
         ),
         (
-            edited(FLIGHT, "flight: {start: 2026-01-01, end: 2026-03-04}", "dayparts: [{days: [mon], from_hour: 8, to_hour: 20}]", f"dayparts: {HERE}[{{days: [sat], from_hour: 8, to_hour: 20}}]", '"$1,000", daily: 12.50', "500"),
+            edited(*IN_TWO_DAYS, MONDAYS, f"{HERE}{SATURDAYS}", '"$1,000", daily: 12.50', "500"),
             Seen(),
             "no hour of these lies in what is left of the flight; `spring-web` will not run",
         ),
-        (edited("{per_day: 3}", f"{{per_day: 3, per_hour: {HERE}4}}"), Seen(), "`per_hour: 4` is never reached: `per_day` is 3"),
         (
-            edited("{include: {domains: [news.example]}}", f"{{include: {{domains: [a.example]}}, exclude: {{domains: [b.example, {HERE}a.example]}}}}"),
+            edited("{per_day: 3}", f"{{per_day: 3, per_hour: {HERE}4}}"),
+            Seen(),
+            "`per_hour: 4` is never reached: `per_day` is 3",
+        ),
+        (
+            edited(
+                DOMAINS, f"{{include: {{domains: [a.example]}}, exclude: {{domains: [{HERE}a.example]}}}}"
+            ),
             Seen(),
             "`a.example` is included and excluded, and so excluded",
         ),
-        (edited("creatives: [oak-song, oak-card]", "creatives: [oak-song]", "- id: oak-card", f"- id: {HERE}oak-card"), Seen(), "no line item shows the creative `oak-card`"),
         (
-            edited("creatives: [oak-song, oak-card]", f"creatives: [{HERE}oak-song, oak-card]", "- id: oak-song\n", "- id: oak-song\n    approvals: {plain: {state: disapproved}}\n"),
+            edited("[oak-song, oak-card]", "[oak-song]", "- id: oak-card", f"- id: {HERE}oak-card"),
+            Seen(),
+            "no line item shows the creative `oak-card`",
+        ),
+        (
+            edited(
+                *("[oak-song, oak-card]", f"[{HERE}oak-song, oak-card]"),
+                *("- id: oak-song\n", "- id: oak-song\n    approvals: {plain: {state: disapproved}}\n"),
+            ),
             Seen(),
             "no exchange takes the creative `oak-song` here (plain: creative disapproved)",
         ),
-        (edited("audience: homeowners", f"audience: {HERE}homeowners"), Seen(few={"spring-web": 40}), "40 people are in its audience, and `audience_size_min` is 100"),
-        (edited("campaigns:\n", f"templates:\n  {HERE}idle: {{bid_cpm: 3}}\ncampaigns:\n"), Seen(), "no line item uses the template `idle`"),
+        (
+            edited("audience: homeowners", f"audience: {HERE}homeowners"),
+            Seen(few={"spring-web": 40}),
+            "40 people are in its audience, and `audience_size_min` is 100",
+        ),
+        (
+            edited("campaigns:\n", f"templates:\n  {HERE}idle: {{bid_cpm: 3}}\ncampaigns:\n"),
+            Seen(),
+            "no line item uses the template `idle`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_warning_is_made_once_and_in_its_place(
     tmp_path: Path, texts: dict[str, str], seen: Seen, message: str
 ) -> None:
