@@ -4,6 +4,9 @@ Money is text, a decimal in currency units that is exact to the billionth: a JSO
 survive a reader that has only floats. Counters are since the processes' metric files were made.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from bidder.admin.counts import buckets, quantile, split, total
@@ -66,6 +69,8 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     leased: str | None
     line_items: tuple[LineItemStatus, ...] = ()
     """Those with budgets of their own."""
+    line_items_left_out: int = 0
+    """As `Status.campaigns_left_out`."""
     paused: bool
     in_flight: bool
     pacing: str
@@ -110,6 +115,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Of the dashboard's list alone; /status.json has them all."""
 
 
+_Row = TypeVar("_Row")
 _OUTCOMES_OF_TROUBLE = (
     Outcome.FORGED,
     Outcome.OVERPRICED,
@@ -156,22 +162,36 @@ def status(snapshot: Snapshot) -> Status:
     )
 
 
-def abridged(status: Status, campaigns_max: int) -> Status:
-    """Return a status with the campaigns that spend the most today, or ever, in the order of the config."""
-    if len(status.campaigns) <= campaigns_max:
-        return status
+def abridged(status: Status, campaigns_max: int, line_items_max: int) -> Status:
+    """Return a status with those that spend the most today, or ever, in the order of the config."""
 
     def weight(row: CampaignStatus) -> tuple[bool, float, float]:
         return row.in_flight and not row.paused, float(row.spent_today or 0), float(row.spent or 0)
 
-    kept = set(
-        sorted(range(len(status.campaigns)), key=lambda i: weight(status.campaigns[i]))[-campaigns_max:]
-    )
+    kept, left_out = _heaviest(status.campaigns, weight, campaigns_max)
     return msgspec.structs.replace(
         status,
-        campaigns=tuple(row for index, row in enumerate(status.campaigns) if index in kept),
-        campaigns_left_out=len(status.campaigns) - campaigns_max,
+        campaigns=tuple(_with_few_line_items(row, line_items_max) for row in kept),
+        campaigns_left_out=left_out,
     )
+
+
+def _with_few_line_items(row: CampaignStatus, line_items_max: int) -> CampaignStatus:
+    def weight(item: LineItemStatus) -> tuple[float, float]:
+        return float(item.spent_today or 0), float(item.spent or 0)
+
+    kept, left_out = _heaviest(row.line_items, weight, line_items_max)
+    return msgspec.structs.replace(row, line_items=kept, line_items_left_out=left_out) if left_out else row
+
+
+def _heaviest(
+    rows: tuple[_Row, ...], weight: Callable[[_Row], tuple[float, ...]], most: int
+) -> tuple[tuple[_Row, ...], int]:
+    """Return the heaviest rows, in their order, and how many others there are."""
+    if len(rows) <= most:
+        return rows, 0
+    heaviest = set(sorted(range(len(rows)), key=lambda index: weight(rows[index]))[-most:])
+    return tuple(row for index, row in enumerate(rows) if index in heaviest), len(rows) - most
 
 
 def _stopped(snapshot: Snapshot) -> str | None:

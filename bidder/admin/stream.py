@@ -39,6 +39,8 @@ RETRY_MS: Final = 2_000
 """How long a browser waits before it connects again."""
 STATUS_SECONDS: Final = 2.0
 CAMPAIGNS_SHOWN_MAX: Final = 200
+LINE_ITEMS_SHOWN_MAX: Final = 5
+"""With a budget of their own, of each campaign."""
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
 _ENCODER = msgspec.json.Encoder()
@@ -102,7 +104,9 @@ class Stream:
                 if stop.is_set():
                     break
                 began_s = time.monotonic()
-                now = abridged(status(await self._watcher.snapshot()), CAMPAIGNS_SHOWN_MAX)
+                now = abridged(
+                    status(await self._watcher.snapshot()), CAMPAIGNS_SHOWN_MAX, LINE_ITEMS_SHOWN_MAX
+                )
                 self._last_status = event("status", now)
                 self._tell(self._last_status)
                 pause = pause_s(STATUS_SECONDS, time.monotonic() - began_s)

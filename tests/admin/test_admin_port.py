@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from bidder.admin import readiness
-from bidder.admin.status import CampaignStatus, Status, abridged
+from bidder.admin.status import CampaignStatus, LineItemStatus, Status, abridged
 from config import bundle_store, redis_keys
 from config.calendar import local_day
 from config.embedded_server import EmbeddedServer
@@ -340,9 +340,18 @@ async def test_the_dashboard_lists_the_campaigns_that_spend_most(port: AdminPort
     ]
     whole = msgspec.convert(await port.status(), Status)
     whole = msgspec.structs.replace(whole, campaigns=tuple(rows))
-    few = abridged(whole, 2)
+    few = abridged(whole, 2, 9)
     assert ([row.id for row in few.campaigns], few.campaigns_left_out) == (["c3", "c7"], 2)
-    assert abridged(whole, 4) is whole
+    assert abridged(whole, 4, 9) == whole
+    items = [
+        LineItemStatus(id=f"i{n}", budget="9", daily_budget=None, spent=n, spent_today="0", leased="0")
+        for n in ("4", "11", "2")
+    ]
+    crowded = msgspec.structs.replace(
+        whole, campaigns=(msgspec.structs.replace(rows[0], line_items=tuple(items)),)
+    )
+    (row,) = abridged(crowded, 9, 2).campaigns
+    assert ([item.id for item in row.line_items], row.line_items_left_out) == (["i4", "i11"], 1)
 
 
 async def test_before_anything_happened_the_status_is_empty(

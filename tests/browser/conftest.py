@@ -15,7 +15,7 @@ import redis.asyncio
 from config import bundle_store, redis_keys
 from config.calendar import local_day
 from config.money import BILLION, Money
-from config.schema import Budget, Bundle, code_of
+from config.schema import Budget, Bundle, LineItemBudget, account_code, code_of
 from pacing.ledger import Ledger
 from segments.registry import Load, SegmentRegistry
 from tests.admin.conftest import AdminPort, admin_port, run_worker
@@ -45,7 +45,14 @@ def config() -> Bundle:
     campaigns = [
         campaign(
             f"campaign-{number}",
-            [line_item(f"line-{number}", audience="gardeners and not newsletter")],
+            [
+                line_item(f"line-{number}", audience="gardeners and not newsletter"),
+                *(
+                    [line_item("own", budget=LineItemBudget(total=Money(20 * BILLION)))]
+                    if number == 0
+                    else []
+                ),
+            ],
             name=name,
             pacing="asap" if number == 2 else "even",
             paused=number == 1,
@@ -100,6 +107,11 @@ async def engine(client: redis.asyncio.Redis, metrics_dir: Path) -> AsyncIterato
         for part in range(4 * (sequence + 1)):
             price = BILLION
             await ledger.settle(code, 7, BID_MINUTE, 100 * sequence + part, price, price, day, 0, {})
+    own = account_code("campaign-0", "own")
+    await ledger.register_line_item(own, "own", 20 * BILLION, None, "UTC")
+    await ledger.settle(
+        code_of("campaign-0"), 7, BID_MINUTE, 900, BILLION, BILLION, day, 0, {}, line_item=own >> 32
+    )
     seconds, _ = await client.time()
     # Beats that a slow test does not outlast.
     await client.zadd(redis_keys.WORKERS, {"4120464380": seconds + 600, "3680495909": seconds + 600})

@@ -33,14 +33,16 @@ async def test_it_shows_the_engine_at_work_and_keeps_up(browser: Browser, workin
     assert await page.value("document.getElementById('notice').hidden")
     assert await page.value(texts("#campaigns th")) == [
         "Spring listHilltop Books · even",
+        "ownline item with a budget of its own",
         "Harvest daysHilltop Books · paused",
         "A long name that has to be broken somewhere on a phoneHilltop Books · as soon as possible",
         # Shown as it is written, and nothing else happens.
         f"{HOSTILE}Hilltop Books · even",
     ]
     assert await page.value("document.title") == "Hustings"
-    (spring, *_) = await page.value(texts("#campaigns td:nth-child(2) small"))
-    assert spring.startswith("$4.00 of $40.00, 10 %; plan ")
+    spring, own, *_ = await page.value(texts("#campaigns td:nth-child(2) small"))
+    assert spring.startswith("$5.00 of $40.00, 13 %; plan ")
+    assert own == "$1.00 of $20.00, 5.0 %"
     # A segment that was never loaded comes first, and is told from one that was.
     assert await page.value(texts("#audiences th")) == ["newsletter", "gardeners"]
     assert await page.value(texts("#audiences td:last-child")) == ["never", "2 h ago"]

@@ -52,7 +52,13 @@ function fill(id, rows, columns, none = "none") {
     empty.colSpan = columns;
     rows = [row(empty)];
   }
-  at(id).replaceChildren(...rows);
+  // What has not changed stays where a reader, or a selection, is.
+  const shown = [...at(id).children];
+  rows.forEach((made, index) => {
+    if (index >= shown.length) at(id).append(made);
+    else if (!shown[index].isEqualNode(made)) shown[index].replaceWith(made);
+  });
+  shown.slice(rows.length).forEach((left) => left.remove());
 }
 
 function facts(id, pairs) {
@@ -194,11 +200,38 @@ function paceCell(campaign, amount) {
   if (pace.planned_share !== null) rects.push(["due", Math.min(100 * within(pace.planned_share), 99.2), 0.8]);
   let text = `${amount(pace.spent)} of ${amount(pace.budget)}, ${percent(pace.spent_share)}`;
   if (pace.planned !== null) text += `; plan ${percent(pace.planned_share)}`;
+  if (campaign.hourly_budget !== null) text += `; this hour ${amount(campaign.spent_this_hour)} of ${amount(campaign.hourly_budget)}`;
   return element("td", "", drawing("pace", rects), element("small", "", text));
 }
 
+function moreItems(count) {
+  if (count === 0) return [];
+  const text = element("td", "none", `${whole.format(count)} more line items with budgets of their own are in status.json`);
+  text.colSpan = 7;
+  const made = row(text);
+  made.className = "item";
+  return [made];
+}
+
+function itemRow(item, amount) {
+  const [spent, budget] = item.daily_budget === null ? [item.spent, item.budget] : [item.spent_today, item.daily_budget];
+  const share = Number(spent) / Number(budget);
+  const made = row(
+    heading(item.id, element("small", "", "line item with a budget of its own")),
+    element("td", "", drawing("pace", [["track", 0, 100], ["spent", 0, 100 * within(share)]]),
+      element("small", "", `${amount(spent)} of ${amount(budget)}, ${percent(share)}`)),
+    cell(amount(item.spent_today), "n wide"),
+    cell(amount(item.spent), "n wide"),
+    cell(amount(item.budget), "n wide"),
+    cell(amount(item.leased), "n wide"),
+    cell("", "n wide"),
+  );
+  made.className = "item";
+  return made;
+}
+
 function showCampaigns(status, amount) {
-  fill("campaigns", status.campaigns.map((campaign) => row(
+  fill("campaigns", status.campaigns.flatMap((campaign) => [row(
     heading(campaign.name || campaign.id, element("small", "", `${campaign.advertiser} · ${stateOf(campaign)}`)),
     paceCell(campaign, amount),
     cell(amount(campaign.spent_today), "n wide"),
@@ -206,7 +239,7 @@ function showCampaigns(status, amount) {
     cell(amount(campaign.budget), "n wide"),
     cell(amount(campaign.leased), "n wide"),
     cell(campaign.multiplier === null ? "–" : campaign.multiplier.toFixed(3), "n wide"),
-  )), 7, "no campaign in the config");
+  ), ...campaign.line_items.map((item) => itemRow(item, amount)), ...moreItems(campaign.line_items_left_out)]), 7, "no campaign in the config");
   const left = status.campaigns_left_out;
   at("campaigns-left-out").hidden = left === 0;
   say("campaigns-left-out", `${whole.format(left)} more campaigns that spend less are in status.json.`);
