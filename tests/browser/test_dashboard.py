@@ -73,7 +73,7 @@ async def test_it_shows_the_engine_at_work_and_keeps_up(browser: Browser, workin
 async def test_it_fits_every_screen_and_looks_after_itself_in_the_dark(
     browser: Browser, working: Engine, screenshots: Path
 ) -> None:
-    for _ in range(12):
+    for _ in range(5):
         await working.work()
     grounds = set()
     for name, (width, height) in SCREENS.items():
