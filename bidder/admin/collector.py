@@ -100,6 +100,24 @@ class SnapshotCollector(Collector):
         multiplier = GaugeMetricFamily(
             "hustings_campaign_multiplier", "The pacing controller's bid multiplier, 0 to 1.", labels=labels
         )
+        goal = GaugeMetricFamily(
+            "hustings_campaign_goal_multiplier",
+            "The part of the multiplier that its goal asks for, 0 to 1.",
+            labels=labels,
+        )
+        window = GaugeMetricFamily(
+            "hustings_campaign_window_budget",
+            "The money of the day, or of what is left of the flight, in currency units.",
+            labels=labels,
+        )
+        window_spent = GaugeMetricFamily(
+            "hustings_campaign_window_spent", "What of it was spent, in currency units.", labels=labels
+        )
+        window_planned = GaugeMetricFamily(
+            "hustings_campaign_window_planned",
+            "What of it should be spent by now, in currency units.",
+            labels=labels,
+        )
         active = GaugeMetricFamily(
             "hustings_campaign_active", "1 when in flight and not paused, else 0.", labels=labels
         )
@@ -120,8 +138,16 @@ class SnapshotCollector(Collector):
                 leased.add_metric(key, account.leased / BILLION)
                 late.add_metric(key, account.late / BILLION)
             if code in planned:
-                multiplier.add_metric(key, planned[code].multiplier_q16 / MULTIPLIER_ONE_Q16)
-        yield from (budget, daily, spent, today, leased, late, multiplier, active)
+                decided = planned[code]
+                multiplier.add_metric(key, decided.multiplier_q16 / MULTIPLIER_ONE_Q16)
+                if campaign.goal is not None:
+                    goal.add_metric(key, decided.goal_q16 / MULTIPLIER_ONE_Q16)
+                window.add_metric(key, decided.budget / BILLION)
+                window_spent.add_metric(key, decided.spent / BILLION)
+                if campaign.pacing != "asap":
+                    window_planned.add_metric(key, decided.planned / BILLION)
+        yield from (budget, daily, spent, today, leased, late, multiplier, goal)
+        yield from (window, window_spent, window_planned, active)
 
 
 @cache

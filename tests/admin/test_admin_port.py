@@ -62,6 +62,10 @@ NOTICES.labels("click", "ok").inc(1)
 NOTICES.labels("bill", "forged").inc(4)
 """
 
+DECIDED = CampaignPlan(
+    1 << 14, budget_q16=1 << 14, share_millionths=500_000, budget=10 * BILLION, spent=2 * BILLION
+)
+
 
 async def spend(port: AdminPort) -> None:
     """Open the campaign's account, lease a dollar of it, bill some, and publish a plan."""
@@ -71,9 +75,7 @@ async def spend(port: AdminPort) -> None:
         await port.ledger.settle(CODE, OWNER, BID_MINUTE, sequence, price, price, day, 0, {})
     lease = await port.ledger.grant(CODE, OWNER, BILLION, day, 1_000_000, 1)
     assert lease.outstanding > 0
-    await plan.publish(
-        port.client, Plan(made_at_s=BID_MINUTE * 60.0, version=1, campaigns={CODE: CampaignPlan(1 << 14)})
-    )
+    await plan.publish(port.client, Plan(made_at_s=BID_MINUTE * 60.0, version=1, campaigns={CODE: DECIDED}))
 
 
 async def beat(client: redis.asyncio.Redis, owner: int, silent_s: int = 0) -> None:
@@ -116,6 +118,10 @@ async def test_the_ledger_is_read_when_prometheus_asks(port: AdminPort) -> None:
     assert found["hustings_campaign_spent_today", LABELS] == pytest.approx(SPENT / BILLION)
     assert found["hustings_campaign_leased", LABELS] > 0
     assert found["hustings_campaign_multiplier", LABELS] == 0.25
+    assert found["hustings_campaign_window_budget", LABELS] == 10
+    assert found["hustings_campaign_window_spent", LABELS] == 2
+    assert found["hustings_campaign_window_planned", LABELS] == 5
+    assert ("hustings_campaign_goal_multiplier", LABELS) not in found, "it has no goal"
     assert found["hustings_workers_live", frozenset()] == 1
     assert found["hustings_ready", frozenset()] == 1
     assert found["hustings_config_info", frozenset({("version", "v1")})] == 1
