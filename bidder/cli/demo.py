@@ -56,6 +56,7 @@ RIVALS = Landscapes.alike(LogNormal(median_cpm_micros=3_000_000))
 """Strong enough that about half of the bids lose, so that shading has something to learn."""
 BAR_CELLS = 12
 _REFRESH_SECONDS = 0.5
+_LOOKS_MAX = 20
 _EXIT_DISAGREES = 1
 
 
@@ -108,7 +109,7 @@ async def _demo(
             ledger = Ledger(client)
             await _funded(ledger, bundle, stop)
         summary = await _watch(console, supervisor, ledger, bundle, seconds, rate, stop, as_json)
-        accounts = await ledger.accounts(list(bundle.campaigns_by_code()))
+        accounts = await _booked(ledger, bundle, summary)
     console.print(_picture(bundle, summary, accounts, supervisor.settings))
     if as_json:
         sys.stdout.buffer.write(_JSON.encode(_as_data(bundle, summary, accounts)) + b"\n")
@@ -170,6 +171,21 @@ async def _watch(
             await asyncio.wait([run], timeout=_REFRESH_SECONDS)
     (summary,) = await run
     return summary
+
+
+async def _booked(ledger: Ledger, bundle: Bundle, summary: Summary) -> Mapping[int, Account]:
+    """Return the accounts as soon as they agree with the exchange, or at last as they are.
+
+    On a busy machine a notice that was answered may still wait in the spool.
+    """
+    codes = list(bundle.campaigns_by_code())
+    accounts = await ledger.accounts(codes)
+    for _ in range(_LOOKS_MAX):
+        if sum(account.spent for account in accounts.values()) == summary.spend:
+            break
+        await asyncio.sleep(_REFRESH_SECONDS)
+        accounts = await ledger.accounts(codes)
+    return accounts
 
 
 def disagreements(bundle: Bundle, summary: Summary, accounts: Mapping[int, Account]) -> list[str]:
