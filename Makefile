@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check fmt bench fuzz sim kill-drill lock clean
+.PHONY: setup demo test check fmt bench fuzz sim drill kill-drill lock clean
 
 demo: setup
 	$(BIN)/hustings demo $(ARGS)
@@ -34,6 +34,10 @@ fuzz: setup
 # make sim TRIALS=1000, or make sim SEED=7 for one trial again.
 sim: setup
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(TRIALS),--trials $(TRIALS)) $(ARGS)
+
+# Every kind of fault under load, one after the other: make drill ARGS="--faults clock --seconds 60"
+drill: setup
+	$(BIN)/python -m tests.fault_drill $(ARGS)
 
 kill-drill: setup
 	$(BIN)/python -m tests.drill $(ARGS)

@@ -152,9 +152,9 @@ async def run_drill(plan: Plan, data: Path) -> DrillFigures:
     async with contextlib.AsyncExitStack() as closing:
         engine = await closing.enter_async_context(running_engine(settings, config))
         client = await closing.enter_async_context(redis_client(engine.settings.redis_url))
-        http = await closing.enter_async_context(_session())
+        http = await closing.enter_async_context(session())
         connections = [
-            await closing.enter_async_context(_session()) for _ in range(1 + plan.seed % CONNECTIONS_MAX)
+            await closing.enter_async_context(session()) for _ in range(1 + plan.seed % CONNECTIONS_MAX)
         ]
         watch = Watch(Ledger(client), codes)
         url = f"http://127.0.0.1:{engine.settings.bid_port}/bid/plain"
@@ -209,7 +209,7 @@ def _figures(
 
 
 @contextlib.asynccontextmanager
-async def _session() -> AsyncIterator[aiohttp.ClientSession]:
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=3.0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:

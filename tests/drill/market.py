@@ -8,6 +8,7 @@ connection is one worker's until either of them is gone.
 """
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -46,12 +47,14 @@ class Market:
     undelivered: int = 0
     spent: Counter[str] = field(default_factory=Counter)
 
-    async def run(self, rate: float, seconds: float) -> None:
-        """Send `rate` requests a second on schedule; returns when the last bill is in."""
+    async def run(self, rate: float, seconds: float, stop: asyncio.Event | None = None) -> None:
+        """Send `rate` requests a second on schedule, until told to stop; returns when the last bill is in."""
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         async with asyncio.TaskGroup() as tasks:
-            for number in range(int(rate * seconds)):
+            for number in itertools.count():
+                if number >= rate * seconds or (stop is not None and stop.is_set()):
+                    break
                 await asyncio.sleep(max(0.0, start_s + number / rate - loop.time()))
                 tasks.create_task(
                     self._auction(next(self.prices), random.Random(self.chance.getrandbits(64)))
