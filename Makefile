@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check fmt bench fuzz sim drill kill-drill lock clean
+.PHONY: setup demo test check audit fmt bench fuzz sim drill kill-drill lock clean
 
 demo: setup
 	$(BIN)/hustings demo $(ARGS)
@@ -20,6 +20,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The lock file against pyproject.toml and what is installed; and pip-audit, where its service can be reached.
+audit: setup
+	$(BIN)/python deploy/audit.py
 
 fmt: setup
 	$(BIN)/ruff format .

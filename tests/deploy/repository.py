@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 
 
+@cache
+def _whole_command() -> Any:
+    return typer.main.get_command(command_line())
+
+
 def parse_command(words: Sequence[str]) -> dict[str, Any]:
     """Parse a command line as the program does, without running it; unknown words and options raise.
 
     A command named without a word after it may lack what it needs to run.
     """
-    command: Any = typer.main.get_command(command_line())
+    command = _whole_command()
     name, *words = words
     assert name == "hustings"
     while hasattr(command, "commands") and words:
@@ -42,7 +48,7 @@ def parse_command_line(line: str) -> dict[str, Any]:
 def known_options() -> set[str]:
     """Every long option of every command."""
     options: set[str] = set()
-    waiting: list[Any] = [typer.main.get_command(command_line())]
+    waiting: list[Any] = [_whole_command()]
     while waiting:
         command = waiting.pop()
         waiting += getattr(command, "commands", {}).values()

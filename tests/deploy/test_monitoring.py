@@ -138,6 +138,7 @@ def test_every_metric_is_shown_or_watched_and_explained() -> None:
         "hustings_spend_total",
         "hustings_ledger_accounts",
         "hustings_config_info",
+        "hustings_build_info",
     }
 
 
@@ -155,7 +156,8 @@ def test_an_alert_has_a_severity_a_summary_an_entry_in_the_runbook_and_a_test(al
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
-    "words", ["check config --syntax-only prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"]
+    "words",
+    ["check config --syntax-only prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"],
 )
 def test_promtool_finds_nothing_wrong(words: str) -> None:
     result = subprocess.run(

@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 import redis.asyncio
 
+from bidder.port.main import warm_up
 from bidder.redis_client import redis_client
 from config import bundle_store, redis_keys
 from config.embedded_server import EmbeddedServer
@@ -38,6 +39,8 @@ POOR_SHARE = 0.2
 CONNECTIONS = 8
 LOST_WITH_WORKER_MAX = 2 * CONNECTIONS
 """A worker that is killed takes with it what is in its hands: a request or two of each connection."""
+ANSWERED_SECONDS_MAX = 20.0
+"""That an answer comes is what counts here: a busy machine is no fault."""
 WELL_AGAIN_SECONDS_MAX = 60.0
 BOOKED_SECONDS_MAX = 30.0
 
@@ -116,13 +119,17 @@ async def run_drill(plan: Plan, data: Path) -> DrillFigures:
     chance, config = random.Random(plan.seed), drill_bundle(plan)
     _, prices = market_prices(plan.seed)
     secrets = load_secrets(ensure_secret_file(data))
+    # Else the workers would compile the kernels, both at once.
+    warm_up()
     async with contextlib.AsyncExitStack() as closing:
         server = closing.enter_context(EmbeddedServer.start(data / "redis"))
         async with redis_client(server.url) as client:
             await bundle_store.publish(client, config, secrets.bundle_key)
         engine = await closing.enter_async_context(drilled_engine(server, data, plan.workers))
-        http = await closing.enter_async_context(session())
-        connections = [await closing.enter_async_context(session()) for _ in range(CONNECTIONS)]
+        http = await closing.enter_async_context(session(ANSWERED_SECONDS_MAX))
+        connections = [
+            await closing.enter_async_context(session(ANSWERED_SECONDS_MAX)) for _ in range(CONNECTIONS)
+        ]
         market = Market(http, connections, engine.bid_url, prices, chance)
         stop = asyncio.Event()
         trading = asyncio.create_task(market.run(plan.rate, float("inf"), stop))

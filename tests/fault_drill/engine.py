@@ -92,13 +92,14 @@ async def drilled_engine(server: EmbeddedServer, data: Path, workers: int) -> As
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bidder.cli.main", "serve", "--redis", server.url, "--data", str(data)),
-        *("--workers", str(workers), "--bid-port", "0", "--events-port", "0", "--admin-port", "0"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=(data / "engine.log").open("wb"),
-        env=environment,
-    )
+    with (data / "engine.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bidder.cli.main", "serve", "--redis", server.url, "--data", str(data)),
+            *("--workers", str(workers), "--bid-port", "0", "--events-port", "0", "--admin-port", "0"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=environment,
+        )
     engine = DrilledEngine(process, server, data, workers, clock_file if library is not None else None)
     try:
         await engine.read_address()

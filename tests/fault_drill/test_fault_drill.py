@@ -6,7 +6,7 @@ from tests.fault_drill.drill import Plan, broken, run_drill
 
 
 async def test_no_fault_under_load_loses_anything_that_is_promised(tmp_path: Path) -> None:
-    plan = Plan(rate=40.0, seconds=2.5, worker_kills=1)
+    plan = Plan(rate=20.0, seconds=2.5, worker_kills=1)
     figures = await run_drill(plan, tmp_path)
     assert broken(plan, figures) == []
     assert figures.bills > 0
