@@ -23,7 +23,7 @@ import msgspec
 import pytest
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-SECONDS_MAX = 30
+SECONDS_MAX = 60
 
 
 def chromium_program() -> str:
