@@ -6,6 +6,7 @@ so it lasts 23 or 25 hours when the clocks change.
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -19,35 +20,76 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _YEAR_MIN, _YEAR_MAX = 1970, 9_000
-_WHEN = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})(?:[ T](?P<time>\d{2}:\d{2}(?::\d{2})?))?(?:\s*(?P<zone>[A-Za-z+-]\S*))?",
-    re.ASCII,
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    "oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
 )
+_WHEN = re.compile(
+    rf"""(?:
+        (?P<iso>\d{{4}}-\d{{2}}-\d{{2}})
+        | (?P<day>\d{{1,2}})(?:st|nd|rd|th)?[ ](?P<month>{_MONTH})[.]?[ ](?P<year>\d{{4}})
+        | (?P<us_month>{_MONTH})[.]?[ ](?P<us_day>\d{{1,2}})(?:st|nd|rd|th)?,?[ ](?P<us_year>\d{{4}})
+    )
+    (?:(?:[ T]|,[ ])(?P<hour>\d{{1,2}})(?:
+        (?P<minutes>:\d{{2}})(?P<seconds>:\d{{2}})?(?:[ ]?(?P<half>[ap])m\b)?
+        | [ ]?(?P<half_alone>[ap])m\b
+    ))?
+    (?:\s*(?P<zone>[a-z+-]\S*))?""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+_SLASHES = re.compile(r"\d{1,4}[/.]\d{1,2}[/.]\d{1,4}.*", re.ASCII)
+_SPOKEN_ZONES = {
+    **dict.fromkeys(("ET", "EDT", "Eastern"), "America/New_York"),
+    **dict.fromkeys(("CT", "CST", "CDT", "Central"), "America/Chicago"),
+    **dict.fromkeys(("MT", "MDT", "Mountain"), "America/Denver"),
+    **dict.fromkeys(("PT", "PST", "PDT", "Pacific"), "America/Los_Angeles"),
+}
+"""What people say for a zone. Elsewhere the same letters mean others, so they are a hint and no zone."""
 _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})", re.ASCII)
 
 
 def epoch_s(when: When, zone: str) -> int:
     """Return the unix second of a moment; `zone` is used when the text names none.
 
-    Forms: ``2026-11-03``, ``2026-11-03 20:00``, ``2026-11-03T20:00:05``, each with or without a zone
-    name or an offset after it (``America/Chicago``, ``Z``, ``-06:00``). A local time that happens
-    twice means the first; one that the clocks skip means the same distance after the change.
-    Raises ValueError, with a sentence, on anything else and on an unknown zone.
+    Forms: ``2026-11-03``, ``3 November 2026`` and ``Nov 3, 2026``, each alone or with a time (``20:00``,
+    ``T20:00:05``, ``8pm``, ``8:30 pm``), and with or without a zone name or an offset after it
+    (``America/Chicago``, ``Z``, ``-06:00``). A local time that happens twice means the first; one that the
+    clocks skip means the same distance after the change. Raises ValueError, with a sentence, on anything
+    else and on an unknown zone.
     """
     match = _WHEN.fullmatch(when.strip())
     if match is None:
+        if _SLASHES.fullmatch(when.strip()):
+            raise ValueError(f"`{when}` can be read in two ways; write the day like 2026-11-03 or 3 Nov 2026")
         raise ValueError(
             f"`{when}` is not a moment; write it like 2026-11-03 or 2026-11-03 20:00, "
             "with a zone after it if it is not the campaign's"
         )
-    text = match["date"] + ("T" + match["time"] if match["time"] else "")
     try:
-        local = datetime.fromisoformat(text)
+        local = _local(match)
     except ValueError:
         raise ValueError(f"`{when}` is not on the calendar; check its month, day, hour and minute") from None
     if not _YEAR_MIN <= local.year <= _YEAR_MAX:
         raise ValueError(f"`{when}` is outside the years {_YEAR_MIN} to {_YEAR_MAX}")
     return int(local.replace(tzinfo=time_zone(match["zone"] or zone)).timestamp())
+
+
+def _local(match: re.Match[str]) -> datetime:
+    """Return the local time that was written; ValueError when there is none such."""
+    if match["iso"]:
+        day = date.fromisoformat(match["iso"])
+    else:
+        month = 1 + _MONTHS.index((match["month"] or match["us_month"])[:3].lower())
+        day = date(int(match["year"] or match["us_year"]), month, int(match["day"] or match["us_day"]))
+    hour = int(match["hour"] or 0)
+    half = (match["half"] or match["half_alone"] or "").lower()
+    if half:
+        if not 1 <= hour <= 12:
+            raise ValueError("twelve hours have no other number")
+        hour = hour % 12 + (12 if half == "p" else 0)
+    minute, second = (int((match[name] or ":0")[1:]) for name in ("minutes", "seconds"))
+    return datetime(day.year, day.month, day.day, hour, minute, second)
 
 
 def flight_bounds_s(flight: Flight, zone: str) -> tuple[int, int]:
@@ -121,6 +163,8 @@ def time_zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        meant = _SPOKEN_ZONES.get(name) or next(iter(get_close_matches(name, zone_names(), n=1)), None)
+        hint = f"; did you mean `{meant}`?" if meant else ""
         raise ValueError(
-            f"`{name}` is not a time zone; write a name like America/Chicago, or an offset like -06:00"
+            f"`{name}` is not a time zone; write a name like America/Chicago, or an offset like -06:00{hint}"
         ) from None

@@ -13,7 +13,7 @@ import msgspec
 
 from config.audience import RESERVED_WORDS
 from config.audience_checks import AudienceNames, check_audience, check_named_audiences
-from config.calendar import OPEN_END_S, epoch_s, time_zone, zone_names
+from config.calendar import OPEN_END_S, epoch_s, time_zone
 from config.creative_checks import check_creative
 from config.exchange_checks import check_declarations, check_exchange, check_traffic
 from config.faults import SchemaPath
@@ -251,8 +251,7 @@ def _check_campaign(findings: Findings, path: SchemaPath, campaign: Campaign) ->
     try:
         time_zone(campaign.time_zone)
     except ValueError as error:
-        hint = nearest_hint(campaign.time_zone, zone_names())
-        findings.add((*path, "time_zone"), f"{error}{hint}")
+        findings.add((*path, "time_zone"), str(error))
         return None
     return _check_flight(findings, (*path, "flight"), campaign.flight, campaign.time_zone)
 

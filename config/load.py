@@ -63,6 +63,7 @@ def read_folder(path: Path) -> "ReadFolder":
     reading = _Reading(path)
     reading.faults += _stray_file_faults(path, names)
     engine = reading.file(ENGINE_FILE, Engine, ("engine",)) or Engine()
+    reading.currency = engine.currency
     traffic = reading.file(TRAFFIC_FILE, Traffic, ("traffic",)) if TRAFFIC_FILE in names else None
     segments = reading.file(SEGMENTS_FILE, SegmentList, ())
     if segments is None:
@@ -114,6 +115,7 @@ class _Reading:
     def __init__(self, folder: Path) -> None:
         self.faults: list[Fault] = []
         self.unused: list[Fault] = []
+        self.currency = Engine().currency
         self.doubtful: set[SchemaPath] = set()
         self._folder = folder
         self._files: dict[SchemaPath, YamlFile] = {}
@@ -132,7 +134,7 @@ class _Reading:
             self.unused += expansion.unused
             file = expansion.file
         self._files[prefix] = file
-        shape = Shape(file)
+        shape = Shape(file, self.currency)
         value = shape.fit(type_)
         self.faults += shape.faults
         # Only segments.yaml has no prefix: its root is the list of the bundle's segments, and no more.

@@ -23,7 +23,12 @@ MONEY_MAX = 1_000_000_000 * BILLION
 CPM_MICROS_MAX = 100_000 * MICROS
 """The largest price: a CPM of 100,000, or 100 currency units for one impression."""
 
-_AMOUNT = re.compile(r"^\s*[$€£]?\s*(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([A-Z]{3})?\s*$")
+_AMOUNT = re.compile(r"\s*([$€£])?\s*(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?([kK])?\s*([A-Z]{3})?\s*")
+_CURRENCIES_OF = {
+    "$": frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD", "MXN", "ARS", "CLP", "COP"}),
+    "€": frozenset({"EUR"}),
+    "£": frozenset({"GBP"}),
+}
 
 
 class Money(int):
@@ -35,14 +40,26 @@ class CpmMicros(int):
 
 
 def _decimal(text: str) -> Decimal:
-    match = _AMOUNT.match(text)
+    match = _AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an amount of money; write it like 12.50 or $12,500")
-    return Decimal(match.group(1).replace(",", "") + (match.group(2) or ""))
+    _, whole, decimals, thousands, _ = match.groups()
+    return Decimal(whole.replace(",", "") + (decimals or "")) * (1_000 if thousands else 1)
+
+
+def foreign_currency(text: str, currency: str) -> str | None:
+    """Return the sign or code in an amount that is not of `currency`; None when nothing speaks against it."""
+    match = _AMOUNT.fullmatch(text)
+    sign, code = (match[1], match[5]) if match is not None else (None, None)
+    if sign is not None and currency not in _CURRENCIES_OF[sign]:
+        return str(sign)
+    return str(code) if code not in (None, currency) else None
 
 
 def parse_money(value: object) -> Money:
-    """Read an amount as people write it: ``12500``, ``12.5``, ``"$12,500.00"``.
+    """Read an amount as people write it: ``12500``, ``12.5``, ``"$12,500.00"``, ``12.5k``, ``12500 USD``.
+
+    A sign or code is not looked at here: see `foreign_currency`.
 
     Raises ValueError on anything else, on more than nine decimals, and above MONEY_MAX.
     """

@@ -21,7 +21,7 @@ from config import schema
 from config.currency import ExchangeRate
 from config.faults import Fault, SchemaPath
 from config.limits import AUDIENCE_DEPTH_MAX, CONFIG_NODES_MAX, ID_CHARS_MAX
-from config.money import CpmMicros, Money
+from config.money import CpmMicros, Money, foreign_currency
 from config.value import Factor, Rate
 from config.yaml_file import YamlFile, place_of
 from config.yaml_tree import Mapping, Node, Scalar, Sequence, is_null
@@ -87,10 +87,12 @@ class _TooDeepError(Exception):
 class Shape:
     """The fitting of one file. `faults` and `doubtful` hold what did not fit after `fit`."""
 
-    def __init__(self, file: YamlFile) -> None:
+    def __init__(self, file: YamlFile, currency: str) -> None:
+        """`currency`: the one that amounts are in."""
         self.faults: list[Fault] = []
         self.doubtful: set[SchemaPath] = set()
         self._file = file
+        self._currency = currency
         self._nodes = 0
 
     def fit(self, type_: type[_Struct]) -> _Struct:
@@ -254,6 +256,13 @@ class Shape:
                 problem = f"it needs {_words(type_)}"
         else:
             assert isinstance(type_, inspect.CustomType)
+            if (
+                type_.cls in (Money, CpmMicros)
+                and (sign := foreign_currency(text, self._currency)) is not None
+            ):
+                message = f"`{text[:80]}` is in {sign}, and engine.yaml says {self._currency}; convert it"
+                self._refuse(path, f"{_label(path)}: {message}")
+                return _placeholder(type_)
             try:
                 return schema.decode_hook(type_.cls, text)
             except ValueError as error:

@@ -1,5 +1,6 @@
 """Moments, local days and dayparts, the days on which clocks change included."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -127,3 +128,41 @@ def test_a_moment_lies_in_its_local_hour_and_hours_only_go_on(moment: int, later
 
 def test_hours_of_a_half_hour_zone_begin_at_the_half_hour_of_utc() -> None:
     assert local_hour(at("2026-11-03T06:20"), "Asia/Kolkata") == at("2026-11-03T05:30")
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("3 Nov 2026", "2026-11-03"),
+        ("3rd November 2026 20:00", "2026-11-03 20:00"),
+        ("Nov 3, 2026", "2026-11-03"),
+        ("November 3rd 2026, 8pm", "2026-11-03 20:00"),
+        ("Sept. 1 2026 8:30 pm America/Denver", "2026-09-01 20:30 America/Denver"),
+        ("2026-11-03 8 PM", "2026-11-03 20:00"),
+        ("2026-11-03 9:05", "2026-11-03 09:05"),
+        ("2026-11-03 12am", "2026-11-03 00:00"),
+        ("2026-11-03 12:15 pm -06:00", "2026-11-03 12:15 -06:00"),
+        ("31 may 2026 1:02:03 am Z", "2026-05-31 01:02:03 Z"),
+    ],
+)
+def test_a_moment_as_people_write_it(written: str, plain: str) -> None:
+    assert epoch_s(When(written), "America/Chicago") == epoch_s(When(plain), "America/Chicago")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("11/3/2026", "can be read in two ways"),
+        ("3.11.2026 20:00", "can be read in two ways"),
+        ("31 Nov 2026", "is not on the calendar"),
+        ("2026-11-03 13pm", "is not on the calendar"),
+        ("2026-11-03 0 am", "is not on the calendar"),
+        ("Novembre 3 2026", "is not a moment"),
+        ("2026-11-03 20", "is not a moment"),
+        ("2026-11-03 20:00 CST", "did you mean `America/Chicago`?"),
+        ("2026-11-03 20:00 America/Chicgo", "did you mean `America/Chicago`?"),
+    ],
+)
+def test_what_could_mean_several_moments_is_none(written: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        epoch_s(When(written), "America/Chicago")

@@ -89,7 +89,9 @@ def test_with_nothing_live_everything_is_added(tmp_path: Path) -> None:
 
 
 def test_amounts_are_shown_in_the_currency(tmp_path: Path) -> None:
-    texts = edited("12.50", "20") | {"engine.yaml": "currency: EUR\n"}
-    found = {(change.kind, change.field): change for change in changes(tmp_path, texts)}
+    before = edited('"$1,000"', "1000")
+    after = edited('"$1,000"', "1000", "12.50", "20") | {"engine.yaml": "currency: EUR\n"}
+    made = diff(bundle_of(tmp_path / "old", before), bundle_of(tmp_path / "new", after))
+    found = {(change.kind, change.field): change for change in made}
     assert found["engine", "currency"].after == "EUR"
     assert found["campaign", "budget.daily"].after == "20.00 EUR"

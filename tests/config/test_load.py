@@ -1,6 +1,7 @@
 """Reading a config folder: what a sound one becomes, and every fault of a spoilt one with its place."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from config.faults import ConfigFaults, Fault
 from config.json_schema import FILES
 from config.limits import CONFIG_FILE_BYTES_MAX, CONFIG_NODES_MAX
 from config.load import load_folder
-from config.money import CpmMicros, Money
+from config.money import BILLION, CpmMicros, Money
 from config.schema import When, decode_bundle, encode_bundle
 from config.shape import PATTERN_WORDS
 from tests.config.folder import ADVERTISER, SEGMENTS, edited, write_folder
@@ -73,6 +74,16 @@ def test_numbers_are_read_as_the_decimals_they_were_written_as(tmp_path: Path) -
     assert spring.budget.total == 900_000_000_123_456_789
     assert spring.budget.daily == 123_456_000_000_001
     assert spring.line_items[1].bid_cpm == 290_000
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [("$1,234.5", "1234.5"), ("1.5k", "1500"), ("$12K", "12000"), ("2,000 USD", "2000"), ("$ 7 USD", "7")],
+)
+def test_amounts_are_read_as_people_write_them(tmp_path: Path, written: str, amount: str) -> None:
+    texts = edited('"$1,000"', f'"{written}"', ", daily: 12.50", "")
+    (spring,) = load_folder(write_folder(tmp_path, texts)).advertisers[0].campaigns
+    assert spring.budget.total == int(Decimal(amount) * BILLION)
 
 
 def test_numbers_and_dates_serve_as_text_where_text_is_wanted(tmp_path: Path) -> None:
@@ -152,6 +163,13 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
         ),
         (edited('"$1,000"', f"$1,{HERE}000", ", daily: 12.50", ""), "an amount with a comma needs quotes"),
         # Values.
+        (
+            edited("12.50", f"{HERE}12 EUR"),
+            "`daily`: `12 EUR` is in EUR, and engine.yaml says USD; convert it",
+        ),
+        (edited("cpm: 3", f"cpm: {HERE}€3"), "`bid_cpm`: `€3` is in €, and engine.yaml says USD; convert it"),
+        (edited("12.50", f"{HERE}1M"), "`daily`: '1M' is not an amount of money"),
+        (edited("12.50", f"{HERE}1.234.50"), "`daily`: '1.234.50' is not an amount of money"),
         (
             edited("id: spring\n", f"id: {HERE}spring sale\n"),
             "`id` is `spring sale`; it needs letters, digits, `.`, `_` and `-`",
@@ -275,7 +293,7 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
-    write_folder(tmp_path)
+    write_folder(tmp_path, edited('"$1,000"', "1000"))
     (tmp_path / "engine.yaml").write_bytes(b"\xef\xbb\xbfcurrency: EUR\n")
     assert load_folder(tmp_path).engine.currency == "EUR"
 

@@ -14,7 +14,7 @@ from config.check import OPERATING_SYSTEMS
 from config.load import load_folder
 from tests.deploy.repository import DOCS, ROOT, known_options, parse_command_line, read_yaml
 
-GUIDES = ("configuration.md", "operations.md", "exchanges.md", "load-testing.md")
+GUIDES = ("campaign-guide.md", "configuration.md", "operations.md", "exchanges.md", "load-testing.md")
 TEXTS = {name: (DOCS / name).read_text() for name in GUIDES}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
