@@ -165,6 +165,7 @@ def _reason(origin: Origin, error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return f"{origin} does not answer"
     if isinstance(error, ssl.SSLError):
-        return f"{origin} and this client can't agree on TLS ({error.reason or error})"
+        why = getattr(error, "verify_message", "") or error.reason or error
+        return f"{origin} and this client can't agree on TLS ({why})"
     # asyncio's own words repeat the address.
     return f"can't connect to {origin} ({os.strerror(error.errno) if error.errno else error})"

@@ -69,14 +69,14 @@ async def _watched(
     run = asyncio.create_task(exchange.run(source, schedule, stop, cut))
     try:
         if console.is_terminal:
-            await _watch(exchange, targets, seconds, run, stop, console)
+            await watch(exchange, targets, seconds, run, stop, console)
         await run
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
 
 
-async def _watch(
+async def watch(
     exchange: Exchange,
     targets: Sequence[Target],
     seconds: float,
@@ -84,7 +84,7 @@ async def _watch(
     stop: asyncio.Event,
     console: Console,
 ) -> None:
-    """Draw twice a second, on a thread that has to give way: drawing takes longer than an answer."""
+    """Draw twice a second until the run is done, on a thread that gives way to answers."""
     turn_seconds = sys.getswitchinterval()
     sys.setswitchinterval(_THREAD_TURN_SECONDS)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import itertools
 import random
 from collections import Counter
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from rich.console import Console
 
+from bidder.cli.loadtest_view import watch
 from bidder.events.main import serve as serve_events
 from config.load import load_folder
 from config.schema import Bundle
@@ -237,6 +240,20 @@ async def test_the_ledger_of_a_real_engine_agrees_with_the_books_whatever_notice
         assert min(summary.wins, summary.notices_lost, summary.notices_delayed) > 0
         assert min(summary.notices_repeated, summary.notices_reordered, summary.no_bids) > 0
     assert spent == +books
+
+
+async def test_a_terminal_shows_each_target_while_it_runs(stub: StubBidder, other: StubBidder) -> None:
+    targets = Target("[one]", stub.target), Target("two", other.target)
+    exchange = exchange_with(*targets, warm_up_s=0.9)
+    stop = asyncio.Event()
+    schedule = iter([n / 50 for n in range(COUNT)])
+    run = asyncio.create_task(exchange.run(requests(MIX, random.Random(3)), schedule, stop))
+    drawn = io.StringIO()
+    await watch(exchange, targets, 0.3, run, stop, Console(file=drawn, force_terminal=True, width=150))
+    await run
+    assert "warming up" in drawn.getvalue()
+    assert "[one]" in drawn.getvalue()
+    assert "this client: " in drawn.getvalue()
 
 
 def strained(late_s: float = 0.0, cpu_per_s: float = 0.2, lags_s: tuple[float, ...] = ()) -> Strain:
