@@ -6,6 +6,7 @@ now and then for the audiences, and merges the metric files of all processes. Wh
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +132,9 @@ class Watcher:
                     self._shading_auctions = shading.auctions if shading is not None else {}
                 stop = await global_stop.fetch(self._client)
                 refused_edits = await refused_edit.current(self._client, self._clock())
-                state = await redis_state.ask(self._client)
+                # A user who may not ask for INFO has a Redis that is well all the same.
+                with contextlib.suppress(redis.ResponseError):
+                    state = await redis_state.ask(self._client)
                 fresh = await self._audiences(bundle)
             except redis.RedisError:
                 readiness = Readiness(REDIS_SILENT)

@@ -108,7 +108,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     plan_age_s: float | None
     """Since the pacing controller's last plan."""
     redis: RedisState | None
-    """None when it does not answer."""
+    """None when it does not answer, or may not be asked for INFO."""
     audiences: Freshness | None
     campaigns: tuple[CampaignStatus, ...]
     campaigns_left_out: int = 0

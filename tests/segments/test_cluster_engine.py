@@ -14,13 +14,16 @@ import pytest
 import redis
 import redis.asyncio
 
+from bidder.admin import redis_state
 from bidder.admin.readiness import ask
+from bidder.campaign_report import take_report
 from bidder.cli.redis_option import checked_url
 from bidder.redis_client import redis_client, why_unusable
 from config import bundle_store
-from config.redis_keys import BUNDLE_CHANNEL, WORKERS
+from config.redis_keys import BUNDLE_CHANNEL, STREAM_IMPRESSIONS, WORKERS
 from config.schema import Bundle, FrequencyCap, code_of
 from pacing.controller import Controller
+from pacing.delivery import Happening, What, append_and_count, forget_frequencies
 from pacing.ledger import Ledger
 from segments.location import caps_key
 from segments.registry import SegmentRegistry
@@ -159,3 +162,25 @@ async def test_a_node_named_as_a_server_is_told_what_it_is(cluster: Cluster) -> 
         with pytest.raises(redis.RedisError) as raised:
             await cluster_client.get(elsewhere)
     assert "redis+cluster://" in why_unusable(raised.value)
+
+
+async def test_what_is_delivered_is_added_up_and_reported(
+    cluster: Cluster, cluster_client: redis.asyncio.Redis
+) -> None:
+    happened: list[tuple[What, int]] = [
+        ("impressions", 5),
+        ("impressions", 6),
+        ("impressions", 5),
+        ("clicks", 0),
+    ]
+    for name in CAMPAIGNS:
+        for what, user in happened:
+            happening = Happening(code_of(name), 1, 20_000, 1_728_000_000, what, user)
+            await append_and_count(cluster_client, STREAM_IMPRESSIONS, {"bid": "1-2-3"}, happening)
+    for report in (await take_report(cluster_client, config(), CAMPAIGNS, 1_728_030_000, 2)).campaigns:
+        assert (report.figures.impressions, report.figures.clicks) == (3, 1)
+        assert (report.reach, report.frequencies) == (2, (0.5, 0.5))
+    assert await forget_frequencies(cluster_client, [code_of(name) for name in CAMPAIGNS], [5])
+    state = await redis_state.ask(cluster_client)
+    assert state.nodes > 1
+    assert state.clients >= state.nodes

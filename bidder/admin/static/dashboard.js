@@ -266,7 +266,7 @@ function showAudiences(audiences, now_s) {
 
 function showRedis(redis) {
   if (redis === null) {
-    facts("redis", [["State", "does not answer", "bad"]]);
+    facts("redis", [["State", "unknown", "bad"]]);
     return;
   }
   const limit = redis.memory_max_bytes ? ` of ${bytes(redis.memory_max_bytes)}` : "";
