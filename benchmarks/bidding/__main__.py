@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from benchmarks.bidding import censored, clicks, compressed, day, surplus
+from benchmarks.bidding import calibrated, censored, clicks, compressed, day, surplus
 from benchmarks.bidding.auctions import DataAbsent, SharedData
 from benchmarks.bidding.page import write_page
 from benchmarks.bidding.results import Result, as_builtins
@@ -21,6 +21,7 @@ PROTOCOLS: Final[Mapping[str, Run]] = {
     "E4": day.run,
     "E4_delay60": day.run_delayed,
     "E5": censored.run,
+    "calibration": calibrated.run,
     "engine": compressed.run,
 }
 """By name: what runs it. The second argument asks for a small size, to see that everything runs."""
