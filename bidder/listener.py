@@ -4,6 +4,8 @@
     ...
     await listener.close()           # whoever had connected by now is served
 
+    limited(protocol_factory, lambda: len(connections), BID_CONNECTIONS_MAX)    # one more is closed at once
+
 Every process that serves a port binds a socket of its own to it (SO_REUSEPORT), so that a new process
 can begin before the old one ends. The kernel gives each new connection to one of the sockets and queues
 it there until that process accepts it; closing the socket resets what is still in its queue. So a copy of
@@ -67,6 +69,20 @@ class Listener:
         for connection in waiting:
             connection.setblocking(False)
             await loop.connect_accepted_socket(self._protocol_factory, connection)
+
+
+class _Refusal(asyncio.Protocol):
+    """Ends its connection as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def limited(
+    protocol_factory: Callable[[], asyncio.BaseProtocol], open_now: Callable[[], int], most: int
+) -> Callable[[], asyncio.BaseProtocol]:
+    """Return a factory that serves no more than `most` connections at one time."""
+    return lambda: protocol_factory() if open_now() < most else _Refusal()
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

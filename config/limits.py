@@ -26,6 +26,11 @@ PIPELINED_REQUESTS_MAX = 64
 """Unanswered requests on one connection before reading from it pauses."""
 IDLE_SECONDS_MAX = 300
 """A bid connection without a request for this long is closed; exchanges ask for at least 150."""
+BID_CONNECTIONS_MAX = 8_192
+"""Connections of one worker; one more is closed at once. Exchanges keep some hundreds open to a host."""
+EVENTS_CONNECTIONS_MAX = 8_192
+"""Likewise of the events process, whose callers come through a proxy that keeps connections open."""
+ADMIN_CONNECTIONS_MAX = 256
 BLOCKS_PER_REQUEST_MAX = 4_096
 """Entries of each of bcat, badv and the seat lists that are read."""
 MEDIA_SHAPES_CACHED_MAX = 4_096

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import redis.asyncio
 
-from bidder.listener import Listener
+from bidder.listener import Listener, limited
 from config.money import BILLION
 from config.schema import code_of
 from pacing.ledger import Ledger
@@ -101,6 +101,27 @@ async def test_who_connected_before_the_listener_closed_is_served() -> None:
             assert await asyncio.to_thread(connection.recv, 5) == b"hello"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", listener.port))
+
+
+async def test_a_connection_more_than_the_limit_is_closed_at_once() -> None:
+    served: list[asyncio.Protocol] = []
+
+    class Silent(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            served.append(self)
+
+    listener = await Listener.open("127.0.0.1", 0, limited(Silent, lambda: len(served), 2))
+    streams = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(2)]
+    async with asyncio.timeout(10):
+        while len(served) < 2:  # noqa: ASYNC110 - the kernel tells the client first
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        assert await reader.read() == b""
+    writer.close()
+    assert len(served) == 2
+    for _, open_writer in streams:
+        open_writer.close()
+    await listener.close()
 
 
 async def test_two_processes_may_serve_a_port_one_after_the_other() -> None:

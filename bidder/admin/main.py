@@ -27,10 +27,11 @@ from bidder.admin.pulse import Pulses
 from bidder.admin.snapshot import Watcher
 from bidder.admin.stream import Stream
 from bidder.background import end_task, stopped_or_failed
-from bidder.listener import Listener
+from bidder.listener import Listener, limited
 from bidder.metrics import CONFIG_VERSION, WORKERS_WANTED, config_number, note_refusal
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
+from config.limits import ADMIN_CONNECTIONS_MAX
 from config.schema import Bundle
 from config.settings import Role, Settings, load_admin_token, load_secrets
 from pacing.controller import Controller
@@ -60,8 +61,13 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
-        assert runner.server is not None
-        listener = await Listener.open(settings.admin_host, settings.admin_port, runner.server)
+        server = runner.server
+        assert server is not None
+        listener = await Listener.open(
+            settings.admin_host,
+            settings.admin_port,
+            limited(server, lambda: len(server.connections), ADMIN_CONNECTIONS_MAX),
+        )
         controller = Controller(client, ledger, f"{socket.gethostname()}-{os.getpid()}")
         changed = asyncio.Event()
         follower = asyncio.create_task(_follow(watcher, client, bundle_key, changed))

@@ -21,11 +21,12 @@ from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import SpoolTakenError, left_behind, open_spools
-from bidder.listener import Listener
+from bidder.listener import Listener, limited
 from bidder.metrics import NOTICE_KEYS, note_refusal, notice_keys_number
 from bidder.openrtb.notice_token import TokenReader
 from bidder.redis_client import live_bundle, redis_client, server_life
 from config import bundle_store
+from config.limits import EVENTS_CONNECTIONS_MAX
 from config.notice_keys import KeyFile, Keyring
 from config.price_keys import load_price_keys
 from config.settings import Settings, SettingsError, load_secrets
@@ -77,8 +78,13 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         runner = web_runner(events_app(desk, intake, directory, Linker(client, identity), rules))
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
-        assert runner.server is not None
-        listener = await Listener.open(settings.events_host, settings.events_port, runner.server)
+        server = runner.server
+        assert server is not None
+        listener = await Listener.open(
+            settings.events_host,
+            settings.events_port,
+            limited(server, lambda: len(server.connections), EVENTS_CONNECTIONS_MAX),
+        )
         bundles = bundle_store.watch(
             client, directory.current.version, keys.bundle_key, on_refused=note_refusal
         )

@@ -35,7 +35,7 @@ from bidder.decision.schedule import active_ads
 from bidder.decision.scoring import compile_scoring, predictor
 from bidder.decision.snapshot import Snapshot, compile_snapshot
 from bidder.decision.traffic import count_matches
-from bidder.listener import Listener
+from bidder.listener import Listener, limited
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, Opportunity, Slot
 from bidder.openrtb.person import linked_sources
@@ -54,6 +54,7 @@ from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
 from config.calendar import local_day, local_hour
 from config.limits import (
+    BID_CONNECTIONS_MAX,
     DRAIN_SECONDS_MAX,
     IDLE_SECONDS_MAX,
     LOOKUP_TIMEOUT_MS,
@@ -352,7 +353,11 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         listener = await Listener.open(
             settings.bid_host,
             settings.bid_port,
-            lambda: BidConnection(worker.bidder.submit, worker.bidder.is_ready, connections),
+            limited(
+                lambda: BidConnection(worker.bidder.submit, worker.bidder.is_ready, connections),
+                lambda: len(connections),
+                BID_CONNECTIONS_MAX,
+            ),
         )
         garbage = Garbage()
         garbage.start(time.monotonic())

@@ -99,6 +99,9 @@ class Connections:
         self._all_closed.set()
         self.draining = False
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def add(self, connection: "BidConnection") -> None:
         self._open.add(connection)
         self._all_closed.clear()

@@ -41,8 +41,8 @@ LOST_WITH_WORKER_MAX = 2 * CONNECTIONS
 """A worker that is killed takes with it what is in its hands: a request or two of each connection."""
 ANSWERED_SECONDS_MAX = 20.0
 """That an answer comes is what counts here: a busy machine is no fault."""
-WELL_AGAIN_SECONDS_MAX = 60.0
-BOOKED_SECONDS_MAX = 30.0
+WELL_AGAIN_SECONDS_MAX = 120.0
+BOOKED_SECONDS_MAX = 60.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
