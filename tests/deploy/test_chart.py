@@ -6,6 +6,7 @@ needs.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -183,6 +184,20 @@ def test_what_is_mounted_is_there_and_what_is_there_is_mounted(objects: list[dic
         environment = {variable["name"]: variable["value"] for variable in container["env"]}
         for name in (REDIS_FILE_ENV, SECRET_ENV, ADMIN_TOKEN_ENV):
             assert str(Path(environment[name]).parent) in (mounts["redis"], mounts["secrets"])
+
+
+def test_the_kernels_of_the_image_are_used_though_its_files_can_not_be_written(
+    objects: list[dict[str, Any]],
+) -> None:
+    (folder,) = re.findall(r"NUMBA_CACHE_DIR=(\S+)", (DEPLOY / "Containerfile").read_text())
+    for spec, container in containers(objects):
+        (copying,) = spec["initContainers"]
+        (target,) = [mount["mountPath"] for mount in copying["volumeMounts"] if mount["name"] == "kernels"]
+        assert copying["command"] == ["cp", "-a", f"{folder}/.", target]
+        assert copying["image"] == container["image"]
+        assert copying["securityContext"] == container["securityContext"]
+        (place,) = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "kernels"]
+        assert place == folder
 
 
 def test_notices_that_wait_are_on_a_volume_that_outlives_the_pod(objects: list[dict[str, Any]]) -> None:

@@ -48,7 +48,7 @@ async def kill_workers(scene: Scene) -> None:
             scene.engine.kill(scene.chance.choice(scene.engine.children(WORKER)))
             await asyncio.sleep(scene.seconds / scene.worker_kills)
             async with asyncio.timeout(RESTART_SECONDS_MAX):
-                while await _newest_worker(client) == newest:
+                while await _newest_worker(client) == newest:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.1)
 
 

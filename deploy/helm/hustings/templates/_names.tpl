@@ -42,7 +42,23 @@ capabilities: {drop: [ALL]}
 - {name: HUSTINGS_LOG_FORMAT, value: json}
 {{- end }}
 
+{{- /* The compiled kernels of the image, where Numba may also write: it takes no folder that it can't. */ -}}
+{{- define "hustings.kernels" -}}
+- name: kernels
+  image: {{ include "hustings.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  securityContext:
+    {{- include "hustings.containerSecurity" . | nindent 4 }}
+  command: [cp, -a, /var/cache/hustings/., /kernels]
+  resources:
+    requests: {cpu: 100m, memory: 32Mi}
+    limits: {memory: 64Mi}
+  volumeMounts:
+    - {name: kernels, mountPath: /kernels}
+{{- end }}
+
 {{- define "hustings.mounts" -}}
+- {name: kernels, mountPath: /var/cache/hustings}
 - {name: data, mountPath: /var/lib/hustings}
 - {name: tmp, mountPath: /tmp}
 - {name: redis, mountPath: /etc/hustings/redis, readOnly: true}
@@ -56,6 +72,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- define "hustings.volumes" -}}
+- {name: kernels, emptyDir: {}}
 - {name: tmp, emptyDir: {}}
 - name: redis
   secret: {secretName: {{ .Values.redis.existingSecret }}, defaultMode: 0440}
