@@ -176,5 +176,11 @@ class Watcher:
 
 def _merged(metrics_dir: Path) -> tuple[Metric, ...]:
     # Reading tens of memory-mapped files takes milliseconds: beside the loop, not on it.
-    collector = MultiProcessCollector(None, path=str(metrics_dir))  # type: ignore[no-untyped-call] # not annotated
-    return tuple(collector.collect())  # type: ignore[no-untyped-call]
+    files = []
+    for file in metrics_dir.glob("*.db"):
+        # A dead process's file may be taken away any moment; one that is just made has no size yet.
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_size:
+                files.append(str(file))
+    merged = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call] # not annotated
+    return tuple(merged)

@@ -106,6 +106,14 @@ async def test_the_numbers_of_all_processes_are_added_up(port: AdminPort, metric
     assert found["hustings_bids_total", bids] == 41
 
 
+async def test_a_file_that_a_starting_process_has_just_made_is_left_out(
+    port: AdminPort, metrics_dir: Path
+) -> None:
+    await asyncio.to_thread(run_worker, metrics_dir, FIRST_WORKER)
+    (metrics_dir / "counter_99999.db").touch()
+    assert (await port.status())["bids"] == 33
+
+
 async def test_the_ledger_is_read_when_prometheus_asks(port: AdminPort) -> None:
     assert ("hustings_campaign_spent", LABELS) not in await port.metrics()
     await spend(port)

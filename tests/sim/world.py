@@ -157,12 +157,12 @@ def _scarce(seed: int, chance: random.Random) -> World:
 
 
 def _late(seed: int, chance: random.Random) -> World:
-    # The budget goes in about half of the half hour, as in the published experiment.
+    # The budget goes in about two thirds of the half hour.
     return World(
         seed=seed,
         kind="late",
         workers=3,
-        total=1_200_000,
+        total=1_400_000,
         price_max=100,
         bids_per_s=20.0,
         win_share=chance.uniform(0.8, 0.9),
