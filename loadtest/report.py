@@ -98,7 +98,7 @@ def page(result: Result) -> str:
         title=escape(f"Load test of {names}"),
         asked_line=escape(
             f"{_count(len(targets), 'target')}, {asked.rate:g} requests a second for {asked.seconds:g} s, "
-            f"begun {result.started_at}. {ENDINGS[result.ending]}"
+            f"begun {_moment(result.started_at)}. {ENDINGS[result.ending]}"
         ),
         outcome=_outcome(result),
         warning=_warning(result),
@@ -152,7 +152,7 @@ def _tiles(result: Result) -> str:
     tiles = (
         ("requests", f"{target.requests:,}"),
         ("a second", f"{target.rate:,.0f}"),
-        ("answered with bids", f"{target.bid_rate:.1%}"),
+        ("bid rate", f"{target.bid_rate:.1%}"),
         ("p50", _ms(target.latency_ms.p50)),
         ("p99", _ms(target.latency_ms.p99)),
         ("wins", f"{target.wins:,}"),
@@ -264,6 +264,10 @@ def _asked(result: Result) -> str:
     ]
     inner = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     return f'<dl class="asked">{inner}</dl>'
+
+
+def _moment(iso: str) -> str:
+    return iso.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _ms(ms: float) -> str:

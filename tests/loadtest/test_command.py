@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from bidder.cli.loadtest import loadtest
 from config.money import money_text
+from loadtest.limits import FILES_BESIDE_CONNECTIONS, NOTICE_CONNECTIONS
 from loadtest.result import Result
 from tests.loadtest.stub_bidder import StubBidder, running_stub
 from tests.shared_data import shared_data
@@ -206,6 +207,17 @@ def test_so_many_targets_and_connections_are_too_many() -> None:
     targets = [word for number in range(9) for word in ("--target", f"t{number}=http://127.0.0.1:1/")]
     assert "9 targets; 8 is the most" in run(*targets).stderr
     assert "1024 in all is the most" in run(*targets[:6], "--connections", "400").stderr
+
+
+def test_files_that_can_not_be_opened_are_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda what: (100, 1_000))
+    monkeypatch.setattr("resource.setrlimit", lambda what, limits: allowed.append(limits))
+    done = run("--target", "http://127.0.0.1:1/", "--connections", "900")
+    assert (done.exit_code, allowed) == (2, [])
+    assert "and may have 1000; lower --connections or raise ulimit -n" in done.stderr
+    assert "can't connect" in run("--target", "http://127.0.0.1:1/", "--connections", "50").stderr
+    assert allowed == [(50 + NOTICE_CONNECTIONS + FILES_BESIDE_CONNECTIONS, 1_000)]
 
 
 @pytest.fixture
