@@ -25,6 +25,7 @@ from bidder.cli.serve import run_or_exit
 from bidder.decision.dimensions import Ad
 from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted, choose, judge
 from bidder.decision.reasons import Reason
+from bidder.decision.scoring import predictor
 from bidder.decision.snapshot import compile_snapshot
 from bidder.openrtb.consent.permissions import sentences
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
@@ -39,10 +40,12 @@ from config import bundle_store
 from config.calendar import SECONDS_PER_DAY
 from config.limits import BODY_BYTES_MAX
 from config.load import load_folder
-from config.money import MONEY_MAX, cpm_text
+from config.money import BILLION, MICROS, MONEY_MAX, cpm_text, money_text
 from config.schema import Bundle, ExchangeProfile
 from config.settings import ensure_secret_file, load_secrets
+from config.value import decimal_text
 from pacing import plan as pacing_plan
+from pacing import prediction
 from pacing import stop as global_stop
 from pacing.caps import seen_of
 from pacing.cells import Cell, cells_of
@@ -207,7 +210,8 @@ async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
     sizes = AudienceSizes()
     await sizes.read(client)
     few = frozenset(too_small(bundle, sizes.counts))
-    return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded, few)
+    predict = predictor(await prediction.fetch(client))
+    return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded, few, predict)
 
 
 async def _held(client: redis.asyncio.Redis, bundle: Bundle) -> _Held:
@@ -257,7 +261,7 @@ def _print(
                 if as_json:
                     answers.append(_as_data(slot, deal, verdicts, winner, held))
                 else:
-                    _show(console, slot, deal, verdicts, winner, held)
+                    _show(console, slot, deal, verdicts, winner, held, bundle.engine.currency)
                 if winner is None:
                     break
                 chosen.append((slot, winner.ad))
@@ -333,10 +337,45 @@ def _as_data(
                 "creative": verdict.ad.creative.id,
                 "reason": verdict.reason.name.lower(),
                 "why": held.why(verdict),
+                **({} if verdict.mismatch is not None else _figures(verdict)),
             }
             for verdict in verdicts
         ],
     }
+
+
+def _figures(verdict: Verdict) -> dict[str, str]:
+    """How a price came about; of an ad that came so far that it has one."""
+    item = verdict.ad.line_item
+    return {
+        "pays_for": item.price.event,
+        "rate": decimal_text(verdict.rate_billionths, BILLION),
+        "adjustment": decimal_text(verdict.factor_millionths, MICROS),
+        "worth": cpm_text(verdict.worth_cpm_micros),
+        "paced": cpm_text(verdict.value_cpm_micros),
+        "price": cpm_text(verdict.price_cpm_micros),
+    }
+
+
+def _working(verdict: Verdict, currency: str) -> str:
+    """The same in words, where there is more to it than a flat price."""
+    if verdict.mismatch is not None:
+        return ""
+    event, amount = verdict.ad.line_item.price
+    worth, paced, price = verdict.worth_cpm_micros, verdict.value_cpm_micros, verdict.price_cpm_micros
+    steps = []
+    if event != "impression":
+        share = decimal_text(verdict.rate_billionths * 100, BILLION)
+        steps.append(f"{share} % of {money_text(amount)} {currency} a {event}")
+    if verdict.factor_millionths != MICROS:
+        steps.append(f"adjusted by {decimal_text(verdict.factor_millionths, MICROS)}")
+    if steps or paced != worth:
+        steps.append(f"worth {cpm_text(worth)} CPM")
+    if paced != worth:
+        steps.append(f"paced {cpm_text(paced)}")
+    if steps and price not in (0, paced):
+        steps.append(f"bid {cpm_text(price)}")
+    return f" ({', '.join(steps)})" if steps else ""
 
 
 def _show(
@@ -346,6 +385,7 @@ def _show(
     verdicts: list[Verdict],
     winner: Verdict | None,
     held: _Held,
+    currency: str,
 ) -> None:
     where = f"imp {slot.imp_id}, " + (f"deal {deal.id}" if deal else "open auction")
     table = Table(title=where, title_justify="left")
@@ -356,6 +396,7 @@ def _show(
     for verdict in order:
         why = f"bids {cpm_text(verdict.price_cpm_micros)} CPM" if verdict is winner else held.why(verdict)
         style = "bold green" if verdict is winner else ""
+        why += _working(verdict, currency)
         table.add_row(verdict.ad.line_item.id, verdict.ad.creative.id, why, style=style)
     console.print(table)
     counts = Counter(held.why(verdict) for verdict in verdicts)
