@@ -8,12 +8,12 @@ nothing needs to be joined.
 
 An **example** is the marks of one impression, in this order:
 
-    site exchange device system region metro slot viewability | hour | campaign line_item creative
+    region metro site exchange device system slot viewability | hour | campaign line_item creative
     '------------------- CONTEXT_FIELDS ---------------------'
 
 Each example leads to EXAMPLE_SLOTS slots of a table of TABLE_SLOTS weights: one for everything, one for each
-mark alone, one for the line item with each mark of the context and the hour, and one for the creative
-with the site and with the slot. Learning takes them together (`example_slots`); the bid kernel sums the
+mark alone, one for the line item with each of CROSSED, and one for the creative with the site and with the
+slot. Learning takes them together (`example_slots`); the bid kernel sums the
 same slots in three parts, of which that of the context is the same for all ads, and that of the ad the
 same for all requests. A test holds the two to each other: what is learned is what is served.
 
@@ -23,6 +23,7 @@ ten, and the published experience is that such collisions cost nothing that can 
 """
 
 import hashlib
+import struct
 from functools import lru_cache
 from typing import Final
 
@@ -32,9 +33,9 @@ from numpy.typing import NDArray
 from config.compiled import kernel
 from config.limits import PACKED_MARKS_CACHED_MAX
 
-CONTEXT_FIELDS: Final = ("site", "exchange", "device", "system", "region", "metro", "slot", "viewability")
+CONTEXT_FIELDS: Final = ("region", "metro", "site", "exchange", "device", "system", "slot", "viewability")
 CONTEXT_MARKS: Final = len(CONTEXT_FIELDS)
-SITE, SLOT = CONTEXT_FIELDS.index("site"), CONTEXT_FIELDS.index("slot")
+REGION, METRO, SITE, EXCHANGE, DEVICE, SYSTEM, SLOT, VIEWABILITY = range(CONTEXT_MARKS)
 HOUR: Final = CONTEXT_MARKS
 CAMPAIGN, LINE_ITEM, CREATIVE = HOUR + 1, HOUR + 2, HOUR + 3
 EXAMPLE_MARKS: Final = CREATIVE + 1
@@ -42,9 +43,9 @@ MARK_BITS: Final = 24
 _CODE_BITS = 32
 TABLE_BITS: Final = 20
 TABLE_SLOTS: Final = 1 << TABLE_BITS
-CROSSED: Final = CONTEXT_MARKS + 1
-"""The marks that are crossed with the line item: those of the context, and the hour."""
-EXAMPLE_SLOTS: Final = 1 + EXAMPLE_MARKS + CROSSED + 2
+CROSSED: Final = (REGION, SITE, EXCHANGE, DEVICE, SYSTEM, SLOT)
+"""The marks of the context that are crossed with the line item; the hour is besides."""
+EXAMPLE_SLOTS: Final = 1 + EXAMPLE_MARKS + len(CROSSED) + 3
 
 _EVERYTHING = (EXAMPLE_MARKS + 1) << _CODE_BITS
 _ALONE = 0
@@ -68,9 +69,13 @@ def hour_mark(now_s: int) -> int:
 
 
 @lru_cache(PACKED_MARKS_CACHED_MAX)
-def pack_marks(marks: tuple[int, ...]) -> bytes:
-    """Write the marks of a context, CONTEXT_MARKS of them, three bytes each."""
-    return b"".join((mark & (1 << MARK_BITS) - 1).to_bytes(3, "big") for mark in marks)
+def pack_marks(marks: bytes) -> bytes:
+    """Write the marks of a context, CONTEXT_MARKS of them, three bytes each.
+
+    marks: as they stand in memory, int64[CONTEXT_MARKS].
+    """
+    values = struct.unpack(f"{CONTEXT_MARKS}q", marks)
+    return b"".join((mark & (1 << MARK_BITS) - 1).to_bytes(3, "big") for mark in values)
 
 
 def unpack_marks(packed: bytes) -> list[int]:
@@ -96,8 +101,9 @@ def example_slots(marks: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
     slots[0] = table_slot(_EVERYTHING, _ALONE)
     for i in range(EXAMPLE_MARKS):
         slots[1 + i] = table_slot(marks[i], _ALONE)
-    for i in range(CROSSED):
-        slots[1 + EXAMPLE_MARKS + i] = table_slot(marks[i], marks[LINE_ITEM])
+    for i, crossed in enumerate(CROSSED):
+        slots[1 + EXAMPLE_MARKS + i] = table_slot(marks[crossed], marks[LINE_ITEM])
+    slots[EXAMPLE_SLOTS - 3] = table_slot(marks[HOUR], marks[LINE_ITEM])
     slots[EXAMPLE_SLOTS - 2] = table_slot(marks[SITE], marks[CREATIVE])
     slots[EXAMPLE_SLOTS - 1] = table_slot(marks[SLOT], marks[CREATIVE])
 
@@ -127,7 +133,7 @@ def crossed_sum(
 ) -> int:
     """Return the part of a score that is of this ad in this context."""
     total = int(weights[table_slot(hour, line_item)])
-    for i in range(CONTEXT_MARKS):
-        total += int(weights[table_slot(facts[start + i], line_item)])
+    for crossed in CROSSED:
+        total += int(weights[table_slot(facts[start + crossed], line_item)])
     total += int(weights[table_slot(facts[start + SITE], creative)])
     return total + int(weights[table_slot(facts[start + SLOT], creative)])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
 from bidder.decision.dimensions import DIMENSIONS
-from bidder.decision.facts import FACT_MARKS, FACTS
+from bidder.decision.facts import FACTS, MARKS_BYTES
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
 from bidder.decision.places import PLACE_KINDS
 from bidder.decision.snapshot import Snapshot
@@ -96,7 +96,7 @@ class CandidateColumns:
         self._flat: list[int] = []
         self._blocked: list[int] = []
         self._floors: list[int] = []
-        self._facts: list[int] = []
+        self._facts: list[bytes] = []
         self._imps = 0
         self._pods = 0
         self._all_left = snapshot.blocks.row_of(NOBODY_KEPT_OUT)
@@ -150,7 +150,7 @@ class CandidateColumns:
             if slot.google is not None:
                 barred = snapshot.google[exchange.id].barred(slot.google)
                 blocked_here = self._blocked_besides(blocked, barred)
-            facts_start = len(self._facts)
+            facts_start = FACTS * len(self._facts)
             of_imp = (
                 self._imps,
                 self._pods,
@@ -163,8 +163,8 @@ class CandidateColumns:
                 *blocked_here,
                 *shared,
             )
-            if facts is not None and context.facts is not None and place.facts is not None:
-                self._facts += facts.of_imp(context.facts, place.facts, slot)
+            if facts is not None:
+                self._facts.append(place.facts + context.facts + facts.of_slot(slot))
             for deal in slot.deals:
                 terms = self._deal_terms(slot, deal, opportunity, left)
                 if terms is not None:
@@ -226,12 +226,12 @@ class CandidateColumns:
             np.frombuffer(flat, CANDIDATE),
             _integers(self._blocked),
             _integers(self._floors),
-            _integers(self._facts),
+            np.frombuffer(bytearray(b"".join(self._facts)), np.int64) if self._facts else _NONE,
         )
 
     def marks_of(self, candidate: Candidate) -> bytes:
         """Return the marks of a candidate's context, packed."""
-        return pack_marks(tuple(self._facts[candidate.facts + FACT_MARKS : candidate.facts + FACTS]))
+        return pack_marks(self._facts[candidate.facts // FACTS][MARKS_BYTES])
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""

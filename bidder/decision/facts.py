@@ -2,42 +2,57 @@
 
 Where a config has prices that depend on the moment, each imp of a batch gets FACTS integers:
 
-    FACT_EXCHANGE     index of the exchange
+    FACT_EXCHANGE     index of the exchange                                            of the place
     FACT_ZIP          number of the postal code in `Values`, or -1
+    FACT_MARKS ...    the marks of `pacing.features`: region, metro
+                      site, exchange, device, system                                   of the context
+                      slot, viewability                                                of the imp
     FACT_VIEW         how likely it is to be seen, in billionths, as the exchange states it; 0: it does not
     FACT_COMPLETION   how likely it is to be played to its end, likewise
-    FACT_MARKS ...    the marks of `pacing.features`, CONTEXT_MARKS of them
 
-They follow from the request's context, its place and its slot, each of which is worked out once and
-remembered with the rows that follow from it.
+The three parts are worked out once each, kept as the bytes of int64s with the rows that follow from the
+same place or context, and joined.
 """
 
+import struct
 from collections.abc import Mapping
 
 from bidder.openrtb.opportunity import MediaOffer, Opportunity, Slot
 from config.limits import MEDIA_SHAPES_CACHED_MAX
 from config.money import BILLION
-from pacing.features import CONTEXT_FIELDS, CONTEXT_MARKS, context_mark
+from pacing.features import (
+    CONTEXT_FIELDS,
+    CONTEXT_MARKS,
+    DEVICE,
+    EXCHANGE,
+    METRO,
+    REGION,
+    SITE,
+    SLOT,
+    SYSTEM,
+    VIEWABILITY,
+    context_mark,
+)
 
-FACT_EXCHANGE, FACT_ZIP, FACT_VIEW, FACT_COMPLETION, FACT_MARKS = range(5)
-FACTS = FACT_MARKS + CONTEXT_MARKS
+FACT_EXCHANGE, FACT_ZIP, FACT_MARKS = range(3)
+FACT_VIEW = FACT_MARKS + CONTEXT_MARKS
+FACT_COMPLETION = FACT_VIEW + 1
+FACTS = FACT_COMPLETION + 1
+MARKS_BYTES = slice(8 * FACT_MARKS, 8 * FACT_VIEW)
+"""Where the marks are in the bytes of an imp's facts."""
 
-OfContext = tuple[int, int, int, int, int]
-OfPlace = tuple[int, int, int]
-
-assert CONTEXT_FIELDS == ("site", "exchange", "device", "system", "region", "metro", "slot", "viewability")
-_SITE, _EXCHANGE, _DEVICE, _SYSTEM, _REGION, _METRO, _SLOT, _VIEWABILITY = range(CONTEXT_MARKS)
+assert CONTEXT_FIELDS == ("region", "metro", "site", "exchange", "device", "system", "slot", "viewability")
 
 
 def context_values(opportunity: Opportunity, slot: Slot) -> tuple[str, ...]:
     """Return the values of CONTEXT_FIELDS, whatever is remembered of them."""
     return (
+        opportunity.region or opportunity.country,
+        opportunity.metro,
         opportunity.bundle or opportunity.domain,
         opportunity.exchange_id,
         str(opportunity.device_type),
         opportunity.operating_system,
-        opportunity.region or opportunity.country,
-        opportunity.metro,
         slot_text(slot.media),
         _tenth(slot.view_billionths),
     )
@@ -61,57 +76,51 @@ def _tenth(billionths: int) -> str:
     return str(10 * billionths // BILLION) if billionths else ""
 
 
-_VIEWABILITY_MARKS = [context_mark(_VIEWABILITY, str(tenth)) for tenth in range(11)]
-_UNSTATED_MARK = context_mark(_VIEWABILITY, "")
+def _integers(*values: int) -> bytes:
+    return struct.pack(f"{len(values)}q", *values)
+
+
+_VIEWABILITY_MARKS = [_integers(context_mark(VIEWABILITY, str(tenth))) for tenth in range(11)]
+_NOTHING_STATED = _integers(context_mark(VIEWABILITY, ""), 0, 0)
 
 
 class Facts:
-    """The facts of one snapshot's requests."""
+    """The facts of one snapshot's requests, in parts."""
 
     def __init__(self, exchange_index: Mapping[str, int], zip_numbers: Mapping[str, int]) -> None:
         self._exchange_index = exchange_index
         self._zip_numbers = zip_numbers
-        self._slot_marks: dict[MediaOffer, int] = {}
+        self._slot_marks: dict[MediaOffer, bytes] = {}
 
-    def of_context(self, opportunity: Opportunity) -> OfContext:
-        """Return the exchange's index, and the marks of site, exchange, device and system."""
-        return (
-            self._exchange_index[opportunity.exchange_id],
-            context_mark(_SITE, opportunity.bundle or opportunity.domain),
-            context_mark(_EXCHANGE, opportunity.exchange_id),
-            context_mark(_DEVICE, str(opportunity.device_type)),
-            context_mark(_SYSTEM, opportunity.operating_system),
+    def of_place(self, exchange_id: str, country: str, region: str, metro: str, zip_code: str) -> bytes:
+        """Return the part of a place, as an exchange's requests have it."""
+        return _integers(
+            self._exchange_index[exchange_id],
+            self._zip_numbers.get(zip_code, -1),
+            context_mark(REGION, region or country),
+            context_mark(METRO, metro),
         )
 
-    def of_place(self, country: str, region: str, metro: str, zip_code: str) -> OfPlace:
-        """Return the number of the postal code, and the marks of region and metro."""
-        zip_number = self._zip_numbers.get(zip_code, -1)
-        return zip_number, context_mark(_REGION, region or country), context_mark(_METRO, metro)
-
-    def of_imp(self, context: OfContext, place: OfPlace, slot: Slot) -> tuple[int, ...]:
-        """Return the FACTS integers of an imp."""
-        exchange, site, exchange_mark, device, system = context
-        zip_number, region, metro = place
-        view = slot.view_billionths
-        slot_mark = self._slot_marks.get(slot.media) or self._add_slot(slot.media)
-        viewability = _VIEWABILITY_MARKS[10 * view // BILLION] if view else _UNSTATED_MARK
-        return (
-            exchange,
-            zip_number,
-            view,
-            slot.completion_billionths,
-            site,
-            exchange_mark,
-            device,
-            system,
-            region,
-            metro,
-            slot_mark,
-            viewability,
+    def of_context(self, opportunity: Opportunity) -> bytes:
+        """Return the part of the context: site, exchange, device and system."""
+        return _integers(
+            context_mark(SITE, opportunity.bundle or opportunity.domain),
+            context_mark(EXCHANGE, opportunity.exchange_id),
+            context_mark(DEVICE, str(opportunity.device_type)),
+            context_mark(SYSTEM, opportunity.operating_system),
         )
 
-    def _add_slot(self, media: MediaOffer) -> int:
+    def of_slot(self, slot: Slot) -> bytes:
+        """Return the part of an imp."""
+        mark = self._slot_marks.get(slot.media) or self._add_slot(slot.media)
+        view, completion = slot.view_billionths, slot.completion_billionths
+        if not view and not completion:
+            return mark + _NOTHING_STATED
+        viewability = _VIEWABILITY_MARKS[10 * view // BILLION] if view else _NOTHING_STATED[:8]
+        return mark + viewability + _integers(view, completion)
+
+    def _add_slot(self, media: MediaOffer) -> bytes:
         if len(self._slot_marks) >= MEDIA_SHAPES_CACHED_MAX:
             self._slot_marks.clear()
-        mark = self._slot_marks[media] = context_mark(_SLOT, slot_text(media))
+        mark = self._slot_marks[media] = _integers(context_mark(SLOT, slot_text(media)))
         return mark

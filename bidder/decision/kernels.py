@@ -369,6 +369,14 @@ def decide_batch(
                 if value < best_value:
                     continue
                 if not values.plain[line_item]:
+                    if best_ad >= 0 and not clauses_hold(
+                        user_bits[user],
+                        arrays.clauses,
+                        arrays.line_item_clauses[line_item],
+                        arrays.line_item_clauses[line_item + 1],
+                    ):
+                        # Why it is out no longer matters, and this is known sooner than what it is worth.
+                        continue
                     # So far it was the most that it can be worth.
                     worth_cpm_micros = value_of(
                         pricing, candidate.facts, user_bits[user], ad, line_item, campaign, full_cpm_micros
