@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from bidder.decision.pods import KIND_BITS
 from bidder.decision.snapshot import Arrays
-from bidder.decision.value_kernels import Pricing, pricing_at, value_of
+from bidder.decision.value_kernels import value_of
 from bidder.decision.values import Values
 from config.compiled import kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
+from pacing.features import hour_mark
 from pacing.kernels import hold_pending, impressions_left, pending_count, pending_key, share_of
 from pacing.pending import Pending
 from pacing.prediction import Scoring
@@ -205,7 +206,12 @@ def _without_taken(
 @kernel
 def _reason_kept_out(
     arrays: Arrays,
-    pricing: Pricing,
+    values: Values,
+    scoring: Scoring,
+    facts: NDArray[np.int64],
+    hour: int,
+    sums: NDArray[np.int64],
+    sums_of: NDArray[np.int64],
     segments: NDArray[np.uint64],
     multiplier_q16: NDArray[np.int64],
     word: int,
@@ -221,9 +227,20 @@ def _reason_kept_out(
         line_item = arrays.ad_line_item[ad]
         full_cpm_micros = worth_cpm_micros = arrays.line_item_cpm_micros[line_item]
         campaign = arrays.line_item_campaign[line_item]
-        if not pricing.values.plain[line_item]:
+        if not values.plain[line_item]:
             worth_cpm_micros = value_of(
-                pricing, candidate.facts, segments, ad, line_item, campaign, full_cpm_micros
+                values,
+                scoring,
+                facts,
+                candidate.facts,
+                hour,
+                sums,
+                sums_of,
+                segments,
+                ad,
+                line_item,
+                campaign,
+                full_cpm_micros,
             )
         value = _paced(worth_cpm_micros, candidate, multiplier_q16[campaign])
         if value >= _floor_of(candidate, floors, arrays.ad_floor_class[ad]) and value > 0:
@@ -284,7 +301,10 @@ def decide_batch(
     """
     slots = reserved.shape[1]
     gates = open_gates(arrays, user_bits)
-    pricing = pricing_at(now_s, values, scoring, facts)
+    hour = hour_mark(now_s)
+    # What of a prediction is the same for all ads of an imp, by event, and the imp it was summed for.
+    sums = np.empty(len(scoring.live), np.int64)
+    sums_of = np.full(len(scoring.live), -1, np.int64)
     request = pod = imp = -1
     # Of the request, the break and the imp at hand: bids made, ads chosen, time left.
     bids = chosen_count = first_here = seconds_left = 0
@@ -346,7 +366,19 @@ def decide_batch(
             if why_wanted:
                 kept_out = ads & ~gates[user, word]
                 reason_kept_out = _reason_kept_out(
-                    arrays, pricing, user_bits[user], multiplier_q16, word, kept_out, candidate, floors
+                    arrays,
+                    values,
+                    scoring,
+                    facts,
+                    hour,
+                    sums,
+                    sums_of,
+                    user_bits[user],
+                    multiplier_q16,
+                    word,
+                    kept_out,
+                    candidate,
+                    floors,
                 )
                 furthest = max(furthest, reason_kept_out)
             ads &= gates[user, word]
@@ -379,7 +411,18 @@ def decide_batch(
                         continue
                     # So far it was the most that it can be worth.
                     worth_cpm_micros = value_of(
-                        pricing, candidate.facts, user_bits[user], ad, line_item, campaign, full_cpm_micros
+                        values,
+                        scoring,
+                        facts,
+                        candidate.facts,
+                        hour,
+                        sums,
+                        sums_of,
+                        user_bits[user],
+                        ad,
+                        line_item,
+                        campaign,
+                        full_cpm_micros,
                     )
                     value = _paced(worth_cpm_micros, candidate, multiplier_q16[campaign])
                     if value < floor_cpm_micros or value == 0:

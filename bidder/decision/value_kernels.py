@@ -4,8 +4,6 @@ The kernel of `bidder.decision.kernels` calls `value_of` for ads of line items t
 (`bidder.decision.values`). What of a score is the same for all ads of an imp is summed for the first.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,7 @@ from bidder.decision.values import EMPTY_KEY, Values, first_place
 from config.compiled import kernel
 from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
 from config.value import EVENTS
-from pacing.features import context_sum, crossed_sum, hour_mark
+from pacing.features import context_sum, crossed_sum
 from pacing.prediction import PREDICTED, Scoring, predicted_rate, trusted, worth
 
 _MILLION = 1_000_000
@@ -24,34 +22,15 @@ _WORTH_MAX = 1_000_000 * _MILLION
 """Far above any bid, and low enough to be multiplied by a factor."""
 
 
-class Pricing(NamedTuple):
-    """What values in one batch are worked out from. E is len(PREDICTED)."""
-
-    values: Values
-    scoring: Scoring
-    facts: NDArray[np.int64]
-    """int64[m]: of all imps, see `bidder.decision.facts`."""
-    hour: int
-    """Its mark."""
-    sums: NDArray[np.int64]
-    """int64[E]: what `context_sum` said last."""
-    sums_of: NDArray[np.int64]
-    """int64[E]: where the facts began that it was said of."""
-
-
-@kernel
-def pricing_at(now_s: int, values: Values, scoring: Scoring, facts: NDArray[np.int64]) -> Pricing:
-    """Begin a batch."""
-    events = len(scoring.live)
-    return Pricing(
-        values, scoring, facts, hour_mark(now_s), np.empty(events, np.int64), np.full(events, -1, np.int64)
-    )
-
-
 @kernel
 def value_of(
-    pricing: Pricing,
+    values: Values,
+    scoring: Scoring,
+    facts: NDArray[np.int64],
     start: int,
+    hour: int,
+    sums: NDArray[np.int64],
+    sums_of: NDArray[np.int64],
     segments: NDArray[np.uint64],
     ad: int,
     line_item: int,
@@ -60,9 +39,10 @@ def value_of(
 ) -> int:
     """Return what an impression is worth to a line item, in CPM micros, at most `cpm_max_micros`.
 
-    start: where the facts of the imp begin; segments uint64[S] of the person.
+    facts int64[m] (`bidder.decision.facts`), of which those of the imp begin at start; hour: a mark;
+    segments uint64[S] of the person. sums, sums_of int64[len(PREDICTED)], written in place: what
+    `context_sum` said last, and where the facts began that it was said of.
     """
-    values, scoring, facts = pricing.values, pricing.scoring, pricing.facts
     event = values.event[line_item]
     value = values.amount[line_item]
     if event != _IMPRESSION:
@@ -70,7 +50,9 @@ def value_of(
         table = _TABLE_OF_EVENT[event]
         if table >= 0:
             if scoring.live[table]:
-                predicted = _predicted(pricing, table, start, ad, campaign)
+                predicted = _predicted(
+                    values, scoring, facts, start, hour, sums, sums_of, table, ad, campaign
+                )
                 rate = trusted(rate, predicted, scoring.trust[line_item])
         elif event == _VIEW and facts[start + FACT_VIEW] > 0:
             rate = facts[start + FACT_VIEW]
@@ -82,17 +64,27 @@ def value_of(
 
 
 @kernel
-def _predicted(pricing: Pricing, table: int, start: int, ad: int, campaign: int) -> int:
+def _predicted(
+    values: Values,
+    scoring: Scoring,
+    facts: NDArray[np.int64],
+    start: int,
+    hour: int,
+    sums: NDArray[np.int64],
+    sums_of: NDArray[np.int64],
+    table: int,
+    ad: int,
+    campaign: int,
+) -> int:
     """The rate of a predicted event for one ad, in billionths."""
-    scoring, facts, sums = pricing.scoring, pricing.facts, pricing.sums
     weights = scoring.weights[table]
     marks = start + FACT_MARKS
-    if pricing.sums_of[table] != start:
-        sums[table] = context_sum(weights, facts, marks, pricing.hour)
-        pricing.sums_of[table] = start
+    if sums_of[table] != start:
+        sums[table] = context_sum(weights, facts, marks, hour)
+        sums_of[table] = start
     score = scoring.ad_score[table, ad] + sums[table]
-    line_item, creative = pricing.values.marks[ad, 1], pricing.values.marks[ad, 2]
-    score += crossed_sum(weights, facts, marks, pricing.hour, line_item, creative)
+    line_item, creative = values.marks[ad, 1], values.marks[ad, 2]
+    score += crossed_sum(weights, facts, marks, hour, line_item, creative)
     ratio = scoring.ratio[table, facts[start + FACT_EXCHANGE], campaign]
     return predicted_rate(scoring.link[table], score, ratio)
 

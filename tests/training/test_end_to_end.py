@@ -57,8 +57,7 @@ class Audience:
                 for n in range(20):
                     self._sequence += 1
                     said = msgspec.structs.replace(notice, sequence=self._sequence)
-                    *fields, marks = msgspec.structs.astuple(said)
-                    token = self._signer.sign(*fields, marks=marks).decode()
+                    token = self._signer.sign(**msgspec.structs.asdict(said)).decode()
                     kinds: list[Kind] = ["impression", "click"] if n < CLICKS_OF_20[site] else ["impression"]
                     taken += [self._desk.take(kind, {"t": token}, 0) for kind in kinds]
                 await asyncio.gather(*taken)
