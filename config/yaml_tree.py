@@ -150,7 +150,7 @@ def _compose(events: Iterator[Event]) -> Node | None:
 
 
 def _kind(event: ScalarEvent) -> Kind:
-    if event.tag is None or event.tag == "!":
+    if event.tag is None:
         return kind_of(event.value) if event.implicit[0] else "text"
     name = str(event.tag).removeprefix(_TAG)
     return name if name in ("null", "bool", "int") else "text"  # type: ignore[return-value] # one of these

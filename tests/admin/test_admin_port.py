@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 
 from bidder.admin import readiness
 from bidder.admin.status import CampaignStatus, LineItemStatus, Status, abridged
-from config import bundle_store, redis_keys
+from config import bundle_store, redis_keys, refused_edit
 from config.calendar import local_day
 from config.embedded_server import EmbeddedServer
 from config.limits import WORKER_HEARTBEAT_SECONDS_MAX
@@ -227,6 +227,18 @@ async def test_it_is_ready_when_there_are_a_config_and_a_live_worker(port: Admin
     assert await asked() == (200, readiness.READY_TEXT)
     status = await port.status()
     assert [worker["owner"] for worker in status["workers"]] == [12]
+
+
+async def test_an_edit_that_was_refused_is_shown_until_it_is_mended(port: AdminPort) -> None:
+    now_s = int(CLOCK_S)
+    edit = refused_edit.of("host-a", "campaigns", ["campaigns/a.yaml:1:1: a fault", "another"], now_s)
+    await refused_edit.note(port.client, edit, now_s)
+    (shown,) = (await port.status())["refused_edits"]
+    assert (shown["host"], shown["folder"], shown["fault_count"]) == ("host-a", "campaigns", 2)
+    assert (await port.metrics())["hustings_config_faults", frozenset()] == 2
+    await refused_edit.clear(port.client, "host-a", "campaigns")
+    assert (await port.status())["refused_edits"] == []
+    assert (await port.metrics())["hustings_config_faults", frozenset()] == 0
 
 
 @pytest_asyncio.fixture
