@@ -10,8 +10,8 @@ all processes behind a port get their share. A request that finds none idle wait
 served, and goes out unless its moment `give_up_s` has passed (`unsent`). A bidder silent for
 ANSWER_SECONDS_MAX costs the connection.
 
-What breaks is replaced when somebody needs it, one attempt for one who waits; if that fails, so does the
-request (`refused`). So a bidder that is gone is noticed with every request, and never waited for in vain.
+What breaks is replaced when somebody needs it; an attempt that fails is the failure of one request that
+waits (`refused`). So a bidder that is gone is noticed with every request, and never waited for in vain.
 """
 
 import asyncio
@@ -113,16 +113,20 @@ class Pool:
 
     def _replace(self) -> None:
         if len(self._connections) + len(self._opening) < self._connections_max:
-            task = asyncio.create_task(self._connect_for_one())
+            task = asyncio.create_task(self._connect_for_waiting())
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    async def _connect_for_one(self) -> None:
-        try:
-            await self._connect()
-        except OSError:
-            if self._waiting:
-                self._drop(self._waiting.popleft(), "refused")
+    async def _connect_for_waiting(self) -> None:
+        """Open a connection; each attempt that fails is the failure of one who waits."""
+        while self._waiting:
+            try:
+                await self._connect()
+            except OSError:
+                if self._waiting:
+                    self._drop(self._waiting.popleft(), "refused")
+            else:
+                return
 
     async def _connect(self) -> None:
         """Open one connection, to the first of the addresses that takes it."""

@@ -10,7 +10,7 @@ from loadtest.client import BidClient
 from loadtest.connection import Connection
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.lane import Target
-from loadtest.limits import ANSWER_BYTES_MAX
+from loadtest.limits import ANSWER_BYTES_MAX, ANSWER_SECONDS_MAX
 from loadtest.tally import Summary
 from tests.loadtest.answers import BANNER, request
 from tests.loadtest.hostile import (
@@ -139,6 +139,25 @@ async def test_a_target_that_goes_away_is_refused_with_every_request() -> None:
     await client.__aexit__(None, None, None)
     assert failures <= {"closed", "refused"}
     assert "refused" in failures
+
+
+async def test_who_waited_for_a_target_that_is_gone_is_refused_at_once() -> None:
+    asked = asyncio.Event()
+
+    async def ask_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        asked.set()
+        await reader.read()
+
+    async with asyncio.timeout(ANSWER_SECONDS_MAX - 1):
+        async with hostile_target(ask_only) as url:
+            client = BidClient(url, 1)
+            await client.__aenter__()
+            waiting = [asyncio.create_task(client.ask(b"{}")) for _ in range(6)]
+            await asked.wait()
+        failures = [(await task).failure for task in waiting]
+        await client.__aexit__(None, None, None)
+    assert failures == ["closed"] + ["refused"] * 5
 
 
 async def test_one_target_that_hangs_does_not_hold_up_the_other() -> None:
