@@ -260,7 +260,7 @@ function showAudiences(audiences, now_s) {
   fill("audiences", audiences.stalest.map((one) => row(
     heading(one.name),
     cell(one.people === null ? "–" : whole.format(one.people)),
-    cell(one.loaded_s === null ? "never" : ago(now_s - one.loaded_s), one.loaded_s === null ? "bad" : ""),
+    cell(one.loaded_s === null ? "never" : ago(now_s - one.loaded_s), one.loaded_s === null ? "when bad" : "when"),
   )), 3);
 }
 
