@@ -88,6 +88,15 @@ class Trainer:
         self._reviewed_s = now_s
         return await self._review(now_s)
 
+    @property
+    def position(self) -> str:
+        """The id of the impression up to which the streams are read."""
+        return self._reader.position
+
+    def learned_of(self, event: Predicted) -> int:
+        """Return how many impressions were learned from, by whichever leader."""
+        return self._events[event].impressions
+
     async def resign(self) -> None:
         """Give up the lease, so that another takes over at its next round."""
         if self.leading:
