@@ -1,6 +1,7 @@
 """`hustings config` against a worker that bids: applied, gone back from, and tampered with."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import msgspec
@@ -9,11 +10,13 @@ from typer.testing import CliRunner
 
 from bidder.cli.config import app
 from bidder.metrics import CONFIGS_REFUSED
+from config.calendar import SECONDS_PER_DAY
 from config.load import load_folder
 from config.money import CpmMicros
 from config.redis_keys import BUNDLE, BUNDLE_CHANNEL, BUNDLE_VERSION
 from config.schema import decode_bundle, encode_bundle
 from config.settings import SECRET_ENV
+from pacing.floors_seen import floors_seen
 from tests.cli.test_watched_folder import SIMPLE, save
 from tests.config.folder import write_folder
 from tests.factories import bid_request
@@ -50,6 +53,12 @@ async def test_what_is_applied_and_gone_back_to_is_bid_and_what_is_forged_is_not
         await until_bidding(worker, 3.25)
         assert "is live again" in await hustings_config(worker, "rollback")
         await until_bidding(worker, 4.5)
+
+        # What its requests ask is known to `hustings config check`.
+        async with asyncio.timeout(20):
+            while not (floors := await floors_seen(worker.redis, int(time.time()) // SECONDS_PER_DAY)):
+                await worker.bids(bid_request())
+        assert set(floors["plain"]) == {500_000}
 
         # Somebody who can write to Redis raises the price in the live bundle itself.
         data = await worker.redis.get(BUNDLE)
