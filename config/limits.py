@@ -135,8 +135,8 @@ CAP_COUNT_MAX = 255
 CAP_LONG_COUNT_MAX = 10_000
 """Likewise on the week or the flight; two bytes hold it."""
 CAP_GAP_MINUTES_MAX = 7 * 24 * 60
-PENDING_CAP_BUCKETS = 1 << 15
-"""Buckets of eight in a worker's table of bids that frequency caps count (`pacing.pending`): 4 MB."""
+PENDING_CAP_BUCKETS = 1 << 16
+"""Buckets of eight in a worker's table of bids that frequency caps count (`pacing.pending`): 8 MB."""
 USER_ID_CHARS_MAX = 512
 """A longer user id is no id."""
 SEGMENT_BUCKET_BITS = 17

@@ -95,6 +95,13 @@ def pending_count(pending: Pending, key: np.uint64, now_s: int) -> int:
 
 
 @kernel
+def counts_until(pending: Pending, hold_s: int, now_s: int) -> int:
+    """Return the last second in which a bid made now counts under its keys; hold_s: its notice timeout."""
+    # See `pacing.pending`: the others must have heard of its impression before its worker bids again.
+    return now_s + hold_s if pending.place[1] <= 1 else now_s + 2 * hold_s
+
+
+@kernel
 def hold_pending(pending: Pending, key: np.uint64, until_s: int, now_s: int) -> None:
     """Count a bid under a key until a second has passed; writes `pending` in place.
 
@@ -117,13 +124,21 @@ def hold_pending(pending: Pending, key: np.uint64, until_s: int, now_s: int) -> 
 
 
 @kernel
+def _turns(left: int, key: np.uint64, place: NDArray[np.int64]) -> int:
+    workers = int(place[1])
+    if left <= 0 or workers <= 1:
+        return left
+    turn = int((np.uint64(place[0]) + (key >> np.uint64(33))) % np.uint64(workers))
+    return max(0, left - turn + workers) // workers
+
+
+@kernel
 def share_of(left: int, key: np.uint64, pending: Pending) -> int:
     """Return how many of the impressions that a cap leaves one worker may have live bids for.
 
     All workers' shares come to `left`, or to one more where there are several (`pacing.pending`).
     """
-    workers = int(pending.place[1])
-    if left <= 0 or workers <= 1:
-        return left
-    turn = int((np.uint64(pending.place[0]) + (key >> np.uint64(33))) % np.uint64(workers))
-    return max(0, left - turn + workers) // workers
+    share = _turns(left, key, pending.place)
+    if pending.before[1] != 0:
+        share = min(share, _turns(left, key, pending.before))
+    return share

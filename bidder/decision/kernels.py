@@ -25,7 +25,7 @@ from bidder.decision.values import Values
 from config.compiled import kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
 from pacing.features import hour_mark
-from pacing.kernels import hold_pending, impressions_left, pending_count, pending_key, share_of
+from pacing.kernels import counts_until, hold_pending, impressions_left, pending_count, pending_key, share_of
 from pacing.pending import Pending
 from pacing.prediction import Scoring
 from pacing.price_grid import ANY_BAND, band_of
@@ -497,7 +497,7 @@ def decide_batch(
             arrays.cap_codes,
             user_hash[user],
             pending,
-            now_s + candidate.hold_s,
+            counts_until(pending, candidate.hold_s, now_s),
             now_s,
         )
         choice[i] = best_ad

@@ -72,7 +72,7 @@ from pacing.cells import cells_of
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
 from pacing.ledger import Ledger
-from pacing.pending import open_pending
+from pacing.pending import PLACE_SETTLES_MORE_S, open_pending
 from pacing.plan import Plan
 from pacing.prediction import Model, Scoring, unscored
 from pacing.shading import Shading, fetch_shading, shade_table
@@ -123,6 +123,7 @@ class BidWorker:
         self._audience_sizes = AudienceSizes()
         self._enough: tuple[Snapshot, BitRow] | None = None
         self._stopped = stopped
+        self._place_settled_s = 0.0
         self._model: Model | None = None
         self._scored: tuple[Snapshot, Scoring] = (snapshot, unscored())
         self._shown: dict[int, int] = {}
@@ -251,7 +252,13 @@ class BidWorker:
     def _take_place(self, owners: list[int]) -> None:
         """Take this worker's place among the live ones, who share what frequency caps leave."""
         if self._owner in owners:
-            self.bidder.pending.place[:] = sorted(owners).index(self._owner), len(owners)
+            pending, now_s = self.bidder.pending, time.monotonic()
+            if pending.move(sorted(owners).index(self._owner), len(owners)):
+                exchanges = self.bidder.state.snapshot.bundle.exchanges
+                timeout_s = max((exchange.notice_timeout_seconds for exchange in exchanges), default=0)
+                self._place_settled_s = now_s + 2 * timeout_s + PLACE_SETTLES_MORE_S
+            elif now_s >= self._place_settled_s:
+                pending.settle()
 
     async def close(self) -> None:
         """Give back what is not reserved; the rest is reaped when its notices can't come any more."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacing.kernels import hold_pending, pending_count, pending_key, share_of
+from pacing.kernels import counts_until, hold_pending, pending_count, pending_key, share_of
 from pacing.pending import PENDING_SLOTS, open_pending
 
 NOW_S = 1_795_000_000
@@ -69,3 +69,25 @@ def test_all_workers_together_bid_for_one_more_than_a_cap_leaves_at_most(
     else:
         assert sum(shares) == left + (workers > 1)
         assert max(shares) - min(shares) <= 1
+
+
+def test_a_worker_whose_place_changes_has_no_more_turns_than_both_give_until_it_settles() -> None:
+    key, left = key_of(5, 6), 6
+    moved, fresh = open_pending(1), open_pending(1)
+    moved.place[:] = 2, 3
+    before = share_of(left, key, moved)
+    assert moved.move(1, 2)
+    assert not moved.move(1, 2), "it has this place already"
+    fresh.place[:] = 1, 2
+    after = share_of(left, key, fresh)
+    assert before < after
+    assert share_of(left, key, moved) == share_of.py_func(left, key, moved) == before
+    moved.settle()
+    assert share_of(left, key, moved) == after
+
+
+def test_one_of_several_workers_counts_a_bid_for_twice_its_timeout() -> None:
+    pending = open_pending(1)
+    assert counts_until(pending, 10, NOW_S) == NOW_S + 10
+    pending.move(0, 2)
+    assert counts_until(pending, 10, NOW_S) == counts_until.py_func(pending, 10, NOW_S) == NOW_S + 20

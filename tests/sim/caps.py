@@ -14,8 +14,15 @@ import numpy as np
 
 from config.schema import FrequencyCap
 from pacing.caps import CAP_RECORD, limits_of
-from pacing.kernels import hold_pending, impressions_left, pending_count, pending_key, share_of
-from pacing.pending import Pending, open_pending
+from pacing.kernels import (
+    counts_until,
+    hold_pending,
+    impressions_left,
+    pending_count,
+    pending_key,
+    share_of,
+)
+from pacing.pending import PLACE_SETTLES_MORE_S, Pending, open_pending
 from tests.sim.clock import START_S, Clock
 
 CODE = 0xCA9
@@ -81,7 +88,8 @@ class CapTrial:
             self._clock.at(after_s, partial(self._renumber, pending, place))
 
     def _renumber(self, pending: Pending, place: int) -> None:
-        pending.place[:] = place, len(self._alive)
+        if pending.move(place, len(self._alive)):
+            self._clock.at(2 * TIMEOUT_S + PLACE_SETTLES_MORE_S, pending.settle)
 
     def _burst(self) -> None:
         """One person asks many times within a second, any worker."""
@@ -96,7 +104,7 @@ class CapTrial:
         key = np.uint64(pending_key(np.uint64(person + 1), CODE))
         if pending_count(pending, key, now_s) >= share_of(left, key, pending):
             return
-        hold_pending(pending, key, now_s + TIMEOUT_S, now_s)
+        hold_pending(pending, key, counts_until(pending, TIMEOUT_S, now_s), now_s)
         if self._chance.random() < WIN_SHARE:
             self._clock.at(self._chance.uniform(0.02, TIMEOUT_S), partial(self._show, person))
 
