@@ -163,12 +163,12 @@ async def test_a_late_answer_is_a_timeout_and_its_bid_takes_no_part(stub: StubBi
     release = asyncio.Event()
 
     async def late(http: web.Request) -> web.StreamResponse:
+        # 50 ms after the request, so after its tmax of 1 ms; the clock only has to pass, not to be exact.
+        asyncio.get_running_loop().call_later(0.05, release.set)
         await release.wait()
         return await stub.bid_on_everything(http)
 
     stub.answer = late
-    # 50 ms after the request, so after its tmax of 1 ms; the clock only has to pass, not to be exact.
-    asyncio.get_running_loop().call_later(0.05, release.set)
     summary = await run(stub, source=one(tmax=1), rivals_max=0)
     assert (summary.timeouts, summary.bids, summary.errors) == (1, 0, 0)
     assert summary.latency_ms.max >= 1
