@@ -1,6 +1,7 @@
 """Stopping and replacing processes under load: whoever was listened to is answered."""
 
 import asyncio
+import json
 import signal
 import socket
 from pathlib import Path
@@ -47,7 +48,7 @@ async def test_replaced_and_stopped_under_load_an_engine_answers_whatever_was_se
     tmp_path: Path, redis_url: str, redis_client: redis.asyncio.Redis
 ) -> None:
     data = tmp_path / "data"
-    options = ("--redis", redis_url, "--workers", "1", "--drain-seconds", "1")
+    options = ("--redis", redis_url, "--workers", "1", "--drain-seconds", "1", "--log-format", "json")
     async with started_engine(data, *options) as engine, aiohttp.ClientSession() as http:
         await a_bid(http, engine)
         before = await pids(engine)
@@ -59,7 +60,7 @@ async def test_replaced_and_stopped_under_load_an_engine_answers_whatever_was_se
         engine.process.send_signal(signal.SIGUSR2)
         assert engine.process.stderr is not None
         async with asyncio.timeout(60):
-            while b"the old one stays" not in await engine.process.stderr.readline():
+            while "the old one stays" not in json.loads(await engine.process.stderr.readline())["message"]:
                 pass
         assert await pids(engine) == before
         (data / "secret").chmod(0o600)
@@ -80,6 +81,9 @@ async def test_replaced_and_stopped_under_load_an_engine_answers_whatever_was_se
         assert callers.lost == []
         assert callers.refused == 12
         await books(redis_client, callers)
+        said = [json.loads(line) for line in (await engine.process.stderr.read()).splitlines()]
+        assert "every process was replaced" in {line["message"] for line in said}
+        assert {line["process"] for line in said} >= {"supervisor"}
 
 
 class Greeter(asyncio.Protocol):
