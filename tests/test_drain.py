@@ -13,6 +13,7 @@ import pytest
 import redis.asyncio
 
 from bidder.listener import Listener, limited
+from bidder.port.main import warm_up
 from config.money import BILLION
 from config.schema import code_of
 from pacing.ledger import Ledger
@@ -47,6 +48,8 @@ async def books(redis_client: redis.asyncio.Redis, callers: Callers) -> None:
 async def test_replaced_and_stopped_under_load_an_engine_answers_whatever_was_sent(
     tmp_path: Path, redis_url: str, redis_client: redis.asyncio.Redis
 ) -> None:
+    # A start that has to compile the kernels is another test's.
+    await asyncio.to_thread(warm_up)
     data = tmp_path / "data"
     options = ("--redis", redis_url, "--workers", "1", "--drain-seconds", "1", "--log-format", "json")
     async with started_engine(data, *options) as engine, aiohttp.ClientSession() as http:
