@@ -50,7 +50,7 @@ LEASE_INTERVALS: Final = 3
 """A leader that has been silent for this many intervals is replaced."""
 HELD_STEPS: Final = 64
 """What is held back is not written anew for a change by less than this part of it."""
-SHADE_INTERVAL_S: Final = 30.0
+SHADE_INTERVAL_S: Final = 10.0
 """Seconds between two rebuilds of the shading rows."""
 
 logger = logging.getLogger(__name__)
@@ -318,9 +318,9 @@ class Controller:
         """Work out the shaded prices anew, publish them, and keep what they were counted from."""
         if 0 <= now_s - self._shaded_at_s < SHADE_INTERVAL_S:
             return
-        self._shaded_at_s = now_s
         if not self._outcomes.landscape.changed:
             return
+        self._shaded_at_s = now_s
         counts = self._outcomes.landscape.copy()
         # A millisecond or so for each cell, beside the event loop.
         rows = await asyncio.to_thread(lambda: shade_rows(win_shares(counts)))

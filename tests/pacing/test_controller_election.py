@@ -311,9 +311,11 @@ async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
         "device": "phone",
         "min_to_win_cpm_micros": "1000000",
     }
-    for stream in (STREAM_WINS, STREAM_LOSSES):
-        for _ in range(OBSERVATIONS_MIN // 2):
-            await redis_client.xadd(stream, fields)
+    async with redis_client.pipeline(transaction=False) as pipe:
+        for stream in (STREAM_WINS, STREAM_LOSSES):
+            for _ in range(OBSERVATIONS_MIN // 2):
+                pipe.xadd(stream, fields)
+        await pipe.execute()
     await controller.tick(bundle(), NOW_S + SHADE_INTERVAL_S)
     plan, shading = await fetch(redis_client), await fetch_shading(redis_client)
     assert plan is not None
