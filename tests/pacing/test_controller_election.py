@@ -303,7 +303,7 @@ async def test_a_goal_that_is_missed_lowers_even_who_spends_as_soon_as_possible(
 async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
     redis_client: redis.asyncio.Redis,
 ) -> None:
-    controller = candidate(redis_client, "a")
+    controller = candidate(redis_client, "a", 60)
     await controller.tick(bundle(), NOW_S)
     fields: dict[FieldT, EncodableT] = {
         "exchange": "plain",
@@ -324,7 +324,7 @@ async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
     assert set(shading.rows) == {"plain/banner", "plain/banner/phone"}
     assert shading.auctions == {"plain/banner/phone": OBSERVATIONS_MIN}
     await controller.resign()
-    heir = candidate(redis_client, "b")
+    heir = candidate(redis_client, "b", 60)
     assert await heir.tick(bundle(), NOW_S + SHADE_INTERVAL_S + 2)
     after = await fetch(redis_client)
     assert after is not None
