@@ -1,15 +1,15 @@
 """engine: a day of real traffic through the whole engine, in DAY_REAL_S seconds.
 
 Four bid workers, an events process and a Valkey run as they do in production; the load test's exchange sends
-requests in the shape of one region's Monday (`traffic/hour_of_week.csv`), holds second-price auctions against
-rivals drawn from a recorded landscape, and sends the notices. The campaign has a budget for the day
-and delivers evenly. Its plan is learned traffic: the mean of all the other regions, which is what an
-engine knows that has never seen this one.
+requests in the shape of one day of one region (`traffic/hour_of_week.csv`), holds second-price auctions
+against rivals drawn from a recorded landscape, and sends the notices. The campaign has a budget for the day
+and delivers evenly. Its plan is made of learned traffic: the region's other six days, never the one that is
+run.
 
 Only the controller lives in the compressed day: the engine's `Controller.tick` is called with a time that
 runs faster than the clock, so that the 24 hours of plan fit. For the day to lie whole within one local day of
-the ledger, the campaign's time zone is the one in which the run begins at midnight. Reservations last one
-second instead of ten: over a minute of the day, where a live engine has ten seconds.
+the ledger, the campaign's time zone is the one in which the run begins at midnight. Reservations last two
+seconds instead of ten: some minutes of the day, where a live engine has ten seconds.
 
 Spend is read from the ledger at every tick. The pacing error is that of `benchmarks.bidding.day`, over the 24
 hours.
@@ -65,14 +65,14 @@ REGION: Final = "645530"
 LANDSCAPE: Final = 2997
 WORKERS: Final = 4
 DAY_S: Final = 86_400
-DAY_REAL_S: Final = 1_200.0
+DAY_REAL_S: Final = 480.0
 DAY_REAL_SMALL_S: Final = 20.0
-REQUESTS_PER_S: Final = 60.0
+REQUESTS_PER_S: Final = 120.0
 TICK_REAL_S: Final = 0.25
 START_SECONDS_MAX: Final = 30.0
 BUDGET_SHARE: Final = 1 / 4
 """Of what it would cost to win everything."""
-BID_CPM_MICROS: Final = CpmMicros(6_000_000)
+BID_CPM_MICROS: Final = CpmMicros(3_000_000)
 CAMPAIGN: Final = "compressed"
 SEED: Final = 7
 ERROR_MAX: Final = 0.06
@@ -104,9 +104,9 @@ async def _run(data: SharedData, day_real_s: float) -> Result:
     rivals = Landscapes.alike(histogram(landscape.prices.tolist()))
     with tempfile.TemporaryDirectory() as folder:
         async with _engine(Path(folder), config) as (client, url):
-            await _teach(client, data.hour_of_week(), week)
-            weekday = (midnight_s + _utc_ahead_s(midnight_s)) // DAY_S + 3
-            hours = [float(week[(weekday % 7) * 24 + hour]) for hour in range(24)]
+            weekday = ((midnight_s + _utc_ahead_s(midnight_s)) // DAY_S + 3) % 7
+            await _teach(client, week, weekday, _utc_ahead_s(midnight_s))
+            hours = week[weekday * 24 : (weekday + 1) * 24].tolist()
             ticks = await _day(client, config, url, hours, rivals, midnight_s, day_real_s)
             account = await Ledger(client).account(code_of(CAMPAIGN))
     assert account is not None
@@ -163,7 +163,7 @@ def _config(midnight_s: int, budget: int) -> Bundle:
     return Bundle(
         version="compressed",
         engine=Engine(audience_size_min=0),
-        exchanges=(ExchangeProfile(id="plain", notice_timeout_seconds=1),),
+        exchanges=(ExchangeProfile(id="plain", notice_timeout_seconds=2),),
         segments=(),
         advertisers=(
             Advertiser(
@@ -206,12 +206,16 @@ async def _engine(folder: Path, config: Bundle) -> AsyncIterator[tuple[redis.asy
 
 
 async def _teach(
-    client: redis.asyncio.Redis, all_regions: npt.NDArray[np.float64], week: npt.NDArray[np.float64]
+    client: redis.asyncio.Redis, week: npt.NDArray[np.float64], weekday: int, utc_ahead_s: int
 ) -> None:
-    """Leave what a controller would have learned from the other regions."""
-    others = np.maximum(all_regions * 114 - week, 0) / 113
+    """Leave what a controller would have learned that has seen every day of the week but this one."""
+    days = week.reshape(7, 24)
+    others = np.tile(np.delete(days, weekday, axis=0).mean(axis=0), 7)
     for hour in range(HOURS_PER_WEEK):
-        learned = f"{others[hour] * 1e9:.1f} {WEEKS_MAX}"
+        # An hour of UTC is parts of two local ones.
+        local, part = divmod(hour + utc_ahead_s / 3_600, 1)
+        first, second = (others[int(local + each) % HOURS_PER_WEEK] for each in (0, 1))
+        learned = f"{(first * (1 - part) + second * part) * 1e9:.1f} {WEEKS_MAX}"
         await client.hset(
             traffic_week(hour), mapping={str(code): learned for code in (ALL, code_of(CAMPAIGN))}
         )
