@@ -160,7 +160,14 @@ def test_modes_columns_and_advertisers(segments: CommandLine, tmp_path: Path) ->
 def test_forgetting_says_what_there_was(segments: CommandLine, people: Path) -> None:
     segments("load", str(people), "--define")
     forgotten = json.loads(segments("forget", "ann", "--json").stdout)
-    assert forgotten == {"ids": 1, "segments": True, "caps": False, "links": False, "left": []}
+    assert forgotten == {
+        "ids": 1,
+        "segments": True,
+        "caps": False,
+        "links": False,
+        "frequencies": False,
+        "left": [],
+    }
 
 
 def test_an_advertisers_user_is_made(segments: CommandLine, redis_url: str, tmp_path: Path) -> None:
