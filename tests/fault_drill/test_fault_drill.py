@@ -6,7 +6,7 @@ from tests.fault_drill.drill import Plan, broken, run_drill
 
 
 async def test_no_fault_under_load_loses_anything_that_is_promised(tmp_path: Path) -> None:
-    # Workers are killed in tests/drill: the library that sets the clock may hold a lock that a killed one held.
+    # Workers are killed in tests/drill: killed, one may keep the lock of the library that sets clocks.
     plan = Plan(faults=("redis", "disk", "config", "clock"), rate=20.0, seconds=2.5)
     figures = await run_drill(plan, tmp_path)
     assert broken(plan, figures) == []
