@@ -76,7 +76,9 @@ class Page:
         return result
 
     async def open(self, url: str) -> None:
+        """Go to a page; return when it has loaded."""
         await self.tell("Page.navigate", url=url)
+        await self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     async def value(self, expression: str) -> Any:
         """Return what an expression is in the page; a promise is waited for."""
