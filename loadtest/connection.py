@@ -10,7 +10,7 @@ is kept beyond ANSWER_BYTES_MAX. There is no way to follow a redirect.
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import httptools
 import msgspec
@@ -72,8 +72,8 @@ class Connection(asyncio.Protocol):
         self._end(Answer(0, b"", self.sent_s, self._clock(), failure))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none by inheritance.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
