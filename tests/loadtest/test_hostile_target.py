@@ -5,9 +5,10 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 
 from loadtest.client import BidClient
-from loadtest.connection import Connection
+from loadtest.connection import Answer, Connection
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.lane import Target
 from loadtest.limits import ANSWER_BYTES_MAX, ANSWER_SECONDS_MAX
@@ -112,6 +113,14 @@ async def test_a_body_without_a_length_ends_with_its_connection() -> None:
     async with hostile_target(behave) as url, BidClient(url, 1) as client:
         answer = await client.ask(b"{}")
     assert (answer.status, answer.body, answer.failure) == (200, b'{"id": "x"}', "")
+
+
+def test_the_client_works_on_the_loop_that_benchmarks_run_on() -> None:
+    async def asked() -> Answer:
+        async with hostile_target(saying(NO_BID)) as url, BidClient(url, 1) as client:
+            return await client.ask(b"{}")
+
+    assert uvloop.run(asked()).status == 204
 
 
 async def test_an_answer_in_pieces_is_put_together() -> None:
