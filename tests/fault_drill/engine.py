@@ -88,8 +88,6 @@ async def drilled_engine(server: EmbeddedServer, data: Path, workers: int) -> As
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(clock_file),
             "FAKETIME_NO_CACHE": "1",
-            # Killed while it holds the shared memory, a process would keep the next from starting.
-            "FAKETIME_DISABLE_SHM": "1",
             # Its name in newer and in older releases.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",

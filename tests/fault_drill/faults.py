@@ -44,17 +44,17 @@ async def kill_workers(scene: Scene) -> None:
     """kill -9 of a worker, and of another when its successor is at work."""
     async with redis_client(scene.engine.server.url) as client:
         for _ in range(scene.worker_kills):
-            newest = await _newest_worker(client)
+            known = await _workers(client)
             scene.engine.kill(scene.chance.choice(scene.engine.children(WORKER)))
             await asyncio.sleep(scene.seconds / scene.worker_kills)
             async with asyncio.timeout(RESTART_SECONDS_MAX):
-                while await _newest_worker(client) == newest:  # noqa: ASYNC110 - nobody tells
+                while await _workers(client) <= known:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.1)
 
 
-async def _newest_worker(client: redis.asyncio.Redis) -> int:
-    """Return the highest number of a worker that syncs with the ledger; numbers only grow."""
-    return max(await Ledger(client).beats())
+async def _workers(client: redis.asyncio.Redis) -> set[int]:
+    """Return the numbers of the workers that sync with the ledger; each life of one has its own."""
+    return set(await Ledger(client).beats())
 
 
 async def kill_redis(scene: Scene) -> None:
