@@ -21,6 +21,8 @@ from pacing.ledger import Ledger
 from tests.fault_drill.engine import EVENTS, WORKER, DrilledEngine
 
 RESTART_SECONDS_MAX = 120
+FULL_DISK_SECONDS_MAX = 2.0
+"""The market repeats a bill for RETRIES_MAX x RETRY_S, 4.5 seconds; exchanges do for minutes to hours."""
 CLOCK_STEPS_S = (30.0, -30.0, 240.0, -240.0, 0.0)
 """Within what `config.limits.NOTICE_CLOCK_SECONDS_MAX` says clocks may disagree."""
 
@@ -67,13 +69,15 @@ async def kill_redis(scene: Scene) -> None:
 async def fill_disk(scene: Scene) -> None:
     """Redis is gone, and the disk takes nothing: neither way of keeping a notice is left.
 
-    The events process is forbidden to make any file longer (RLIMIT_FSIZE of 0), which meets its writes
-    with an error as a full disk does. Then there is room again, and last of all Redis.
+    The events process is forbidden to write into any file (RLIMIT_FSIZE of 0), which meets its appends with
+    an error as a full disk does. Then there is room again, and last of all Redis. The disk is full for less
+    time than an exchange goes on sending; and only while Redis is away, for a full disk would let the replay
+    mark what is done in place, and the limit does not.
     """
     (events,) = scene.engine.children(EVENTS)
-    before = _limit_files(events, (0, resource.RLIM_INFINITY))
     await asyncio.to_thread(scene.engine.server.kill)
-    await asyncio.sleep(scene.seconds / 2)
+    before = _limit_files(events, (0, resource.RLIM_INFINITY))
+    await asyncio.sleep(min(scene.seconds / 2, FULL_DISK_SECONDS_MAX))
     _limit_files(events, before)
     await asyncio.sleep(scene.seconds / 2)
     await asyncio.to_thread(scene.engine.server.revive)
