@@ -79,8 +79,11 @@ def problems(request: Object, response: object, house: House = STRICT) -> list[s
 
 
 def imps_of(request: Object) -> dict[str, Object]:
-    """Return a request's impressions by id; those a bid could not name are left out."""
-    imps = objects_of(request.get("imp"))
+    """Return a request's impressions by id; those a bid could not name are left out.
+
+    Of several with one id the first is meant.
+    """
+    imps = reversed(objects_of(request.get("imp")))
     return {id_: imp for imp in imps if (id_ := id_text(imp.get("id")))}
 
 

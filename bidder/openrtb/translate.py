@@ -78,6 +78,8 @@ def translate(
     currency = currencies.to_bid_in(request.cur)
     screen = (device.w or 0, device.h or 0)
     imps = request.imp[:IMPS_PER_REQUEST_MAX]
+    if len(imps) > 1 and len({imp.id for imp in imps}) < len(imps):
+        imps = _first_of_each_id(imps)
     slots = [_slot(imp, first_price, currencies, currency, screen) for imp in imps]
     if len(slots) > 1 and any(slot.pod for slot in slots):
         slots = _under_one_rule(slots)
@@ -193,6 +195,14 @@ def _stated_rates(metrics: list[wire.Metric]) -> tuple[int, int]:
         for value in (stated.get(_VIEWABILITY, 0.0), stated.get(_COMPLETION, 0.0))
     )
     return view, completion
+
+
+def _first_of_each_id(imps: list[wire.Imp]) -> list[wire.Imp]:
+    """A bid names its imp by id, so of several with one id all but the first are out of its reach."""
+    first: dict[str, wire.Imp] = {}
+    for imp in imps:
+        first.setdefault(imp.id, imp)
+    return list(first.values())
 
 
 def _under_one_rule(slots: list[Slot]) -> list[Slot]:

@@ -135,6 +135,16 @@ async def test_a_response_has_no_more_bids_than_the_exchange_takes(redis_url: st
         assert [bid["impid"] for bid in await worker.bids(bid_request(imp=imps))] == ["0", "1"]
 
 
+async def test_of_imps_with_one_id_the_first_is_bid_on(redis_url: str, tmp_path: Path) -> None:
+    async with running_worker(redis_url, bundle(), tmp_path) as worker:
+        imp: dict[str, Any] = {"id": "1", "banner": {"w": 300, "h": 250}, "bidfloor": 1}
+        (bid,) = await worker.bids(
+            bid_request(imp=[imp, imp | {"id": 1, "bidfloor": 2}, imp | {"bidfloor": 3}])
+        )
+        assert bid["impid"] == "1"
+        assert not await worker.bids(bid_request(imp=[imp | {"bidfloor": 99}, imp]))
+
+
 async def test_a_play_for_several_people_may_be_billed_for_all_of_them(
     redis_url: str, tmp_path: Path
 ) -> None:
