@@ -175,8 +175,8 @@ def _floors(stream: wire.Video | wire.Audio | wire.Deal | None) -> DurationFloor
     if stream is None or not (stream.mincpmpersec or stream.durfloors):
         return None
     ranges = tuple(
-        # An open end reaches any length.
-        (floor.mindur or 0, 2**31 if floor.maxdur is None else floor.maxdur, cpm_micros_up(floor.bidfloor))
+        # An open end reaches any length, and an end at 0 seconds is none: the floor holds.
+        (floor.mindur or 0, floor.maxdur or 2**31, cpm_micros_up(floor.bidfloor))
         for floor in stream.durfloors or ()
         if floor.bidfloor
     )
