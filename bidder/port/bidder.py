@@ -103,8 +103,9 @@ class Bidder:
         self._draw = draw
         self.links = LinkMemory()
         self.sample: ReasonSample | None = None
-        self.traffic: TrafficReport | None = None
         """Who asks for a request now and then, to say why campaigns did not bid."""
+        self.traffic: TrafficReport | None = None
+        """Who counts what campaigns could have bid on, for their plans."""
         self.pending = open_pending()
         """What bids count for frequency caps, until they are shown or their time is up."""
         self._waiting: list[BidCall] = []
