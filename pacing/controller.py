@@ -21,20 +21,18 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import redis.asyncio
-from redis.asyncio.lock import Lock
-from redis.exceptions import LockError
 
 from config.bundle_store import published_version
 from config.calendar import local_day, utc_offset_s
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign, code_of
 from pacing.curve import PlanCurve, plan_curve
+from pacing.election import Election
 from pacing.goal import GOAL_INTERVAL_S, GoalState, fetch_delivered, resolve_goal
 from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
 from pacing.landscape import weights, win_shares
@@ -67,17 +65,8 @@ class Controller:
     ) -> None:
         self._client = client
         self._ledger = ledger
-        # Two processes with one name, or one that restarted, must not take each other's lease for theirs.
-        self._token = f"{owner} {secrets.token_hex(8)}"
         self._interval_s = interval_s
-        self._lease = Lock(
-            client,
-            CONTROLLER_LEASE,
-            timeout=LEASE_INTERVALS * interval_s,
-            blocking=False,
-            thread_local=False,
-        )
-        self.leading = False
+        self._election = Election(client, CONTROLLER_LEASE, owner, LEASE_INTERVALS * interval_s)
         self._registered: str | None = None
         self._published: str | None = None
         self._states: dict[int, CampaignState] = {}
@@ -139,7 +128,7 @@ class Controller:
 
         Raises redis.RedisError; the next tick then does what this one left undone.
         """
-        if not await self._elected(now_s):
+        if not await self._election.elected(lambda: self._take_up(now_s)):
             return False
         if self._registered != bundle.version:
             await self._register(bundle)
@@ -149,7 +138,7 @@ class Controller:
         decided = await self._resolve_all(bundle, outcomes, now_s)
         await self._shade(now_s)
         # The round may have taken long: only who still holds the lease speaks.
-        if not await self._renewed():
+        if not await self._election.renewed():
             return False
         plan = Plan(
             made_at_s=now_s,
@@ -163,17 +152,14 @@ class Controller:
 
     async def resign(self) -> None:
         """Give up the lease, if this is the leader, so that another takes over at its next tick."""
-        if self.leading:
-            self.leading = False
-            with contextlib.suppress(LockError):
-                await self._lease.release()
+        await self._election.resign()
 
-    async def _elected(self, now_s: float) -> bool:
-        if self.leading and await self._renewed():
-            return True
-        if not await self._lease.acquire(token=self._token):
-            return False
-        # Take up where the last leader stopped.
+    @property
+    def leading(self) -> bool:
+        return self._election.leading
+
+    async def _take_up(self, now_s: float) -> None:
+        """Go on where the last leader stopped."""
         self._registered = None
         self._states.clear()
         self._ceilings.clear()
@@ -188,15 +174,6 @@ class Controller:
         await self._traffic.load()
         await self._outcomes.load(now_s)
         self._shaded_at_s = -math.inf
-        self.leading = True
-        return True
-
-    async def _renewed(self) -> bool:
-        try:
-            await self._lease.reacquire()
-        except LockError:
-            self.leading = False
-        return self.leading
 
     async def _register(self, bundle: Bundle) -> None:
         for code, campaign in bundle.campaigns_by_code().items():

@@ -14,21 +14,19 @@ everything twice, which does no harm.
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import redis
 import redis.asyncio
-from redis.asyncio.lock import Lock
-from redis.exceptions import LockError
 
 from bidder.background import end_task
 from bidder.metrics import INBOX_COOKIES
 from config import redis_keys
 from config.calendar import SECONDS_PER_DAY
 from config.schema import Bundle
+from pacing.election import Election
 from segments.counts_history import remember_counts
 from segments.expressions import UnknownSegmentError
 from segments.inbox import InboxReader
@@ -72,11 +70,7 @@ class AudienceKeeper:
         self._client = client
         self._registry, self._store = SegmentRegistry(client), SegmentStore(client)
         self._inboxes = InboxReader(client)
-        self._token = f"{owner} {secrets.token_hex(8)}"
-        self._lease = Lock(
-            client, redis_keys.AUDIENCE_KEEPER, timeout=LEASE_SECONDS, blocking=False, thread_local=False
-        )
-        self._leads = False
+        self._election = Election(client, redis_keys.AUDIENCE_KEEPER, owner, LEASE_SECONDS)
         self._audiences, self._sizes = _Pace(), _Pace()
         self._counts: Mapping[str, int] = {}
 
@@ -91,9 +85,8 @@ class AudienceKeeper:
             stopping.cancel()
             await end_task(inboxes)
             await end_task(upkeep)
-            if self._leads:
-                with contextlib.suppress(redis.RedisError, LockError):
-                    await self._lease.release()
+            with contextlib.suppress(redis.RedisError):
+                await self._election.resign()
 
     async def drain(self, bundle: Bundle, now_s: int) -> int:
         """Apply what waits in the inboxes; return how many changes of cookies that were."""
@@ -154,28 +147,18 @@ class AudienceKeeper:
         return True
 
     async def _tend_inboxes(self, bundle: Bundle | None) -> None:
-        if await self._elected() and bundle is not None:
+        # The inboxes hold the lease for both.
+        if await self._election.elected() and bundle is not None:
             await self.drain(bundle, int(time.time()))
 
     async def _tend_cookies(self, bundle: Bundle | None) -> None:
-        if not self._leads:
+        if not self._election.leading:
             return
         now_s = int(time.time())
         if bundle is not None:
             await self.count_audiences(bundle, now_s)
         await self.sweep(now_s)
         await self.count_segments(now_s)
-
-    async def _elected(self) -> bool:
-        """Hold or take the lease; the inboxes do it for both."""
-        try:
-            if self._leads:
-                await self._lease.reacquire()
-            else:
-                self._leads = await self._lease.acquire(token=self._token)
-        except LockError:
-            self._leads = False
-        return self._leads
 
 
 async def _repeat(pause_s: float, step: Callable[[], Awaitable[None]]) -> None:

@@ -11,20 +11,18 @@ another, or the same after a restart, goes on from there: from the same entry of
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from typing import Final, cast
 
 import redis.asyncio
-from redis.asyncio.lock import Lock
-from redis.exceptions import LockError
 from redis.typing import EncodableT, FieldT
 
 from bidder.metrics import ACTUAL_EVENTS, MODEL_MADE, MODEL_REVIEWS, PREDICTED_EVENTS
 from bidder.training.examples import BEGINNING, Catalogue, ExampleReader, catalogue_of
 from config.redis_keys import TRAINER_LEASE, TRAINING
 from config.schema import Bundle
+from pacing.election import Election
 from pacing.prediction import PREDICTED, Model, Predicted, fetch, publish
 from pacing.shadow import EventTrainer, Outcome
 
@@ -45,10 +43,8 @@ class Trainer:
         self, client: redis.asyncio.Redis, owner: str, *, review_seconds: float = REVIEW_SECONDS
     ) -> None:
         self._client = client
-        self._token = f"{owner} {secrets.token_hex(8)}"
         self._review_seconds = review_seconds
-        self._lease = Lock(client, TRAINER_LEASE, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
-        self.leading = False
+        self._election = Election(client, TRAINER_LEASE, owner, LEASE_SECONDS)
         self._reader = ExampleReader(client)
         self._events: dict[Predicted, EventTrainer] = {}
         self._version = 0
@@ -79,7 +75,7 @@ class Trainer:
         Does nothing where there is nothing to learn, and where another leads. Raises redis.RedisError.
         """
         catalogue = catalogue_of(bundle)
-        if not catalogue.line_items or not await self._elected(now_s):
+        if not catalogue.line_items or not await self._election.elected(lambda: self._take_up(now_s)):
             return False
         if not await self._read_all(catalogue):
             return False
@@ -99,10 +95,11 @@ class Trainer:
 
     async def resign(self) -> None:
         """Give up the lease, so that another takes over at its next round."""
-        if self.leading:
-            self.leading = False
-            with contextlib.suppress(LockError):
-                await self._lease.release()
+        await self._election.resign()
+
+    @property
+    def leading(self) -> bool:
+        return self._election.leading
 
     async def _read_all(self, catalogue: Catalogue) -> bool:
         """Learn from every entry there is; False when another leads meanwhile."""
@@ -114,7 +111,7 @@ class Trainer:
                 for campaign_id, (predicted, came) in by_campaign.items():
                     PREDICTED_EVENTS.labels(campaign_id, event).inc(predicted)
                     ACTUAL_EVENTS.labels(campaign_id, event).inc(came)
-            if not await self._renewed():
+            if not await self._election.renewed():
                 return False
         return True
 
@@ -132,7 +129,7 @@ class Trainer:
         }
         known[_POSITION] = self._reader.position
         # That may have taken long: only who still holds the lease speaks.
-        if not await self._renewed():
+        if not await self._election.renewed():
             return False
         await self._client.hset(TRAINING.decode(), mapping=known)
         if changed:
@@ -143,12 +140,8 @@ class Trainer:
             MODEL_MADE.labels("training").set(self._made_at_s)
         return changed
 
-    async def _elected(self, now_s: float) -> bool:
-        if self.leading and await self._renewed():
-            return True
-        if not await self._lease.acquire(token=self._token):
-            return False
-        self.leading = True
+    async def _take_up(self, now_s: float) -> None:
+        """Go on where the last leader stopped."""
         self._reviewed_s = now_s
         model = await fetch(self._client)
         self._version = model.version if model is not None else 0
@@ -161,11 +154,3 @@ class Trainer:
             self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
         position = known.get(_POSITION, b"").decode() if all(loaded) else BEGINNING
         self._reader = ExampleReader(self._client, position or BEGINNING)
-        return True
-
-    async def _renewed(self) -> bool:
-        try:
-            await self._lease.reacquire()
-        except LockError:
-            self.leading = False
-        return self.leading
