@@ -16,7 +16,7 @@ STEP_S = 0.5
 
 
 class Worker:
-    """A worker that syncs as `bidder.port.main` does."""
+    """A worker that syncs as `bidder.port.worker` does."""
 
     def __init__(self, ledger: Ledger, owner: int) -> None:
         self._ledger = ledger
