@@ -113,12 +113,8 @@ async def settle_people(
 
 async def _open_accounts(client: redis.asyncio.Redis, config: Bundle) -> None:
     ledger = Ledger(client)
-    for advertiser in config.advertisers:
-        for campaign in advertiser.campaigns:
-            budget = campaign.budget
-            await ledger.register(
-                code_of(campaign.id), campaign.id, budget.total, budget.daily, campaign.time_zone
-            )
+    for campaign in config.campaigns_by_code().values():
+        await ledger.open(campaign)
 
 
 async def _publish_forever(client: redis.asyncio.Redis, plan: Plan) -> None:

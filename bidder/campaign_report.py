@@ -24,6 +24,7 @@ from bidder.port.reason_sample import BID, OUTRANKED
 from config.calendar import SECONDS_PER_DAY, local_day
 from config.limits import DELIVERED_HOURS_SECONDS, DELIVERED_SECONDS
 from config.schema import Advertiser, Bundle, Campaign, code_of
+from pacing.account import Account
 from pacing.delivery import (
     PLAN,
     WINDOW_SPENT,
@@ -35,7 +36,7 @@ from pacing.delivery import (
     reach_of,
     sampled_frequencies,
 )
-from pacing.ledger import Account, Ledger
+from pacing.ledger import Ledger
 
 DAYS_MAX: Final = DELIVERED_SECONDS // SECONDS_PER_DAY
 HOURS_DAYS_MAX: Final = DELIVERED_HOURS_SECONDS // SECONDS_PER_DAY

@@ -39,6 +39,13 @@ class CpmMicros(int):
     """A price in millionths of the currency unit for a thousand impressions."""
 
 
+def must_be_money(**amounts: int) -> None:
+    """Raise ValueError, with its name, for an amount that is negative or above MONEY_MAX."""
+    for name, amount in amounts.items():
+        if not 0 <= amount <= MONEY_MAX:
+            raise ValueError(f"{name} {amount} must be from 0 to {MONEY_MAX}")
+
+
 def _decimal(text: str) -> Decimal:
     match = _AMOUNT.fullmatch(text)
     if match is None:

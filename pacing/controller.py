@@ -31,12 +31,13 @@ from config.bundle_store import published_version
 from config.calendar import local_day, utc_offset_s
 from config.redis_keys import CONTROLLER_LEASE
 from config.schema import Bundle, Campaign, code_of
+from pacing.account import Account
 from pacing.curve import PlanCurve, plan_curve
 from pacing.election import Election
 from pacing.goal import GOAL_INTERVAL_S, GoalState, fetch_delivered, resolve_goal
 from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
 from pacing.landscape import weights, win_shares
-from pacing.ledger import Account, Ledger, LedgerError
+from pacing.ledger import Ledger, LedgerError
 from pacing.outcomes import OutcomeReader
 from pacing.pace import INTERVAL_S, MULTIPLIER_START, CampaignState, Observation, in_q16, resolve
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
@@ -176,20 +177,14 @@ class Controller:
         self._shaded_at_s = -math.inf
 
     async def _register(self, bundle: Bundle) -> None:
-        for code, campaign in bundle.campaigns_by_code().items():
-            budget, zone = campaign.budget, campaign.time_zone
+        for campaign in bundle.campaigns_by_code().values():
             try:
-                await self._ledger.register(
-                    code, campaign.id, budget.total, budget.daily, zone, hourly=budget.hourly
-                )
+                await self._ledger.open(campaign)
             except LedgerError as error:
                 logger.error("campaign %s has no account and does not spend: %s", campaign.id, error)
-        for code, (campaign, line_item) in bundle.line_items_by_account().items():
-            own = line_item.budget
+        for campaign, line_item in bundle.line_items_by_account().values():
             try:
-                await self._ledger.register_line_item(
-                    code, line_item.id, own.total, own.daily, campaign.time_zone
-                )
+                await self._ledger.open_line_item(campaign, line_item)
             except LedgerError as error:
                 logger.error("line item %s has no account and does not spend: %s", line_item.id, error)
         self._registered = bundle.version

@@ -29,7 +29,7 @@ from typing import Final
 
 import msgspec
 
-from pacing.ledger import Account
+from pacing.account import Account
 
 SAFETY: Final = 2
 MEMORY_SECONDS: Final = 3_600.0

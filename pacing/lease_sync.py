@@ -27,7 +27,8 @@ import numpy as np
 
 from config.limits import LEASE_EXCHANGE_SECONDS_MAX
 from pacing.lease import LeaseBook
-from pacing.ledger import Ask, Ledger, Return
+from pacing.lease_messages import Ask, Return
+from pacing.ledger import Ledger
 
 _NO_HOURS: Mapping[int, int] = MappingProxyType({})
 IDLE_READ_ROUNDS = 4

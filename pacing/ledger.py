@@ -41,7 +41,6 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Literal, cast
 
-import msgspec
 import redis.asyncio
 
 from config import redis_keys
@@ -62,8 +61,11 @@ from config.limits import (
     SHORT_SECONDS,
     STREAM_ENTRIES_MAX,
 )
-from config.money import CPM_MICROS_MAX, MONEY_MAX
-from pacing.scripts import Call, Script, run_all
+from config.money import CPM_MICROS_MAX, MONEY_MAX, must_be_money
+from config.schema import Campaign, LineItem, account_code, code_of
+from pacing.account import Account, read_account
+from pacing.lease_messages import Ask, Lease, Return, grant_call, read_lease, release_call
+from pacing.scripts import Call, Script, pairs, run_all
 
 BITS_PER_BID = 4
 _BILLED_BIT = 0
@@ -71,13 +73,10 @@ _BIT_OF = {"shown": 1, "won": 2, "clicked": 3}
 
 REAP_GRACE_SECONDS = 1.5
 """Of a worker's last reservations: the second they expire in, and some time to handle a notice."""
-WORKERS_MAX = 100_000
 OWNERS_MAX = 2**32 - 1
 """A token has four bytes for the owner. Of a thousand within the hours that a token is taken, two are
 the same with a chance of one in ten thousand."""
 
-_RECALLED, _CONTENDED = 1, 2
-"""What `grant.lua` and `release.lua` say besides the lease."""
 _CAMPAIGN_BITS = 0xFFFF_FFFF
 _UNADJUSTED = {
     2: "there is no such account; `hustings budget status` lists the campaigns",
@@ -90,10 +89,8 @@ _ADJUST = Script("adjust", "limbs")
 _BEATS = Script("beats")
 _CALL_SHORT = Script("call_short")
 _FIRST_TIME = Script("first_time")
-_GRANT = Script("grant", "limbs", "day", "room", "settled")
 _HEARTBEAT = Script("heartbeat")
 _REGISTER = Script("register")
-_RELEASE = Script("release", "limbs", "room", "settled")
 _SET_FIELDS = Script("set_fields")
 _SETTLE = Script("settle", "limbs", "day", "delivery")
 _SHORT = Script("short")
@@ -102,21 +99,6 @@ _STRIKE_OFF = Script("strike_off")
 
 class LedgerError(Exception):
     """An account can't be what the config asks for; the message says why and how to mend it."""
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """A worker's lease of one campaign after an operation; billionths."""
-
-    outstanding: int
-    granted: int
-    paused: bool
-    """Nothing may be bid, and what is not promised goes back: paused, or over a budget."""
-    settled: Mapping[int, int] = {}
-    """Second of expiry -> the sum of the highest prices of this worker's bids, expiring in that second,
-    that are settled. Each sum only grows; a second that passed some seconds ago by the server's clock is
-    gone."""
-    contended: bool = False
-    """Others hold money of the account too, which may come back. Only a grant tells."""
 
 
 class Settlement(Enum):
@@ -133,93 +115,6 @@ class Settlement(Enum):
     """There is no such account. Not booked."""
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """A worker's wish for money of one account."""
-
-    code: int
-    want: int
-    day: int
-    bid_max: int
-    hour: int = 0
-    """Any hour that has passed is the one under way; an account without an hourly budget needs none."""
-
-
-class Return(msgspec.Struct, frozen=True):
-    """All that a worker has ever given back of one account. Unchanged, it only reads the lease."""
-
-    code: int
-    returned: int
-
-
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One account at one moment; amounts in billionths."""
-
-    code: int
-    campaign_id: str
-    """Of a line item's account: the line item's id."""
-    time_zone: str
-    total: int
-    daily: int | None
-    spent: int
-    day: int
-    """The local day that `spent_day` counts; `spent_on` answers for any day."""
-    spent_day: int
-    leased: int
-    late: int
-    """The part of `spent` that was in no lease when it was billed."""
-    overdue: int = 0
-    """The part of `spent` that was billed after its reservation had expired, in a lease or not."""
-    adjusted: int = 0
-    """The part of `spent` that came by hand; it may be negative."""
-    held: int = 0
-    """Kept back from grants, for bills that come late."""
-    hourly: int | None = None
-    hour: int = 0
-    """The hour that `spent_hour` counts."""
-    spent_hour: int = 0
-    paused: bool
-    ceiling: int | None
-    ceiling_day: int | None
-    leases: dict[int, int]
-    """Owner -> outstanding."""
-
-    @property
-    def free(self) -> int:
-        return self.total - self.spent - self.leased
-
-    @property
-    def billed(self) -> int:
-        """What came by bills; it never falls."""
-        return self.spent - self.adjusted
-
-    def spent_on(self, day: int) -> int:
-        """Return what was spent on the day under way; nothing yet on a later one."""
-        return self.spent_day if day <= self.day else 0
-
-    def spent_in(self, hour: int) -> int:
-        """Return what was spent in the hour under way; nothing yet in a later one."""
-        return self.spent_hour if hour <= self.hour else 0
-
-    def check(self) -> None:
-        """Raise AssertionError, with the numbers, when the sides of the account disagree."""
-        agrees = (
-            self.leased == sum(self.leases.values())
-            and all(amount > 0 for amount in self.leases.values())
-            and self.spent >= 0
-            and all(
-                0 <= part <= self.billed
-                for part in (self.spent_day, self.spent_hour, self.late, self.overdue)
-            )
-            and self.spent + sum(self.leases.values()) + self.free == self.total
-        )
-        if not agrees:
-            raise AssertionError(
-                f"the account of {self.campaign_id} does not add up: total {self.total}, spent {self.spent} "
-                f"(adjusted {self.adjusted}, today {self.spent_day}, this hour {self.spent_hour}, late "
-                f"{self.late}, overdue {self.overdue}), leased {self.leased}, leases {self.leases}"
-            )
-
-
 class Ledger:
     """All accounts, through one client."""
 
@@ -227,6 +122,18 @@ class Ledger:
         self._client = client
 
     # -- accounts ----------------------------------------------------------------------------
+
+    async def open(self, campaign: Campaign) -> None:
+        """Register a campaign with the budgets it has in the config. Raises LedgerError."""
+        budget, code = campaign.budget, code_of(campaign.id)
+        await self.register(
+            code, campaign.id, budget.total, budget.daily, campaign.time_zone, hourly=budget.hourly
+        )
+
+    async def open_line_item(self, campaign: Campaign, line_item: LineItem) -> None:
+        """Register a line item with the budget of its own that it has in the config. Raises LedgerError."""
+        budget, code = line_item.budget, account_code(campaign.id, line_item.id)
+        await self.register_line_item(code, line_item.id, budget.total, budget.daily, campaign.time_zone)
 
     async def register(
         self,
@@ -272,7 +179,7 @@ class Ledger:
     async def _register(
         self, code: int, id_: str, total: int, daily: int | None, hourly: int | None, time_zone: str
     ) -> str:
-        _must_be_money(total=total, daily=daily or 0, hourly=hourly or 0)
+        must_be_money(total=total, daily=daily or 0, hourly=hourly or 0)
         keys = [redis_keys.ledger(code), redis_keys.spent_by_line_item(code & _CAMPAIGN_BITS)]
         limits = ("" if amount is None else amount for amount in (daily, hourly))
         arguments = (id_, total, *limits, time_zone, (code >> 32) or "")
@@ -297,7 +204,7 @@ class Ledger:
             raise ValueError(f"an adjustment's id has 1 to {ID_CHARS_MAX} characters")
         if not reason or len(reason) > ADJUSTMENT_REASON_CHARS_MAX:
             raise ValueError(f"an adjustment's reason has 1 to {ADJUSTMENT_REASON_CHARS_MAX} characters")
-        _must_be_money(amount=abs(amount))
+        must_be_money(amount=abs(amount))
         keys = [
             redis_keys.ledger(code),
             redis_keys.ledger(line_item << 32 | code),
@@ -325,7 +232,7 @@ class Ledger:
         calls = [Call(_ACCOUNT, [redis_keys.ledger(code), redis_keys.leases(code)], ()) for code in codes]
         replies = await run_all(self._client, calls)
         return {
-            code: _account(code, _pairs(fields), _pairs(leases))
+            code: read_account(code, pairs(fields), pairs(leases))
             for code, (fields, leases) in zip(codes, replies, strict=True)
             if fields
         }
@@ -346,7 +253,7 @@ class Ledger:
 
     async def hold_back(self, code: int, amount: int) -> bool:
         """Keep `amount` of the total and daily budgets out of grants from now on. False: no account."""
-        _must_be_money(held=amount)
+        must_be_money(held=amount)
         return await self._set_fields(code, "held", amount or "")
 
     async def set_ceiling(self, code: int, day: int, amount: int | None) -> bool:
@@ -357,7 +264,7 @@ class Ledger:
         """
         if amount is None:
             return await self._set_fields(code, "ceiling", "", "ceiling_day", "")
-        _must_be_money(ceiling=amount)
+        must_be_money(ceiling=amount)
         return await self._set_fields(code, "ceiling", amount, "ceiling_day", day)
 
     # -- workers -----------------------------------------------------------------------------
@@ -395,16 +302,16 @@ class Ledger:
 
         `bid_max` is the account's highest price, `workers` how many there are.
         """
-        call = _grant_call(owner, Ask(code, want, day, bid_max, hour), workers)
-        return _lease(await call.script.run(self._client, call.keys, call.arguments))
+        call = grant_call(owner, Ask(code, want, day, bid_max, hour), workers)
+        return read_lease(await call.script.run(self._client, call.keys, call.arguments))
 
     async def release(self, code: int, owner: int, returned: int) -> Lease:
         """Take back what a worker returns, given as all it has ever returned of this campaign.
 
         A total, so that a message that is repeated, or overtaken by a later one, takes nothing.
         """
-        call = _release_call(owner, code, returned)
-        return _lease(await call.script.run(self._client, call.keys, call.arguments))
+        call = release_call(owner, code, returned)
+        return read_lease(await call.script.run(self._client, call.keys, call.arguments))
 
     async def exchange(
         self, owner: int, messages: Sequence[Ask | Return], workers: int
@@ -418,15 +325,15 @@ class Ledger:
         calls = [Call(_HEARTBEAT, [redis_keys.WORKERS], (owner, "beat"))]
         for message in messages:
             if isinstance(message, Ask):
-                calls.append(_grant_call(owner, message, workers))
+                calls.append(grant_call(owner, message, workers))
             else:
-                calls.append(_release_call(owner, message.code, message.returned))
+                calls.append(release_call(owner, message.code, message.returned))
         try:
             async with asyncio.timeout(LEASE_EXCHANGE_SECONDS_MAX):
                 alive, *replies = await run_all(self._client, calls)
         except TimeoutError:
             raise redis.TimeoutError(f"no answer from the ledger in {LEASE_EXCHANGE_SECONDS_MAX} s") from None
-        return int(alive), [_lease(reply) for reply in replies]
+        return int(alive), [read_lease(reply) for reply in replies]
 
     async def reap(self, notice_timeout_s: int, *, thorough: bool = True) -> int:
         """Return the leases of vanished workers to free; return how much that was, in billionths.
@@ -459,7 +366,7 @@ class Ledger:
         calls, reaped = [], 0
         for code, leases, returners in zip(codes, replies[::2], replies[1::2], strict=True):
             for owner in {int(field) for field in (*leases, *returners)} - alive:
-                calls.append(_release_call(owner, code, "all"))
+                calls.append(release_call(owner, code, "all"))
                 reaped += 0 if code >> 32 else int(leases.get(b"%d" % owner, 0))
         await run_all(self._client, calls)
         return reaped
@@ -534,64 +441,7 @@ class Ledger:
         return bool(await _SET_FIELDS.run(self._client, [redis_keys.ledger(code)], fields_and_values))
 
 
-def _must_be_money(**amounts: int) -> None:
-    for name, amount in amounts.items():
-        if not 0 <= amount <= MONEY_MAX:
-            raise ValueError(f"{name} {amount} must be from 0 to {MONEY_MAX}")
-
-
 def _bit(sequence: int, bit: int) -> int:
     if not 0 <= sequence < BIDS_PER_MINUTE_MAX:
         raise ValueError(f"sequence {sequence} must be below {BIDS_PER_MINUTE_MAX}")
     return BITS_PER_BID * sequence + bit
-
-
-def _grant_call(owner: int, ask: Ask, workers: int) -> Call:
-    _must_be_money(want=ask.want, bid_max=ask.bid_max)
-    workers = min(max(workers, 1), WORKERS_MAX)
-    keys = [redis_keys.ledger(ask.code), redis_keys.leases(ask.code), redis_keys.settled(ask.code, owner)]
-    return Call(_GRANT, keys, (owner, int(ask.want), ask.day, int(ask.bid_max), workers, ask.hour))
-
-
-def _release_call(owner: int, code: int, returned: int | Literal["all"]) -> Call:
-    keys = [redis_keys.ledger(code), redis_keys.leases(code), redis_keys.returns(code)]
-    keys.append(redis_keys.settled(code, owner))
-    return Call(_RELEASE, keys, (owner, returned))
-
-
-def _lease(reply: tuple[bytes, bytes, int, list[bytes]]) -> Lease:
-    outstanding, granted, state, settled = reply
-    sums = {int(second): int(amount) for second, amount in _pairs(settled).items()}
-    return Lease(int(outstanding), int(granted), state == _RECALLED, sums, state == _CONTENDED)
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _account(code: int, fields: Mapping[bytes, bytes], leases: Mapping[bytes, bytes]) -> Account:
-    def amount(field: bytes) -> int | None:
-        return int(fields[field]) if field in fields else None
-
-    return Account(
-        code=code,
-        campaign_id=fields[b"id"].decode(),
-        time_zone=fields[b"time_zone"].decode(),
-        total=int(fields[b"total"]),
-        daily=amount(b"daily"),
-        spent=int(fields[b"spent"]),
-        day=int(fields[b"day"]),
-        spent_day=int(fields[b"spent_day"]),
-        leased=int(fields[b"leased"]),
-        late=int(fields[b"late"]),
-        overdue=amount(b"overdue") or 0,
-        adjusted=amount(b"adjusted") or 0,
-        held=amount(b"held") or 0,
-        hourly=amount(b"hourly"),
-        hour=amount(b"hour") or 0,
-        spent_hour=amount(b"spent_hour") or 0,
-        paused=fields[b"paused"] == b"1",
-        ceiling=amount(b"ceiling"),
-        ceiling_day=amount(b"ceiling_day"),
-        leases={int(owner): int(outstanding) for owner, outstanding in leases.items()},
-    )

@@ -28,8 +28,9 @@ from redis.exceptions import ResponseError
 
 from config import redis_keys
 from config.money import money_text
+from pacing.account import Account
 from pacing.bills import BEGINNING, EMPTY, StreamState, bills_between, read_state
-from pacing.ledger import Account, Ledger
+from pacing.ledger import Ledger
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

@@ -66,6 +66,11 @@ async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[An
     return replies
 
 
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the fields of a hash, which a script replies as one flat list."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 async def _send(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
     if not calls:
         return []

@@ -12,8 +12,8 @@ import math
 
 from config.calendar import OPEN_END_S, day_bounds_s, flight_bounds_s, local_day, local_hour
 from config.schema import Campaign
+from pacing.account import Account
 from pacing.curve import PlanCurve
-from pacing.ledger import Account
 from pacing.pace import Observation
 
 _HOUR_S = 3_600

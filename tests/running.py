@@ -58,20 +58,10 @@ class RunningWorker:
 
     async def register(self, bundle: Bundle) -> None:
         """Open a ledger for each campaign, as the controller does."""
-        for advertiser in bundle.advertisers:
-            for campaign in advertiser.campaigns:
-                budget = campaign.budget
-                await self.ledger.register(
-                    code_of(campaign.id),
-                    campaign.id,
-                    budget.total,
-                    budget.daily,
-                    campaign.time_zone,
-                    hourly=budget.hourly,
-                )
-        for code, (campaign, item) in bundle.line_items_by_account().items():
-            own = item.budget
-            await self.ledger.register_line_item(code, item.id, own.total, own.daily, campaign.time_zone)
+        for campaign in bundle.campaigns_by_code().values():
+            await self.ledger.open(campaign)
+        for campaign, line_item in bundle.line_items_by_account().values():
+            await self.ledger.open_line_item(campaign, line_item)
 
     async def until_funded(self, bundle: Bundle) -> None:
         """Wait until the worker has a lease on every account that has money."""

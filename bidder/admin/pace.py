@@ -24,9 +24,10 @@ from config import redis_keys
 from config.calendar import local_day, local_hour
 from config.limits import DELIVERED_HOURS_SECONDS
 from config.schema import Bundle, Campaign
+from pacing.account import Account
 from pacing.curve import plan_curve
 from pacing.delivery import PLAN, WINDOW_SPENT, WINDOW_START
-from pacing.ledger import Account, Ledger
+from pacing.ledger import Ledger
 from pacing.plan import CampaignPlan, Plan, fetch
 from pacing.window import observe, window
 

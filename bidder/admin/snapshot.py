@@ -28,7 +28,8 @@ from config.refused_edit import RefusedEdit
 from config.schema import Advertiser, Bundle, Campaign
 from pacing import plan
 from pacing import stop as global_stop
-from pacing.ledger import Account, Ledger
+from pacing.account import Account
+from pacing.ledger import Ledger
 from pacing.plan import Plan
 from pacing.shading import fetch_shading
 from pacing.stop import Stop

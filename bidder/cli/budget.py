@@ -32,8 +32,9 @@ from config.money import format_money, money_text
 from config.schema import Campaign, LineItem, account_code, code_of
 from pacing import plan as pacing_plan
 from pacing import stop as global_stop
+from pacing.account import Account
 from pacing.change_log import LoggedChange, record
-from pacing.ledger import Account, Ledger
+from pacing.ledger import Ledger
 from pacing.stop import Stop
 
 WATCH_INTERVAL_S: Final = 1.0

@@ -11,7 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 from bidder.cli.redis_option import redis_or_exit, say_and_exit
 from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, fetch
-from config.schema import Bundle, Campaign, code_of
+from config.schema import Bundle, Campaign
 from pacing.ledger import Ledger, LedgerError
 
 CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The id of a campaign.")]
@@ -41,16 +41,8 @@ def named_campaign(bundle: Bundle, campaign_id: str) -> Campaign:
 
 async def open_account(ledger: Ledger, campaign: Campaign) -> None:
     """Open a campaign's account before the engine has; exits with status 2 when it can't be."""
-    budget = campaign.budget
     try:
-        await ledger.register(
-            code_of(campaign.id),
-            campaign.id,
-            budget.total,
-            budget.daily,
-            campaign.time_zone,
-            hourly=budget.hourly,
-        )
+        await ledger.open(campaign)
     except LedgerError as error:
         say_and_exit(str(error))
 

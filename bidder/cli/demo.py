@@ -42,7 +42,8 @@ from loadtest.limits import SECONDS_MAX
 from loadtest.schedule import arrivals
 from loadtest.tally import Summary
 from loadtest.traffic import TrafficMix, requests
-from pacing.ledger import Account, Ledger
+from pacing.account import Account
+from pacing.ledger import Ledger
 from segments.identity import Identity
 from segments.registry import Load, SegmentRegistry
 from segments.sample import load_sample

@@ -28,7 +28,8 @@ from config.schema import (
     account_code,
     code_of,
 )
-from pacing.ledger import Account, Ledger, Settlement
+from pacing.account import Account
+from pacing.ledger import Ledger, Settlement
 from pacing.plan import CampaignPlan, Plan
 from pacing.plan import publish as publish_plan
 from tests.factories import BUNDLE_KEY

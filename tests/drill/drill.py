@@ -30,7 +30,8 @@ from config import redis_keys
 from config.money import Money
 from config.schema import Budget, Bundle, code_of
 from config.settings import Settings
-from pacing.ledger import Account, Ledger
+from pacing.account import Account
+from pacing.ledger import Ledger
 from tests.drill.auctions import market_prices
 from tests.drill.market import Market
 from tests.factories import advertiser, bundle, campaign, line_item

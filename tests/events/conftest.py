@@ -28,7 +28,8 @@ from config.calendar import local_day
 from config.limits import SPOOL_BYTES_MAX
 from config.money import BILLION
 from config.schema import Bundle, code_of
-from pacing.ledger import Account, Ledger
+from pacing.account import Account
+from pacing.ledger import Ledger
 from tests.events.factories import (
     BID_MINUTE,
     CAMPAIGN,

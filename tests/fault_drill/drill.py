@@ -22,7 +22,8 @@ from config.embedded_server import EmbeddedServer
 from config.money import BILLION, Money
 from config.schema import Budget, Bundle, code_of
 from config.settings import ensure_secret_file, load_secrets
-from pacing.ledger import Account, Ledger
+from pacing.account import Account
+from pacing.ledger import Ledger
 from tests.drill.auctions import market_prices
 from tests.drill.drill import session
 from tests.drill.market import Market

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import redis.asyncio
 
+from pacing.account import Account
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseSync
-from pacing.ledger import Account, Ledger
+from pacing.ledger import Ledger
 
 CODE = 0xFA1
 DAYS = {CODE: 20_000}

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from pacing.account import Account
 from pacing.hold_back import HELD_SHARE_MAX, LateBills, first_look, held_back, look_again, prior_share
-from pacing.ledger import Account
 
 DAY_S = 86_400.0
 BUDGET = 1_000_000

@@ -13,9 +13,10 @@ from redis.backoff import NoBackoff
 
 from config import redis_keys
 from config.limits import LEASE_STALE_SECONDS_MAX, RESERVATION_SLOTS, SHORT_SECONDS
+from pacing.account import Account
 from pacing.lease import LeaseBook
 from pacing.lease_sync import IDLE_READ_ROUNDS, LeaseLost, LeaseSync
-from pacing.ledger import Account, Ledger, Settlement
+from pacing.ledger import Ledger, Settlement
 
 CODES = [0xAAAA, 0xBBBB]
 BID_MAX = 1_000

@@ -10,7 +10,8 @@ import redis.asyncio
 from config import redis_keys
 from config.limits import BIDS_PER_MINUTE_MAX, LEASE_STALE_SECONDS_MAX, NOTICE_TAKEN_SECONDS_MAX, SEEN_SECONDS
 from config.money import MONEY_MAX
-from pacing.ledger import REAP_GRACE_SECONDS, Account, Ledger, LedgerError, Settlement
+from pacing.account import Account
+from pacing.ledger import REAP_GRACE_SECONDS, Ledger, LedgerError, Settlement
 
 CODE = 0x0000ABCD
 DAY = 20_000

@@ -10,9 +10,10 @@ from config import redis_keys
 from config.limits import RESERVATION_SLOTS
 from config.money import MONEY_MAX
 from config.schema import account_code, code_of
+from pacing.account import Account
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseSync
-from pacing.ledger import Account, Ledger, Settlement
+from pacing.ledger import Ledger, Settlement
 
 CAMPAIGN = code_of("state-fair")
 LINE_ITEM = code_of("fair-banner")

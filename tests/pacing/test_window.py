@@ -6,8 +6,8 @@ import pytest
 from config.calendar import epoch_s, local_day
 from config.money import CpmMicros, Money
 from config.schema import Budget, Campaign, Flight, LineItem, When, code_of
+from pacing.account import Account
 from pacing.curve import plan_curve
-from pacing.ledger import Account
 from pacing.pace import Observation
 from pacing.window import observe, window
 

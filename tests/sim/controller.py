@@ -1,7 +1,7 @@
 """The controller of a trial: as far as the hold-back for late bills goes, with the real rule."""
 
+from pacing.account import Account
 from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
-from pacing.ledger import Account
 from pacing.pace import INTERVAL_S
 from tests.pacing.naive_ledger import NaiveLedger
 from tests.sim.clock import START_S, Clock

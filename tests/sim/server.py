@@ -15,7 +15,8 @@ from typing import Any
 import redis
 
 from config.limits import LEASE_EXCHANGE_SECONDS_MAX, LEASE_STALE_SECONDS_MAX, SHORT_SECONDS
-from pacing.ledger import REAP_GRACE_SECONDS, Ask, Lease, Return
+from pacing.lease_messages import Ask, Lease, Return
+from pacing.ledger import REAP_GRACE_SECONDS
 from pacing.reaper import INTERVAL_S
 from tests.pacing.naive_ledger import NaiveLedger
 from tests.sim.clock import Answer, Clock
