@@ -53,6 +53,7 @@ from config.limits import (
     ID_CHARS_MAX,
     LEASE_EXCHANGE_SECONDS_MAX,
     LEASE_STALE_SECONDS_MAX,
+    MULTIPLIER_MAX,
     NOTICE_CLOCK_SECONDS_MAX,
     NOTICE_TAKEN_SECONDS_MAX,
     RESERVATION_SLOTS,
@@ -73,6 +74,8 @@ _BIT_OF = {"shown": 1, "won": 2, "clicked": 3}
 
 REAP_GRACE_SECONDS = 1.5
 """Of a worker's last reservations: the second they expire in, and some time to handle a notice."""
+PLAY_COST_MAX = CPM_MICROS_MAX * MULTIPLIER_MAX
+"""The most that one bill can come to: a play on a public screen is as many impressions as saw it."""
 OWNERS_MAX = 2**32 - 1
 """A token has four bytes for the owner. Of a thousand within the hours that a token is taken, two are
 the same with a chance of one in ten thousand."""
@@ -236,6 +239,11 @@ class Ledger:
             for code, (fields, leases) in zip(codes, replies, strict=True)
             if fields
         }
+
+    async def time_zone(self, code: int) -> str | None:
+        """Return the time zone of an account's days and hours, None when there is no account."""
+        zone = cast(bytes | None, await self._client.hget(redis_keys.ledger(code), "time_zone"))
+        return None if zone is None else zone.decode()
 
     async def pause(self, code: int) -> bool:
         """Grant nothing until `resume`; workers return what they have not promised. False: no account."""
@@ -401,8 +409,8 @@ class Ledger:
         bits that would tell are gone, or going. Who takes more than NOTICE_TAKEN_SECONDS_MAX must have looked
         the bid up among the bills (`pacing.bills`).
         """
-        if not 0 <= price <= CPM_MICROS_MAX or not 0 <= price_max <= CPM_MICROS_MAX:
-            raise ValueError(f"price {price} and its bound {price_max} must be from 0 to {CPM_MICROS_MAX}")
+        if not 0 <= price <= PLAY_COST_MAX or not 0 <= price_max <= PLAY_COST_MAX:
+            raise ValueError(f"price {price} and its bound {price_max} must be from 0 to {PLAY_COST_MAX}")
         own = line_item << 32 | code
         keys = [
             redis_keys.ledger(code),

@@ -3,8 +3,8 @@
 A token names campaigns, line items, creatives and exchanges by `config.schema.code_of`. A Directory
 is the index of one Bundle by those codes; it is immutable, and the events process swaps the whole
 of it when a new config arrives (`LiveDirectory`). A token outlives the config it was made under:
-what is not in the bundle any more is UNKNOWN, a campaign's day is then a UTC day, and the notice is
-settled all the same.
+what is not in the bundle any more is UNKNOWN, and the notice is settled all the same; the time zone of
+its day is then its account's.
 
 It also knows how each exchange writes its prices. A config that arrives while the engine runs may name
 an exchange whose prices are encrypted and for which there are no keys: its notices are then refused one

@@ -35,11 +35,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Literal
 
+import msgspec
 import redis.asyncio
 from redis.typing import EncodableT, FieldT
 
 from bidder.events.charge import PRICE, TOKEN, Query, read_charge, read_min_to_win
-from bidder.events.directory import Directory, LiveDirectory
+from bidder.events.directory import CampaignEntry, Directory, LiveDirectory
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
 from bidder.metrics import (
@@ -50,6 +51,7 @@ from bidder.metrics import (
     LOSS_REASONS,
     NOTICES,
     SPEND,
+    UNKNOWN,
 )
 from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
 from config import redis_keys
@@ -268,7 +270,6 @@ class NoticeDesk:
 
     async def _book(self, notice: Notice, query: Query, at_s: float, replayed: bool) -> Outcome:
         directory = self._directory.current
-        campaign = directory.campaign(notice.campaign_code)
         entry = _entry(notice, directory)
         charge = read_charge(notice, query, self._reader(notice), at_s)
         if isinstance(charge, Unpriced):
@@ -289,6 +290,7 @@ class NoticeDesk:
                 if entry["bid"] in known:
                     return count("bill", Outcome.DUPLICATE)
                 taken_seconds_max = SPOOL_SECONDS_MAX
+        campaign = await self._campaign(notice, directory)
         settlement = await self._ledger.settle(
             notice.campaign_code,
             notice.owner,
@@ -355,7 +357,8 @@ class NoticeDesk:
         self, stream: bytes, entry: dict[str, str], notice: Notice, what: What
     ) -> None:
         user_hash = await self._countable(notice) if what == "impressions" else 0
-        zone, bid_s = self._directory.current.campaign(notice.campaign_code).time_zone, notice.minute * 60
+        campaign = await self._campaign(notice, self._directory.current)
+        zone, bid_s = campaign.time_zone, notice.minute * 60
         happening = Happening(
             notice.campaign_code,
             notice.line_item_code,
@@ -365,6 +368,17 @@ class NoticeDesk:
             user_hash,
         )
         await append_and_count(self._client, stream, entry, happening)
+
+    async def _campaign(self, notice: Notice, directory: Directory) -> CampaignEntry:
+        """Return the campaign of a notice; of one that has left the config, with its account's time zone.
+
+        It may come back the same day, so its bills must not turn its day before it is over where it lives.
+        """
+        campaign = directory.campaign(notice.campaign_code)
+        if campaign.id == UNKNOWN:
+            zone = await self._ledger.time_zone(notice.campaign_code)
+            campaign = msgspec.structs.replace(campaign, time_zone=zone or campaign.time_zone)
+        return campaign
 
     async def _countable(self, notice: Notice) -> int:
         """Return who may be counted for reach; 0 for nobody.

@@ -391,3 +391,22 @@ async def test_what_follows_a_token_must_be_a_number(funded: EventsPort, there: 
     assert await funded.status("/bill", t=f"{token(1)}.{there}", p="2") == 204
     assert (await account(funded)).spent == 0
     assert notices("bill", "forged") == before + 1
+
+
+async def test_a_play_may_cost_more_than_the_largest_price_of_one_impression(funded: EventsPort) -> None:
+    # 20,000 people before a wall at $40: $800 for one play.
+    wall = token(1, price_max_cpm_micros=40_000_000 * 20_000)
+    assert await funded.status("/bill", t=wall, p="39.5", q="20000") == 204
+    assert (await account(funded)).spent == 39_500_000 * 20_000
+
+
+async def test_a_campaign_that_left_the_config_keeps_its_day(redis_client: redis.asyncio.Redis) -> None:
+    """Bills on their way when it left must not turn its day early: it may come back with a budget for it."""
+    zones = ("Pacific/Kiritimati", "Pacific/Niue")
+    async with events_port(redis_client, bundle(campaign_id="autumn")) as port:
+        for zone in zones:
+            await redis_client.delete(redis_keys.ledger(CODE))
+            await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, 10 * BILLION, zone)
+            assert await port.status("/bill", t=token(zones.index(zone)), p="3") == 204
+            after = await account(port)
+            assert (after.day, after.spent_day) == (local_day(BID_MINUTE * 60, zone), 3_000_000)
