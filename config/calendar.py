@@ -15,6 +15,7 @@ from config.schema import Daypart, Flight, Weekday, When
 SECONDS_PER_DAY = 86_400
 OPEN_END_S = 2**62
 """The end of a flight that has none."""
+CLOCKS_KNOWN_S = 10 * 366 * SECONDS_PER_DAY
 HOURS_PER_WEEK = 168
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -131,6 +132,29 @@ def utc_offset_s(epoch_s: int, zone: str) -> int:
     offset = datetime.fromtimestamp(epoch_s, time_zone(zone)).utcoffset()
     assert offset is not None
     return int(offset.total_seconds())
+
+
+@lru_cache(maxsize=4_096)
+def clock_changes_s(start_s: int, end_s: int, zone: str) -> tuple[int, ...]:
+    """Return the unix seconds after `start_s` and before `end_s` at which the local clocks change.
+
+    Those of the first CLOCKS_KNOWN_S, further than which nobody knows the law. No zone has changed its clocks
+    twice within a week.
+    """
+    changes = []
+    before_s, end_s = start_s, min(end_s, start_s + CLOCKS_KNOWN_S)
+    while before_s < end_s:
+        after_s = min(before_s + 7 * SECONDS_PER_DAY, end_s)
+        if utc_offset_s(before_s, zone) != utc_offset_s(after_s, zone):
+            low_s, high_s = before_s, after_s
+            while high_s - low_s > 1:
+                middle_s = (low_s + high_s) // 2
+                unchanged = utc_offset_s(middle_s, zone) == utc_offset_s(before_s, zone)
+                low_s, high_s = (middle_s, high_s) if unchanged else (low_s, middle_s)
+            if high_s < end_s:
+                changes.append(high_s)
+        before_s = after_s
+    return tuple(changes)
 
 
 def daypart_hours(dayparts: tuple[Daypart, ...]) -> frozenset[int]:

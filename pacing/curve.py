@@ -10,9 +10,9 @@ moment is the product of
     open        1 in hours when any line item may run, by flight and daypart, else 0
     weight      what `pacing_weights` in the config say of the hour; 1 where they say nothing
 
-and where a line item's flight begins or ends, a new stretch begins. A week of quarters of an hour is added up
-once for each stretch; A at a moment is then whole weeks, and a place in one week: a few look-ups, whatever
-the length of the flight. Quarters, because that is how far apart time zones are.
+and where a line item's flight begins or ends, or the clocks change, a new stretch begins. A week of quarters
+of an hour is added up once for each stretch; A at a moment is then whole weeks, and a place in one week: a
+few look-ups, whatever the length of the flight. Quarters, because that is how far apart time zones are.
 
 For example, a campaign that may run from 18:00 to 22:00, whose traffic doubles at 20:00, on a day's $60:
 
@@ -22,9 +22,6 @@ The plan is complete a little before its window closes, when no more traffic is 
 bring at the best of times, so that the last impressions are billed within it. `ahead` bends the curve: x
 becomes x + AHEAD_SHARE · x · (1 - x), which is half as fast again as even delivery at the start, half as fast
 at the end, and at 62.5 % at half time.
-
-Time zones are taken at their offset when the curve is made. A change of clocks shifts what is ahead by an
-hour until the curve is made anew, which happens every hour; the controller solves for what is left anyway.
 """
 
 from bisect import bisect_right
@@ -34,8 +31,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.calendar import HOURS_PER_WEEK, daypart_hours, flight_bounds_s, utc_offset_s
-from config.schema import Campaign, LineItem
+from config.calendar import (
+    HOURS_PER_WEEK,
+    clock_changes_s,
+    daypart_hours,
+    flight_bounds_s,
+    utc_offset_s,
+)
+from config.schema import Campaign
 
 QUARTER_S: Final = 900
 WEEK_S: Final = 7 * 86_400
@@ -115,28 +118,29 @@ def plan_curve(campaign: Campaign, start_s: int, end_s: int, traffic: HourWeight
 
     `traffic`: what the hours of a week bring the campaign, in UTC.
     """
-    offset_s = utc_offset_s(start_s, campaign.time_zone)
-    quarters = np.arange(_QUARTERS)
-    local_hours = (quarters * QUARTER_S + offset_s) // 3_600 % HOURS_PER_WEEK
-    slope = traffic[quarters // 4] * _weights(campaign)[local_hours]
-    items = [(item, _bounds_s(item, campaign.time_zone)) for item in campaign.line_items if not item.paused]
+    zone, weights = campaign.time_zone, _weights(campaign)
+    items = [(item, flight_bounds_s(item.flight, zone)) for item in campaign.line_items if not item.paused]
     edges = {edge for _, bounds_s in items for edge in bounds_s if start_s < edge < end_s}
-    weeks: dict[frozenset[int], Week] = {}
+    weeks: dict[tuple[int, frozenset[int]], Week] = {}
     stretches = []
-    for edge in sorted({start_s, *edges}):
+    for edge in sorted({start_s, *edges, *clock_changes_s(start_s, end_s, zone)}):
         hours = frozenset[int]().union(
             *(daypart_hours(item.targeting.dayparts) for item, (on_s, off_s) in items if on_s <= edge < off_s)
         )
-        if hours not in weeks:
-            open_hours = np.zeros(HOURS_PER_WEEK)
-            open_hours[list(hours)] = 1.0
-            weeks[hours] = Week(slope * open_hours[local_hours])
-        stretches.append((edge, weeks[hours]))
+        kind = (utc_offset_s(edge, zone), hours)
+        if kind not in weeks:
+            weeks[kind] = _week(traffic, weights, *kind)
+        stretches.append((edge, weeks[kind]))
     return PlanCurve(start_s, end_s, stretches, ahead=campaign.pacing == "ahead")
 
 
-def _bounds_s(line_item: LineItem, zone: str) -> tuple[int, int]:
-    return flight_bounds_s(line_item.flight, zone)
+def _week(traffic: HourWeights, weights: NDArray[np.float64], offset_s: int, hours: frozenset[int]) -> Week:
+    """Return a week in which the given local hours are open, at one distance from UTC."""
+    open_weights = np.zeros(HOURS_PER_WEEK)
+    open_weights[list(hours)] = weights[list(hours)]
+    quarters = np.arange(_QUARTERS)
+    local_hours = (quarters * QUARTER_S + offset_s) // 3_600 % HOURS_PER_WEEK
+    return Week(traffic[quarters // 4] * open_weights[local_hours])
 
 
 def _weights(campaign: Campaign) -> NDArray[np.float64]:

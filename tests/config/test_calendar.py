@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from config.calendar import (
     OPEN_END_S,
+    clock_changes_s,
     day_bounds_s,
     daypart_hours,
     epoch_s,
@@ -107,6 +108,24 @@ def test_the_offset_follows_the_clocks() -> None:
     assert utc_offset_s(at("2026-01-01"), CHICAGO) == -6 * 3600
     assert utc_offset_s(at("2026-07-01"), CHICAGO) == -5 * 3600
     assert utc_offset_s(at("2026-07-01"), "Asia/Kolkata") == 19_800
+
+
+@pytest.mark.parametrize(
+    ("zone", "year", "changes"),
+    [
+        ("America/Chicago", 2026, ["2026-03-08T08:00:00+00:00", "2026-11-01T07:00:00+00:00"]),
+        ("Australia/Lord_Howe", 2026, ["2026-04-04T15:00:00+00:00", "2026-10-03T15:30:00+00:00"]),
+        ("Asia/Kathmandu", 2026, []),
+        ("-06:00", 2026, []),
+    ],
+)
+def test_the_changes_of_clocks_are_found_to_the_second(zone: str, year: int, changes: list[str]) -> None:
+    start_s, end_s = (int(datetime(each, 1, 1, tzinfo=UTC).timestamp()) for each in (year, year + 1))
+    found = clock_changes_s(start_s, end_s, zone)
+    assert [datetime.fromtimestamp(at_s, UTC).isoformat() for at_s in found] == changes
+    for at_s in found:
+        assert clock_changes_s(at_s - 1, at_s + 1, zone) == (at_s,)
+        assert clock_changes_s(at_s, at_s + 1, zone) == ()
 
 
 def test_dayparts_cover_hours_of_the_week_from_monday() -> None:

@@ -1,5 +1,6 @@
 """The shape of a plan: traffic, schedules, weights, modes."""
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.calendar import daypart_hours, epoch_s, flight_bounds_s, utc_offset_s
+from config.calendar import WEEKDAYS, daypart_hours, epoch_s, flight_bounds_s, utc_offset_s
 from config.money import CpmMicros, Money
 from config.schema import (
     Budget,
@@ -167,20 +168,19 @@ def test_the_curve_is_the_sum_of_its_quarters(
     place: float,
     cut: int,
 ) -> None:
-    """Against a naive model that walks through every quarter of an hour of the window."""
-    begin_s = moment("2026-06-01", "UTC")
+    """Against a naive model that walks through every quarter of an hour, some past a change of clocks."""
+    begin_s = moment("2026-10-29", "UTC")
     start_s, end_s = begin_s + quarters[0] * QUARTER_S, begin_s + (quarters[0] + quarters[1]) * QUARTER_S
-    bounded = Flight(end=When("2026-06-05 12:00"))
+    bounded = Flight(end=When("2026-11-02 12:00"))
     items = [
         line_item(f"i{index}", parts, bounded if index else Flight()) for index, parts in enumerate(dayparts)
     ]
     traffic = np.random.default_rng(seed).uniform(0.1, 2, 168)
     of = campaign(*items, zone=zone, weights=weights)
     curve = plan_curve(of, start_s, end_s, traffic)
-    offset_s = utc_offset_s(start_s, zone)
     slopes = []
     for quarter_s in range(start_s, end_s, QUARTER_S):
-        local_hour = (quarter_s + offset_s - 4 * DAY_S) // 3_600 % 168
+        local_hour = (quarter_s + utc_offset_s(quarter_s, zone) - 4 * DAY_S) // 3_600 % 168
         weight = 1.0
         for each in weights:
             if local_hour in daypart_hours((each.hours,)):
@@ -198,3 +198,19 @@ def test_the_curve_is_the_sum_of_its_quarters(
         gone, total = curve.share(start_s + at * QUARTER_S), curve.share(end_s - 1)
         assert gone * whole * (1 - 0.02) <= sum(slopes[:at]) * (1 + 1e-9)
         assert gone >= min(sum(slopes[:at]) / whole, total) - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "change"),
+    [("2026-10-20", "2026-11-20", "2026-11-01"), ("2026-03-01", "2026-04-01", "2026-03-08")],
+)
+def test_a_flight_over_a_change_of_clocks_keeps_its_dayparts(start: str, end: str, change: str) -> None:
+    evenings = Daypart(days=WEEKDAYS, from_hour=18, to_hour=22)
+    start_s, end_s, change_s = (moment(text) for text in (start, end, change))
+    curve = plan_curve(campaign(line_item("evenings", [evenings])), start_s, end_s)
+    # Days before the change, of it, and long after.
+    for day in (change_s - 5 * DAY_S, change_s, change_s + 10 * DAY_S):
+        date = time.strftime("%Y-%m-%d", time.gmtime(day))
+        hours = ("00:00", "18:00", "22:00", "23:59")
+        midnight, six, ten, night = (curve.share(moment(f"{date} {hour}")) for hour in hours)
+        assert midnight == six < ten == night
