@@ -39,7 +39,15 @@ from pacing.hold_back import LateBills, first_look, held_back, look_again, prior
 from pacing.landscape import weights, win_shares
 from pacing.ledger import Ledger, LedgerError
 from pacing.outcomes import OutcomeReader
-from pacing.pace import INTERVAL_S, MULTIPLIER_START, CampaignState, Observation, in_q16, resolve
+from pacing.pace import (
+    INTERVAL_S,
+    MULTIPLIER_START,
+    SILENCE_S_MAX,
+    CampaignState,
+    Observation,
+    in_q16,
+    resolve,
+)
 from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
 from pacing.shading import Shading, publish_shading, shade_rows
 from pacing.traffic import Traffic
@@ -209,7 +217,7 @@ class Controller:
             curve = self._curve(code, campaign, now_s)
             observed = observe(campaign, accounts[code], curve, outcomes, now_s)
             self._states[code], budget_q16, ceiling = resolve(state, observed, now_s)
-            goal_q16 = await self._goal(code, campaign, now_s)
+            goal_q16 = await self._goal(code, campaign, observed, budget_q16, now_s)
             decided[code] = CampaignPlan(
                 min(budget_q16, goal_q16),
                 budget_q16=budget_q16,
@@ -268,7 +276,9 @@ class Controller:
         self._curves[code] = (key, curve)
         return curve
 
-    async def _goal(self, code: int, campaign: Campaign, now_s: float) -> int:
+    async def _goal(
+        self, code: int, campaign: Campaign, observed: Observation, budget_q16: int, now_s: float
+    ) -> int:
         """Return the multiplier of a campaign's goal, in 1/65536; look at what it cost when it is time."""
         if campaign.goal is None:
             self._goals.pop(code, None)
@@ -282,7 +292,9 @@ class Controller:
                 multiplier = known.goal_q16 / MULTIPLIER_ONE_Q16 if known is not None else 1.0
                 state = GoalState(at_s=now_s, delivered=delivered, multiplier=multiplier)
             else:
-                state = resolve_goal(state, campaign.goal, delivered, now_s)
+                held = in_q16(state.multiplier) < budget_q16
+                idle = held and _might_buy(observed, self._states[code], state.at_s, now_s)
+                state = resolve_goal(state, campaign.goal, delivered, now_s, idle=idle)
             self._goals[code] = state
         return in_q16(state.multiplier)
 
@@ -301,6 +313,13 @@ class Controller:
         await publish_shading(self._client, shading)
         self._shading_version = version
         await self._outcomes.save()
+
+
+def _might_buy(observed: Observation, state: CampaignState, since_s: float, now_s: float) -> bool:
+    """Say whether a campaign has money, and had auctions to spend it in."""
+    planned = observed.curve.share(now_s) > observed.curve.share(since_s)
+    affords = not observed.paused and observed.spent < observed.budget
+    return planned and affords and state.silent_s <= SILENCE_S_MAX
 
 
 async def _first_set(stop: asyncio.Event, changed: asyncio.Event | None, seconds_max: float) -> None:

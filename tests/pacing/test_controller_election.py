@@ -300,6 +300,26 @@ async def test_a_goal_that_is_missed_lowers_even_who_spends_as_soon_as_possible(
     assert heirs.campaigns[ASAP].goal_q16 == decided.goal_q16
 
 
+async def test_a_goal_lets_go_of_who_buys_nothing_while_there_are_auctions(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    config = bundle("1", campaign("asap", pacing="asap", goal=Goal(type="cpc", target=Money(BILLION))))
+    controller = candidate(redis_client, "a")
+    await controller.tick(config, NOW_S)
+    await redis_client.hset(delivered(ASAP, local_day(NOW_S, ZONE)), "spent", 6 * BILLION)
+    goals = []
+    for look in range(1, 4):
+        if look == 3:
+            await redis_client.xadd(STREAM_LOSSES, {"exchange": "plain"})
+        await controller.tick(config, NOW_S + look * GOAL_INTERVAL_S)
+        plan = await fetch(redis_client)
+        assert plan is not None
+        goals.append(plan.campaigns[ASAP].goal_q16)
+    assert goals[0] < MULTIPLIER_ONE_Q16, "clicks are missing"
+    assert goals[1] == goals[0], "nobody heard of any auction: that is not the goal's doing"
+    assert goals[2] > goals[0]
+
+
 async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
     redis_client: redis.asyncio.Redis,
 ) -> None:

@@ -7,7 +7,7 @@ import redis.asyncio
 from config.money import BILLION, Money
 from config.redis_keys import delivered
 from config.schema import Goal
-from pacing.goal import GOAL_INTERVAL_S, Delivered, GoalState, fetch_delivered, resolve_goal
+from pacing.goal import GOAL_DAYS, GOAL_INTERVAL_S, Delivered, GoalState, fetch_delivered, resolve_goal
 from pacing.pace import MULTIPLIER_MIN, STEP_MAX
 
 GOAL = Goal(type="cpc", target=Money(2 * BILLION))
@@ -57,7 +57,32 @@ def test_a_market_that_is_too_dear_is_brought_to_the_target(cost_at_full_bid: fl
     assert late_spent / late_events == pytest.approx(int(GOAL.target), rel=0.1)
 
 
-async def test_what_was_delivered_is_read_of_two_days(redis_client: redis.asyncio.Redis) -> None:
+def test_a_goal_that_keeps_a_campaign_from_buying_lets_go_until_it_buys() -> None:
+    state = GoalState(at_s=0.0, delivered=NOTHING, multiplier=MULTIPLIER_MIN)
+    stuck = resolve_goal(state, GOAL, NOTHING, GOAL_INTERVAL_S)
+    assert stuck.multiplier == MULTIPLIER_MIN, "who could not have bought anything learns nothing"
+    for look in range(1, 101):
+        state = resolve_goal(state, GOAL, NOTHING, look * GOAL_INTERVAL_S, idle=True)
+    assert state.multiplier == 1.0, "within nine hours"
+    spent = resolve_goal(state, GOAL, Delivered({9: 2 * GOAL.target}, {}), 0.0, idle=True)
+    assert spent.multiplier < 1.0
+
+
+async def test_a_conversion_counts_for_the_goal_a_month_after_its_bid(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    goal = Goal(type="cpa", target=Money(2 * BILLION))
+    for day in range(1, 61):
+        await redis_client.hset(delivered(7, day), mapping={"spent": 5, "clicks": 1})
+    before = await fetch_delivered(redis_client, 7, goal, 60)
+    await redis_client.hincrby(delivered(7, 30), "conversions", 2)
+    state = GoalState(at_s=0.0, delivered=before, multiplier=0.5)
+    now = await fetch_delivered(redis_client, 7, goal, 60)
+    assert resolve_goal(state, goal, now, GOAL_INTERVAL_S).multiplier == pytest.approx(0.5 * np.exp(0.1))
+    assert (min(now.spent), max(now.spent)) == (60 - GOAL_DAYS + 1, 60)
+
+
+async def test_what_was_delivered_is_read_by_day(redis_client: redis.asyncio.Redis) -> None:
     await redis_client.hset(delivered(7, 19), mapping={"spent": 5, "clicks": 1, "conversions": 9})
     await redis_client.hset(delivered(7, 20), mapping={"spent": 6})
     assert await fetch_delivered(redis_client, 7, GOAL, 20) == Delivered({19: 5, 20: 6}, {19: 1, 20: 0})
