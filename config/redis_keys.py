@@ -30,6 +30,8 @@ MODEL = b"hustings:model"
 """String: the MessagePack of the live `pacing.prediction.Model`."""
 MODEL_VERSION = b"hustings:model:version"
 """Integer: the version of MODEL, for a glance."""
+MODEL_SUMMARY = b"hustings:model:summary"
+"""String: the JSON of MODEL's `pacing.prediction.ModelSummary`, for people."""
 TRAINING = b"hustings:training"
 """Hash: event -> what its learner knows; `read`: how far the streams were read (`bidder.training`)."""
 TRAINER_LEASE = b"hustings:trainer"
@@ -159,6 +161,11 @@ def delivered(campaign_code: int, day: int) -> bytes:
 def delivered_hours(campaign_code: int, day: int) -> bytes:
     """Hash: likewise in each hour of the day."""
     return b"{c:%08x}:delivered:%d:hours" % (campaign_code, day)
+
+
+def predicted(campaign_code: int, day: int) -> bytes:
+    """Hash: what was predicted of a local day's impressions, and what came, see `pacing.track_record`."""
+    return b"{c:%08x}:predicted:%d" % (campaign_code, day)
 
 
 def reach(campaign_code: int, line_item_code: int = 0) -> bytes:

@@ -26,6 +26,7 @@ of its impressions.
 """
 
 import zlib
+from itertools import pairwise
 from typing import Final, Literal, NamedTuple, cast, get_args
 
 import msgspec
@@ -35,7 +36,7 @@ from numpy.typing import NDArray
 
 from config.compiled import kernel
 from config.money import BILLION
-from config.redis_keys import MODEL, MODEL_VERSION
+from config.redis_keys import MODEL, MODEL_SUMMARY, MODEL_VERSION
 from config.schema import Format, LineItem
 from config.value import Event
 from pacing.features import TABLE_SLOTS
@@ -53,6 +54,9 @@ WEIGHT_MAX: Final = 2**15 - 1
 PRIOR_EVENTS: Final = 10
 TRUST_ONE: Final = 1 << 16
 RATIO_ONE: Final = 1 << 16
+RATIO_SOUND_MAX: Final = 16 * RATIO_ONE
+IMPRESSIONS_SOUND_MAX: Final = 1 << 53
+"""A model that says more than these is not of a trainer."""
 PRIORS: Final[dict[Event, dict[Format, int]]] = {
     "impression": dict.fromkeys(get_args(Format), BILLION),
     "view": dict.fromkeys(get_args(Format), 500_000_000),
@@ -91,6 +95,18 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     made_at_s: int
     events: dict[Predicted, EventModel] = {}
+    since_s: dict[Predicted, int] = {}
+    """When each event's predictions became what they are; of one without a model, when it lost it."""
+
+
+class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What people want to know of the live models."""
+
+    version: int
+    live: tuple[Predicted, ...] = ()
+    """The events that have a model; the others go by their priors."""
+    since_s: dict[Predicted, int] = {}
+    """As in `Model`."""
 
 
 class Scoring(NamedTuple):
@@ -215,11 +231,18 @@ def decode(data: bytes) -> Model | None:
 
 
 def _is_sound(event: EventModel) -> bool:
-    return len(event.link) == LINK_KNOTS and len(_inflated(event.weights)) == 2 * TABLE_SLOTS
+    """Say whether every number of a model is one that the trainer could have written."""
+    whole = len(event.link) == LINK_KNOTS and len(_inflated(event.weights)) == 2 * TABLE_SLOTS
+    rises = all(low <= high for low, high in pairwise((0, *event.link, BILLION)))
+    ratios = all(0 <= ratio <= RATIO_SOUND_MAX for ratio in event.ratios.values())
+    learned = all(0 <= impressions <= IMPRESSIONS_SOUND_MAX for impressions in event.learned.values())
+    return whole and rises and ratios and learned and abs(event.offset) <= -SCORE_MIN
 
 
 async def publish(client: redis.asyncio.Redis, model: Model) -> None:
     """Make this the live model. Raises redis.RedisError."""
+    summary = ModelSummary(version=model.version, live=tuple(model.events), since_s=model.since_s)
+    await client.set(MODEL_SUMMARY, msgspec.json.encode(summary))
     await client.set(MODEL, encode(model))
     await client.set(MODEL_VERSION, b"%d" % model.version)
 
@@ -228,6 +251,20 @@ async def published_version(client: redis.asyncio.Redis) -> int:
     """Return the version of the live model; 0 when there is none. Raises redis.RedisError."""
     version = await client.get(MODEL_VERSION)
     return int(version) if version is not None and version.isdigit() else 0
+
+
+async def fetch_summary(client: redis.asyncio.Redis) -> ModelSummary | None:
+    """Return the summary of the live model; None when there is none that this version can read.
+
+    Raises redis.RedisError.
+    """
+    data = cast(bytes | None, await client.get(MODEL_SUMMARY))
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=ModelSummary)
+    except msgspec.DecodeError:
+        return None
 
 
 async def fetch(client: redis.asyncio.Redis) -> Model | None:

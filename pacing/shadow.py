@@ -20,7 +20,6 @@ counts, smallest when a rate is what comes. As rates are small it is the logarit
 
 import math
 import zlib
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -66,6 +65,8 @@ class Examples(NamedTuple):
     """Of each cell, the campaign's id."""
     line_item_codes: NDArray[np.int64]
     """int64[m]."""
+    minutes: NDArray[np.int64]
+    """int64[m]: when each was bid on, unix time // 60."""
     priors: NDArray[np.int64]
     """int64[m], billionths: what the config, or `PRIORS`, says of the event's rate."""
     stated: NDArray[np.bool_]
@@ -143,12 +144,10 @@ class EventTrainer:
         self._learned: dict[int, int] = {}
         self._begin_window()
 
-    def take(self, examples: Examples) -> Mapping[str, list[float]]:
-        """Predict, count and learn; return by campaign what the live model predicted, and what came."""
-        now = Tally()
+    def take(self, examples: Examples) -> NDArray[np.float64]:
+        """Predict, count and learn; return what the live model predicted of each, float64[m]."""
         slots = slots_of(examples.marks)
         rates = rates_of(self.live, examples, slots)
-        now.add(examples, rates)
         self.of_live.add(examples, rates)
         self.of_priors.add(examples, rates_of(None, examples, slots))
         if self.candidate is not None:
@@ -160,7 +159,7 @@ class EventTrainer:
         codes, counts = np.unique(examples.line_item_codes[~examples.labels], return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self._learned[code] = self._learned.get(code, 0) + count
-        return now.by_campaign
+        return rates
 
     @property
     def impressions(self) -> int:

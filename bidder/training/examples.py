@@ -34,6 +34,7 @@ from pacing.features import (
 )
 from pacing.prediction import PREDICTED, PRIORS, Predicted, cell_name
 from pacing.shadow import Examples
+from pacing.track_record import Owner
 
 PAGE_ENTRIES = 5_000
 """Impressions of one round."""
@@ -50,6 +51,8 @@ class Catalogue(msgspec.Struct, frozen=True):
     line_items: Mapping[bytes, tuple[str, LineItem]]
     """By id: its campaign's id, and itself; of campaigns that something is learned of."""
     exchanges: frozenset[bytes]
+    owners: Mapping[int, Owner]
+    """By line item code."""
 
 
 def catalogue_of(bundle: Bundle) -> Catalogue:
@@ -61,7 +64,14 @@ def catalogue_of(bundle: Bundle) -> Catalogue:
         if campaign.learns
         for line_item in campaign.line_items
     }
-    return Catalogue(line_items, frozenset(exchange.id.encode() for exchange in bundle.exchanges))
+    owners = {
+        code_of(line_item.id): Owner(code, campaign.time_zone)
+        for code, campaign in bundle.campaigns_by_code().items()
+        if campaign.learns
+        for line_item in campaign.line_items
+    }
+    exchanges = frozenset(exchange.id.encode() for exchange in bundle.exchanges)
+    return Catalogue(line_items, exchanges, owners)
 
 
 class _Example(NamedTuple):
@@ -70,6 +80,7 @@ class _Example(NamedTuple):
     campaign_id: str
     line_item: LineItem
     line_item_code: int
+    minute: int
     format: Format
 
 
@@ -136,7 +147,7 @@ def _example(id_: bytes, fields: Mapping[bytes, bytes], catalogue: Catalogue) ->
         ad_mark(field, code) for field, code in zip((CAMPAIGN, LINE_ITEM, CREATIVE), codes, strict=True)
     ]
     format_ = _FORMATS.get(fields.get(b"format", b""), "banner")
-    return _Example(marks, exchange.decode(), campaign_id, line_item, codes[1], format_)
+    return _Example(marks, exchange.decode(), campaign_id, line_item, codes[1], minute, format_)
 
 
 def _arranged(
@@ -167,6 +178,7 @@ def _arranged(
         cell=np.array(cell, np.int64),
         campaigns=campaigns,
         line_item_codes=np.array([example.line_item_code for _, _, example in labelled], np.int64),
+        minutes=np.array([example.minute for _, _, example in labelled], np.int64),
         priors=np.array(priors, np.int64),
         stated=np.array(stated, np.bool_),
     )

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
+import numpy as np
 import redis.asyncio
+from numpy.typing import NDArray
 from redis.typing import EncodableT, FieldT
 
 from bidder.metrics import ACTUAL_EVENTS, MODEL_MADE, MODEL_REVIEWS, PREDICTED_EVENTS
@@ -24,7 +26,8 @@ from config.redis_keys import TRAINER_LEASE, TRAINING
 from config.schema import Bundle
 from pacing.election import Election
 from pacing.prediction import PREDICTED, Model, Predicted, fetch, publish
-from pacing.shadow import EventTrainer, Outcome
+from pacing.shadow import EventTrainer, Examples, Outcome
+from pacing.track_record import TrackRecord
 
 READ_SECONDS: Final = 5.0
 """Between two looks at the streams."""
@@ -47,8 +50,11 @@ class Trainer:
         self._election = Election(client, TRAINER_LEASE, owner, LEASE_SECONDS)
         self._reader = ExampleReader(client)
         self._events: dict[Predicted, EventTrainer] = {}
+        self._record = TrackRecord()
         self._version = 0
-        self._made_at_s = 0
+        self._since_s: dict[Predicted, int] = {}
+        self._unpublished = False
+        """What is live here is not yet in Redis."""
         self._reviewed_s = 0.0
 
     async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle | None]) -> None:
@@ -107,23 +113,24 @@ class Trainer:
             for event, trainer in self._events.items():
                 if not len(examples[event].labels):
                     continue
-                by_campaign = await asyncio.to_thread(trainer.take, examples[event])
-                for campaign_id, (predicted, came) in by_campaign.items():
-                    PREDICTED_EVENTS.labels(campaign_id, event).inc(predicted)
-                    ACTUAL_EVENTS.labels(campaign_id, event).inc(came)
+                page = examples[event]
+                rates = await asyncio.to_thread(trainer.take, page)
+                self._record.count(event, page, rates, catalogue.owners)
+                _count(event, page, rates)
             if not await self._election.renewed():
                 return False
         return True
 
     async def _review(self, now_s: float) -> bool:
         """Let each event's contenders be compared; publish what is live now, and write down what is known."""
-        changed = False
         for event, trainer in self._events.items():
             outcome = await asyncio.to_thread(trainer.review)
             MODEL_REVIEWS.labels(event, outcome.value).inc()
             if outcome is Outcome.ROLLED_BACK:
                 logger.warning("the %s predictions were off and are rolled back", event)
-            changed |= outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
+            if outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK):
+                self._unpublished = True
+                self._since_s[event] = int(now_s)
         known: dict[FieldT, EncodableT] = {
             event: await asyncio.to_thread(trainer.dump) for event, trainer in self._events.items()
         }
@@ -131,20 +138,33 @@ class Trainer:
         # That may have taken long: only who still holds the lease speaks.
         if not await self._election.renewed():
             return False
+        # First what bids go by: if Redis fails in between, the next review tries again.
+        published = self._unpublished
+        if published:
+            await self._publish(now_s)
         await self._client.hset(TRAINING.decode(), mapping=known)
-        if changed:
-            self._version += 1
-            self._made_at_s = int(now_s)
-            live = {event: model for event, trainer in self._events.items() if (model := trainer.live)}
-            await publish(self._client, Model(version=self._version, made_at_s=self._made_at_s, events=live))
-            MODEL_MADE.labels("training").set(self._made_at_s)
-        return changed
+        await self._record.send(self._client)
+        return published
+
+    async def _publish(self, now_s: float) -> None:
+        self._version += 1
+        model = Model(
+            version=self._version,
+            made_at_s=int(now_s),
+            events={event: model for event, trainer in self._events.items() if (model := trainer.live)},
+            since_s=dict(self._since_s),
+        )
+        await publish(self._client, model)
+        self._unpublished = False
+        MODEL_MADE.labels("training").set(model.made_at_s)
 
     async def _take_up(self, now_s: float) -> None:
         """Go on where the last leader stopped."""
         self._reviewed_s = now_s
         model = await fetch(self._client)
         self._version = model.version if model is not None else 0
+        self._since_s = dict(model.since_s) if model is not None else {}
+        self._unpublished, self._record = False, TrackRecord()
         live = model.events if model is not None else {}
         known = cast(dict[bytes, bytes], await self._client.hgetall(TRAINING.decode()))
         self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
@@ -154,3 +174,13 @@ class Trainer:
             self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
         position = known.get(_POSITION, b"").decode() if all(loaded) else BEGINNING
         self._reader = ExampleReader(self._client, position or BEGINNING)
+
+
+def _count(event: Predicted, examples: Examples, rates: NDArray[np.float64]) -> None:
+    """Add a page to the metrics."""
+    cells = len(examples.cells)
+    predicted = np.bincount(examples.cell, np.where(examples.labels, 0.0, rates), cells).tolist()
+    came = np.bincount(examples.cell, examples.labels, cells).tolist()
+    for campaign_id, more, events in zip(examples.campaigns, predicted, came, strict=True):
+        PREDICTED_EVENTS.labels(campaign_id, event).inc(more)
+        ACTUAL_EVENTS.labels(campaign_id, event).inc(events)

@@ -1,12 +1,26 @@
 """What a model must show before it bids, and when one that bids must go."""
 
+import zlib
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
 
-from pacing.features import CAMPAIGN, CONTEXT_MARKS, CREATIVE, LINE_ITEM, ad_mark, context_mark, hour_mark
+from config.money import BILLION
+from pacing.calibration import RATIO_MAX
+from pacing.features import (
+    CAMPAIGN,
+    CONTEXT_MARKS,
+    CREATIVE,
+    LINE_ITEM,
+    TABLE_SLOTS,
+    ad_mark,
+    context_mark,
+    hour_mark,
+)
 from pacing.learning import slots_of
-from pacing.prediction import EventModel, Model, decode, encode
+from pacing.prediction import LINK_KNOTS, SCORE_ONE, EventModel, Model, decode, encode
 from pacing.shadow import CALIBRATION_MAX, EVENTS_MIN, EventTrainer, Examples, Outcome, Tally, rates_of
 
 GOOD, BAD = 0.15, 0.05
@@ -32,6 +46,7 @@ def examples(impressions: int, good: float = GOOD, bad: float = BAD, seed: int =
         cell=np.zeros(count, np.int64),
         campaigns=["c"],
         line_item_codes=np.full(count, 6, np.int64),
+        minutes=np.zeros(count, np.int64),
         priors=np.full(count, 1_000_000, np.int64),
         stated=np.zeros(count, np.bool_),
     )
@@ -137,7 +152,33 @@ def test_a_published_model_is_read_back_or_refused() -> None:
     assert trainer.candidate is not None
     model = Model(version=3, made_at_s=9, events={"click": trainer.candidate})
     assert decode(encode(model)) == model
-    short = msgspec.structs.replace(trainer.candidate, link=trainer.candidate.link[1:])
-    assert decode(encode(Model(version=3, made_at_s=9, events={"click": short}))) is None
     assert decode(b"other") is None
     assert rates_on_both(None) == [0.001, 0.001]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"link": (1,) * (LINK_KNOTS - 1)},
+        {"link": (2,) + (1,) * (LINK_KNOTS - 1)},
+        {"link": (-5,) * LINK_KNOTS},
+        {"link": (BILLION + 1,) * LINK_KNOTS},
+        {"ratios": {"plain/c": -1}},
+        {"ratios": {"plain/c": 1 << 63}},
+        {"learned": {6: -1}},
+        {"learned": {6: 1 << 63}},
+        {"offset": 1 << 40},
+        {"weights": zlib.compress(b"short")},
+    ],
+)
+def test_a_model_that_no_trainer_would_write_is_refused(wrong: dict[str, Any]) -> None:
+    sound = EventModel(
+        offset=-7 * SCORE_ONE,
+        weights=zlib.compress(bytes(2 * TABLE_SLOTS), 1),
+        link=(1,) * LINK_KNOTS,
+        ratios={"plain/c": RATIO_MAX},
+        learned={6: 10**12},
+    )
+    assert decode(encode(Model(version=3, made_at_s=9, events={"click": sound}))) is not None
+    unsound = msgspec.structs.replace(sound, **wrong)
+    assert decode(encode(Model(version=3, made_at_s=9, events={"click": unsound}))) is None

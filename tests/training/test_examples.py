@@ -1,16 +1,21 @@
 """The streams as examples: read once each, together in time, and only what something is learned from."""
 
+import contextlib
 from typing import Any
 
+import redis
 import redis.asyncio
 
 from bidder.training.examples import Catalogue, ExampleReader, catalogue_of
 from bidder.training.trainer import Trainer
+from config.calendar import local_day
 from config.money import CpmMicros, Money
-from config.redis_keys import STREAM_CLICKS, STREAM_CONVERSIONS, STREAM_IMPRESSIONS
-from config.schema import Bundle, Goal
+from config.redis_keys import STREAM_CLICKS, STREAM_CONVERSIONS, STREAM_IMPRESSIONS, TRAINING
+from config.schema import Bundle, Goal, code_of
 from config.value import Rate
+from pacing import prediction
 from pacing.features import CONTEXT_MARKS, hour_mark
+from pacing.track_record import fetch_tracked
 from tests.factories import advertiser, bundle, campaign, line_item
 
 PACKED = bytes(range(3 * CONTEXT_MARKS))
@@ -112,3 +117,38 @@ async def test_one_trainer_learns_at_a_time_and_the_next_goes_on(redis_client: r
     assert second.leading
     assert second.position == "20-0"
     assert second.learned_of("click") == 2, "one was learned by the first, and is not learned twice"
+
+
+async def test_a_model_that_proved_itself_is_live_though_its_review_could_not_be_written_down(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    trainer = Trainer(redis_client, "only", review_seconds=1)
+    at_ms = 0
+    for review in range(1, 12):
+        for shown in range(400):
+            at_ms += 1
+            await happen(redis_client, STREAM_IMPRESSIONS, at_ms, line_item="flat")
+            if shown % 5 == 4:
+                await happen(redis_client, STREAM_CLICKS, at_ms, line_item="flat")
+        if review > 1:
+            await redis_client.set(TRAINING, "not a hash")
+        with contextlib.suppress(redis.RedisError):
+            await trainer.round(learning(), START_S + 2 * review)
+        if (summary := await prediction.fetch_summary(redis_client)) is not None:
+            break
+        await redis_client.delete(TRAINING)
+    model = await prediction.fetch(redis_client)
+    assert model is not None
+    assert summary == prediction.ModelSummary(
+        version=1, live=("click",), since_s={"click": int(START_S + 2 * review)}
+    )
+    # Nothing is told of the impressions of a review that was not written down.
+    await redis_client.delete(TRAINING)
+    code, zone = code_of("aimed"), learning().campaigns_by_code()[code_of("aimed")].time_zone
+    days = [local_day(30 * 3_600, zone)]
+    before = await fetch_tracked(redis_client, code, days)
+    await happen(redis_client, STREAM_IMPRESSIONS, at_ms + 1, line_item="flat")
+    await trainer.round(learning(), START_S + 2 * review + 2)
+    tracked = (await fetch_tracked(redis_client, code, days))[code_of("flat"), "click"]
+    assert sum(each.impressions for each in before.values()) < tracked.impressions == 400 * review + 1
+    assert tracked.came == 80 * review
