@@ -15,7 +15,7 @@ from bidder.admin.pace import Pace, pace_of
 from bidder.admin.readiness import WorkerBeat
 from bidder.admin.redis_state import RedisState
 from bidder.admin.snapshot import Snapshot
-from bidder.events.notices import Outcome
+from bidder.events.outcome import Outcome
 from config.money import money_text
 from config.refused_edit import RefusedEdit
 from config.schema import Campaign, account_code, code_of

@@ -30,7 +30,8 @@ from bidder.events import sync
 from bidder.events.directory import LiveDirectory
 from bidder.events.intake import Intake
 from bidder.events.links import Linker
-from bidder.events.notices import Kind, NoticeDesk
+from bidder.events.notices import NoticeDesk
+from bidder.events.outcome import Kind
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import SpoolError
 from bidder.metrics import LINKS, SYNCS

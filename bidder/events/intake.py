@@ -31,7 +31,8 @@ import msgspec
 import redis
 
 from bidder.events.charge import MIN_TO_WIN, MULTIPLIER, PRICE, TOKEN, Query
-from bidder.events.notices import DONE, LOSS, Kind, NoticeDesk, Outcome, count
+from bidder.events.notices import LOSS, NoticeDesk
+from bidder.events.outcome import DONE, Kind, Outcome, count
 from bidder.events.recent import Recent
 from bidder.events.spool import Entry, Spool, SpoolError
 from bidder.metrics import SPOOL_AGE, SPOOL_ENTRIES, SPOOL_REPLAYED

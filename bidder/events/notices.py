@@ -1,14 +1,14 @@
-"""What a notice does: books money, remembers what a person saw, tells the streams.
+"""What a notice does: has money booked, remembers what a person saw, tells the streams.
 
 `take` is called with a notice's kind, the parameters of its URL and the time it came; HTTP is
 `bidder.events.app`'s affair, and what happens while Redis is away `bidder.events.intake`'s. It returns an
 Outcome and has counted it. Where money and memory are touched:
 
     notice       token genuine, first time                              again
-    /bill        ledger.settle, unless billed on the impression         ledger says DUPLICATE
+    /bill        billing.book, unless billed on the impression          ledger says DUPLICATE
     /win         wins stream; never money                               nothing
     /loss        losses stream                                          nothing
-    /imp         ledger.settle if billed on the impression;             ledger says DUPLICATE;
+    /imp         billing.book if billed on the impression;              ledger says DUPLICATE;
                  impressions stream, frequency caps                     nothing
     /click       clicks stream                                          nothing
     /conv        conversions stream                                     nothing
@@ -16,15 +16,13 @@ Outcome and has counted it. Where money and memory are touched:
 What is written to a stream is added to the campaign's sums of its bid's day and hour in the same round trip
 (`pacing.delivery`).
 
-A charge that can't be booked (no price, more than the bid, no such account, too old) goes to the
-refused stream, so that the difference from the exchange's report can be explained entry by entry. What
-comes from the rendering of an ad for review, with the word AUDIT for its macros, is counted and no more.
+What comes from the rendering of an ad for review, with the word AUDIT for its macros, is counted and no
+more.
 
-A redis.RedisError leaves `take`, and the notice waits in the spool. Settling is atomic and comes first,
-so bringing it again neither loses nor doubles money. A bill that came in time and was brought when its
-bits are gone is looked up among the bills themselves (`pacing.bills`). The bit that marks an impression
-(click, win) as seen is set before its stream entry and caps are written: a failure between the two costs
-one entry of statistics, never a person's cap counted twice.
+A redis.RedisError leaves `take`, and the notice waits in the spool. Money comes first
+(`bidder.events.billing`). The bit that marks an impression (click, win) as seen is set before its stream
+entry and caps are written: a failure between the two costs one entry of statistics, never a person's cap
+counted twice.
 
 Streams name a bid by owner, minute and sequence, as its token does, and carry no user: the user's
 hash is used for the caps and goes no further.
@@ -32,26 +30,20 @@ hash is used for the caps and goes no further.
 
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Literal
 
-import msgspec
 import redis.asyncio
-from redis.typing import EncodableT, FieldT
 
+from bidder.events.billing import Billing
 from bidder.events.charge import PRICE, TOKEN, Query, read_charge, read_min_to_win
-from bidder.events.directory import CampaignEntry, Directory, LiveDirectory
+from bidder.events.directory import LiveDirectory
+from bidder.events.entries import event_entry, outcome_entry
+from bidder.events.outcome import Kind, Outcome, count
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
 from bidder.metrics import (
-    BILLED_BIDS,
-    BILLED_OFFERED,
-    BILLED_PAID,
     CAP_RECORDS_DROPPED,
     LOSS_REASONS,
-    NOTICES,
-    SPEND,
-    UNKNOWN,
 )
 from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
 from config import redis_keys
@@ -59,74 +51,17 @@ from config.calendar import local_day, local_hour
 from config.limits import (
     CONVERSION_MEMORY_SECONDS_MAX,
     LOSS_MEMORY_SECONDS_MAX,
-    NOTICE_CLOCK_SECONDS_MAX,
-    NOTICE_TAKEN_SECONDS_MAX,
-    SPOOL_SECONDS_MAX,
-    STREAM_ENTRIES_MAX,
 )
-from config.money import BILLION
-from pacing.bills import billed_bids
 from pacing.caps import FORGOTTEN, record_impression
 from pacing.delivery import Happening, What, append_and_count
-from pacing.ledger import Ledger, Settlement
+from pacing.ledger import Ledger
 from segments.location import caps_key
 
-Kind = Literal["win", "bill", "loss", "impression", "click", "conversion"]
 LOSS = "l"
 """The parameter of a loss URL that says why."""
-
-
-class Outcome(StrEnum):
-    """What became of a notice: the values of the metric's label."""
-
-    OK = "ok"
-    DUPLICATE = "duplicate"
-    FORGED = "forged"
-    OVERPRICED = "overpriced"
-    UNPRICED = "unpriced"
-    BAD_SIGNATURE = "bad_signature"
-    """An encrypted price that the exchange's keys did not make."""
-    STALE_PRICE = "stale_price"
-    """An encrypted price, genuine but from another time: it was sent before."""
-    LATE = "late"
-    """Booked after its worker had given the reservation up."""
-    UNKNOWN_CAMPAIGN = "unknown_campaign"
-    EXPIRED = "expired"
-    """So long after the bid that a repeat could no longer be told; not booked."""
-    NOT_BILLABLE = "not_billable"
-    """A bill from an exchange that bills on the impression."""
-    AUDIT = "audit"
-    """The ad was rendered for review, and nobody saw it."""
-    SPOOLED = "spooled"
-    """Redis did not answer; the notice is on this host's disk. It is counted again when it is done."""
-    UNAVAILABLE = "unavailable"
-    """Neither Redis nor the disk took it; the caller was asked to repeat the notice."""
-
-
-_OUTCOME_OF = {
-    Settlement.SETTLED: Outcome.OK,
-    Settlement.LATE: Outcome.LATE,
-    Settlement.DUPLICATE: Outcome.DUPLICATE,
-    Settlement.OVERPRICED: Outcome.OVERPRICED,
-    Settlement.UNKNOWN_CAMPAIGN: Outcome.UNKNOWN_CAMPAIGN,
-}
-_OUTCOME_OF_UNPRICED = {
-    Unpriced.BAD_SIGNATURE: Outcome.BAD_SIGNATURE,
-    Unpriced.STALE: Outcome.STALE_PRICE,
-}
-DONE = (Outcome.OK, Outcome.LATE)
-"""What has changed something in Redis."""
-_REFUSED = (Outcome.UNKNOWN_CAMPAIGN, Outcome.EXPIRED)
-
 KNOWN_LOSS_CODES = frozenset((*range(11), *range(100, 105), *range(200, 216)))
 """OpenRTB 3.0, list "Loss Reason Codes". 500 and up are an exchange's own."""
 LOSS_CODE_MAX = 9_999
-
-
-def count(kind: Kind, outcome: Outcome) -> Outcome:
-    """Count a notice and return its outcome."""
-    NOTICES.labels(kind, outcome.value).inc()
-    return outcome
 
 
 class NoticeDesk:
@@ -146,7 +81,7 @@ class NoticeDesk:
         self._tokens = tokens
         self._directory = directory
         self._rules = rules
-        self._clock = clock
+        self._billing = Billing(client, ledger, directory, clock)
 
     async def take(self, kind: Kind, query: Query, at_s: float, *, replayed: bool = False) -> Outcome:
         """Do what a notice asks for, once. Raises redis.RedisError.
@@ -160,7 +95,7 @@ class NoticeDesk:
             case "bill":
                 if notice.billed_on_impression:
                     return count("bill", Outcome.NOT_BILLABLE)
-                return await self._book(notice, query, at_s, replayed)
+                return await self._billing.book(notice, query, at_s, replayed=replayed)
             case "impression":
                 return await self._impression(notice, query, at_s, replayed)
             case "win":
@@ -190,12 +125,12 @@ class NoticeDesk:
         URL of the bid carries it.
         """
         if notice.billed_on_impression and PRICE in query:
-            await self._book(notice, query, at_s, replayed)
+            await self._billing.book(notice, query, at_s, replayed=replayed)
         if not await self._first_time(notice, "shown"):
             return count("impression", Outcome.DUPLICATE)
         directory = self._directory.current
         await self._append_and_count(
-            redis_keys.STREAM_IMPRESSIONS, _event_entry(notice, directory), notice, "impressions"
+            redis_keys.STREAM_IMPRESSIONS, event_entry(notice, directory), notice, "impressions"
         )
         if notice.user_hash:
             await self._count_for_caps(notice, int(at_s))
@@ -216,7 +151,7 @@ class NoticeDesk:
         if not await self._first_time(notice, "won"):
             return count("win", Outcome.DUPLICATE)
         directory = self._directory.current
-        entry, outcome = _outcome_entry(notice, directory), Outcome.OK
+        entry, outcome = outcome_entry(notice, directory), Outcome.OK
         charge = read_charge(notice, query, self._reader(notice), at_s)
         if not isinstance(charge, Unpriced):
             entry |= charge.fields()
@@ -231,7 +166,7 @@ class NoticeDesk:
         """Remember a lost auction and its reason."""
         if not await self._first_loss(notice):
             return count("loss", Outcome.DUPLICATE)
-        entry = _outcome_entry(notice, self._directory.current)
+        entry = outcome_entry(notice, self._directory.current)
         code = _loss_code(query.get(LOSS, ""))
         if code is not None:
             entry["loss_code"] = str(code)
@@ -244,7 +179,7 @@ class NoticeDesk:
         """Remember a click."""
         if not await self._first_time(notice, "clicked"):
             return count("click", Outcome.DUPLICATE)
-        entry = _event_entry(notice, self._directory.current)
+        entry = event_entry(notice, self._directory.current)
         await self._append_and_count(redis_keys.STREAM_CLICKS, entry, notice, "clicks")
         await self._rules.notice("click", notice)
         return count("click", Outcome.OK)
@@ -253,7 +188,7 @@ class NoticeDesk:
         """Remember that what was advertised happened; once for each bid."""
         if not await self._first_conversion(notice):
             return count("conversion", Outcome.DUPLICATE)
-        entry = _event_entry(notice, self._directory.current)
+        entry = event_entry(notice, self._directory.current)
         await self._append_and_count(redis_keys.STREAM_CONVERSIONS, entry, notice, "conversions")
         await self._rules.notice("conversion", notice)
         return count("conversion", Outcome.OK)
@@ -267,70 +202,6 @@ class NoticeDesk:
 
     def _reader(self, notice: Notice) -> PriceReader:
         return self._directory.current.price_reader(notice.exchange_code)
-
-    async def _book(self, notice: Notice, query: Query, at_s: float, replayed: bool) -> Outcome:
-        directory = self._directory.current
-        entry = _entry(notice, directory)
-        charge = read_charge(notice, query, self._reader(notice), at_s)
-        if isinstance(charge, Unpriced):
-            special = _OUTCOME_OF_UNPRICED.get(charge)
-            if special is not None:
-                return await self._refuse(entry, special)
-            return await self._refuse(entry, Outcome.UNPRICED, f"{Outcome.UNPRICED}: {charge.value}")
-        entry |= charge.fields()
-        if charge.cost > notice.price_max_cpm_micros:
-            return await self._refuse(entry, Outcome.OVERPRICED)
-        taken_seconds_max = NOTICE_TAKEN_SECONDS_MAX
-        if replayed:
-            entry["came_s"] = str(int(at_s))
-            if self._outlived(notice, at_s):
-                known = await billed_bids(self._client, notice.campaign_code, notice.minute)
-                if known is None:
-                    return await self._refuse(entry, Outcome.EXPIRED)
-                if entry["bid"] in known:
-                    return count("bill", Outcome.DUPLICATE)
-                taken_seconds_max = SPOOL_SECONDS_MAX
-        campaign = await self._campaign(notice, directory)
-        settlement = await self._ledger.settle(
-            notice.campaign_code,
-            notice.owner,
-            notice.minute,
-            notice.sequence,
-            charge.cost,
-            notice.price_max_cpm_micros,
-            # The day of the bid, not of the notice: a repeat after midnight names the same day.
-            local_day(notice.minute * 60, campaign.time_zone),
-            notice.expiry_s,
-            entry,
-            taken_seconds_max=taken_seconds_max,
-            hour=local_hour(notice.minute * 60, campaign.time_zone),
-            line_item=notice.line_item_code,
-            from_line_item=notice.from_line_item,
-        )
-        outcome = _OUTCOME_OF[settlement]
-        if outcome is Outcome.DUPLICATE and self._clock() - notice.minute * 60 >= taken_seconds_max:
-            # The ledger calls this a repeat; it may be money that somebody waits for.
-            outcome = Outcome.EXPIRED
-        if outcome in _REFUSED:
-            return await self._refuse(entry, outcome)
-        if outcome in DONE:
-            SPEND.labels(campaign.id).inc(charge.cost / BILLION)
-            exchange_id = directory.exchange_id(notice.exchange_code)
-            BILLED_BIDS.labels(exchange_id).inc()
-            BILLED_OFFERED.labels(exchange_id).inc(notice.price_max_cpm_micros / BILLION)
-            BILLED_PAID.labels(exchange_id).inc(charge.cost / BILLION)
-        return count("bill", outcome)
-
-    def _outlived(self, notice: Notice, at_s: float) -> bool:
-        """Say whether a notice that came in time has waited for so long that its bits may be gone."""
-        came_after_s = at_s - notice.minute * 60
-        brought_after_s = self._clock() - notice.minute * 60
-        in_time = came_after_s < NOTICE_TAKEN_SECONDS_MAX
-        return in_time and brought_after_s >= NOTICE_TAKEN_SECONDS_MAX - NOTICE_CLOCK_SECONDS_MAX
-
-    async def _refuse(self, entry: dict[str, str], outcome: Outcome, why: str = "") -> Outcome:
-        await self._append(redis_keys.STREAM_REFUSED, entry | {"refused": why or outcome.value})
-        return count("bill", outcome)
 
     def _min_to_win(self, notice: Notice, query: Query, at_s: float) -> dict[str, str]:
         price_cpm_micros = read_min_to_win(notice, query, self._reader(notice), at_s)
@@ -357,7 +228,7 @@ class NoticeDesk:
         self, stream: bytes, entry: dict[str, str], notice: Notice, what: What
     ) -> None:
         user_hash = await self._countable(notice) if what == "impressions" else 0
-        campaign = await self._campaign(notice, self._directory.current)
+        campaign = await self._billing.campaign_of(notice)
         zone, bid_s = campaign.time_zone, notice.minute * 60
         happening = Happening(
             notice.campaign_code,
@@ -369,17 +240,6 @@ class NoticeDesk:
         )
         await append_and_count(self._client, stream, entry, happening)
 
-    async def _campaign(self, notice: Notice, directory: Directory) -> CampaignEntry:
-        """Return the campaign of a notice; of one that has left the config, with its account's time zone.
-
-        It may come back the same day, so its bills must not turn its day before it is over where it lives.
-        """
-        campaign = directory.campaign(notice.campaign_code)
-        if campaign.id == UNKNOWN:
-            zone = await self._ledger.time_zone(notice.campaign_code)
-            campaign = msgspec.structs.replace(campaign, time_zone=zone or campaign.time_zone)
-        return campaign
-
     async def _countable(self, notice: Notice) -> int:
         """Return who may be counted for reach; 0 for nobody.
 
@@ -389,38 +249,6 @@ class NoticeDesk:
             return 0
         forgotten = await self._client.get(caps_key(notice.user_hash)) == FORGOTTEN
         return 0 if forgotten else notice.user_hash
-
-    async def _append(self, stream: bytes, entry: dict[str, str]) -> None:
-        fields: dict[FieldT, EncodableT] = dict(entry.items())
-        await self._client.xadd(stream, fields, maxlen=STREAM_ENTRIES_MAX, approximate=True)
-
-
-def _entry(notice: Notice, directory: Directory) -> dict[str, str]:
-    return {
-        "bid": f"{notice.owner}-{notice.minute}-{notice.sequence}",
-        "campaign": directory.campaign(notice.campaign_code).id,
-        "line_item": directory.line_item_id(notice.line_item_code),
-        "creative": directory.creative_id(notice.creative_code),
-        "exchange": directory.exchange_id(notice.exchange_code),
-        "format": notice.format,
-        "price_max_cpm_micros": str(notice.price_max_cpm_micros),
-    }
-
-
-def _outcome_entry(notice: Notice, directory: Directory) -> dict[str, str]:
-    """What is said of a won or lost auction: also its cell and the value's band, where it counts there."""
-    entry = _entry(notice, directory)
-    if notice.device:
-        entry |= {"device": notice.device, "band": str(notice.value_band)}
-    return entry
-
-
-def _event_entry(notice: Notice, directory: Directory) -> dict[str, str]:
-    """The entry of what predictions learn from."""
-    entry = _entry(notice, directory)
-    if notice.marks:
-        entry["marks"] = notice.marks.hex()
-    return entry
 
 
 def _is_review(query: Query) -> bool:

@@ -16,7 +16,7 @@ from bidder.admin.collector import SnapshotCollector
 from bidder.admin.readiness import Readiness
 from bidder.admin.snapshot import Snapshot
 from bidder.decision.reasons import Reason
-from bidder.events.notices import Outcome
+from bidder.events.outcome import Outcome
 from config.settings import Settings
 from pacing.plan import Plan
 from tests import factories

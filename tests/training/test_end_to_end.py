@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from bidder.events.directory import LiveDirectory
-from bidder.events.notices import Kind, NoticeDesk
+from bidder.events.notices import NoticeDesk
+from bidder.events.outcome import Kind
 from bidder.events.segment_rules import RuleBook
 from bidder.openrtb.notice_token import Notice, TokenSigner
 from bidder.training.trainer import Trainer
