@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from config.load import ADVERTISERS_FOLDER, ENGINE_FILE, EXCHANGES_FOLDER, SEGMENTS_FILE
+from config.folder_files import ADVERTISERS_FOLDER, ENGINE_FILE, EXCHANGES_FOLDER, SEGMENTS_FILE
 from config.money import BILLION, MICROS, CpmMicros, Money
 from config.schema import Bundle, SegmentList
 

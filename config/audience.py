@@ -301,6 +301,8 @@ class _TextParser:
             _refuse(self._where, f"expected {expected} at character {self._length + 1}, where the text ends")
         position = self._tokens[self._next][1] - len(token) + 1
         hint = f"; {_SYMBOL_HINTS[token]}" if token in _SYMBOL_HINTS else ""
+        if not token.isprintable():
+            hint = ", which nobody sees; delete it"
         _refuse(self._where, f"expected {expected} at character {position}, and found `{token[:64]}`{hint}")
 
 

@@ -35,7 +35,13 @@ def _files(root: Path) -> Iterator[Path]:
     """Yield every file that a reader could look at, sorted; hidden and compiled ones are none."""
     for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
-        yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(folder) / name
+            if not name.startswith("."):
+                # Of a pipe there is no end to read.
+                if file.exists() and not file.is_file():
+                    raise OSError(f"{file} is no file")
+                yield file
 
 
 def _raise(error: OSError) -> None:

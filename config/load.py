@@ -9,8 +9,7 @@ Every fault of every step is in the ConfigFaults raised.
 """
 
 import hashlib
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +18,15 @@ import msgspec
 from config.check import check
 from config.faults import ConfigFaults, Fault, SchemaPath
 from config.findings import Finding
+from config.folder_files import (
+    ADVERTISERS_FOLDER,
+    ENGINE_FILE,
+    EXCHANGES_FOLDER,
+    SEGMENTS_FILE,
+    TRAFFIC_FILE,
+    FolderFiles,
+)
 from config.folder_state import folder_state
-from config.limits import CONFIG_FILES_MAX
 from config.named_audiences import inlined
 from config.schema import (
     Advertiser,
@@ -35,14 +41,8 @@ from config.shape import Shape
 from config.templates import expand, gathered
 from config.yaml_file import YamlFile, read_yaml
 
-ENGINE_FILE = "engine.yaml"
-SEGMENTS_FILE = "segments.yaml"
-TRAFFIC_FILE = "traffic.yaml"
-"""The one file that may be left out."""
-EXCHANGES_FOLDER = "exchanges"
-ADVERTISERS_FOLDER = "advertisers"
-LAYOUT = f"{ENGINE_FILE}, {SEGMENTS_FILE}, {EXCHANGES_FOLDER}/<id>.yaml and {ADVERTISERS_FOLDER}/<id>.yaml"
 VERSION_BYTES = 6
+_EMPTY = "there is nothing in this file; save again what was in it, or delete the file if it is to go"
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -58,28 +58,25 @@ def load_folder(path: Path) -> Bundle:
 
 def read_folder(path: Path) -> "ReadFolder":
     """Return the checked bundle of a folder, and where it is written. Raises as `load_folder`."""
-    names = _list_files(path)
+    files = FolderFiles.of(path)
     state = folder_state(path)
     reading = _Reading(path)
-    reading.faults += _stray_file_faults(path, names)
+    reading.faults += files.faults()
     engine = reading.file(ENGINE_FILE, Engine, ("engine",)) or Engine()
     reading.currency = engine.currency
-    traffic = reading.file(TRAFFIC_FILE, Traffic, ("traffic",)) if TRAFFIC_FILE in names else None
+    traffic = reading.file(TRAFFIC_FILE, Traffic, ("traffic",)) if TRAFFIC_FILE in files.names else None
     segments = reading.file(SEGMENTS_FILE, SegmentList, ())
     if segments is None:
         reading.doubtful.add(("segments",))
     exchanges = [
         reading.file(name, ExchangeProfile, ("exchanges", index)) or ExchangeProfile(id=_stem(name))
-        for index, name in enumerate(_in_folder(names, EXCHANGES_FOLDER))
+        for index, name in enumerate(files.in_folder(EXCHANGES_FOLDER))
     ]
     advertisers = [
         reading.file(name, Advertiser, ("advertisers", index))
         or Advertiser(id=_stem(name), domain="", categories=(), campaigns=(), creatives=())
-        for index, name in enumerate(_in_folder(names, ADVERTISERS_FOLDER))
+        for index, name in enumerate(files.in_folder(ADVERTISERS_FOLDER))
     ]
-    for folder, files in ((EXCHANGES_FOLDER, exchanges), (ADVERTISERS_FOLDER, advertisers)):
-        if not files:
-            reading.faults.append(_no_file(path, folder))
     bundle = Bundle(
         version="",
         engine=engine,
@@ -119,24 +116,31 @@ class _Reading:
         self.doubtful: set[SchemaPath] = set()
         self._folder = folder
         self._files: dict[SchemaPath, YamlFile] = {}
+        self._told: set[tuple[str, int, int]] = set()
 
     def file(self, name: str, type_: type[_Struct], prefix: SchemaPath) -> _Struct | None:
         """Read one file as the part of the bundle at `prefix`; None when it can't be read at all."""
         file = read_yaml(self._folder / name, str(self._folder / name))
+        if isinstance(file, YamlFile) and file.root is None and type_ not in (Engine, Traffic):
+            file = Fault(file.name, 1, 1, _EMPTY)
         if isinstance(file, Fault):
             self.faults.append(file)
             self.doubtful.add(prefix)
             self._files[prefix] = YamlFile(file.file, None)
             return None
+        expanded: tuple[Fault, ...] = ()
         if type_ is Advertiser:
             expansion = expand(file)
-            self.faults += expansion.faults
+            expanded = expansion.faults
             self.unused += expansion.unused
             file = expansion.file
         self._files[prefix] = file
         shape = Shape(file, self.currency)
         value = shape.fit(type_)
-        self.faults += shape.faults
+        self.faults += expanded
+        # What a template could not fill in is not refused once more for what it is then.
+        self._told |= {_place_of(fault) for fault in expanded}
+        self._add(shape.faults)
         # Only segments.yaml has no prefix: its root is the list of the bundle's segments, and no more.
         self.doubtful |= {(*prefix, *path) or ("segments",) for path in shape.doubtful}
         id_ = getattr(value, "id", None)
@@ -147,7 +151,10 @@ class _Reading:
         return value
 
     def check(self, bundle: Bundle) -> None:
-        self.faults += map(self.fault, check(bundle, self.doubtful))
+        self._add(map(self.fault, check(bundle, self.doubtful)))
+
+    def _add(self, faults: Iterable[Fault]) -> None:
+        self.faults += (fault for fault in faults if _place_of(fault) not in self._told)
 
     def fault(self, finding: Finding) -> Fault:
         """Return a finding with its place."""
@@ -165,57 +172,8 @@ class _Reading:
         return self._files[prefix], path[len(prefix) :]
 
 
-def _list_files(path: Path) -> list[str]:
-    """Return the names of the folder's YAML files, relative to it and sorted; hidden ones are left out."""
-    names: list[str] = []
-    problems: list[Fault] = []
-
-    def note(error: OSError) -> None:
-        problems.append(Fault(str(error.filename), 1, 1, f"can't read this folder: {error.strerror}"))
-
-    if not path.is_dir():
-        what = "this is not a folder" if path.exists() else "there is no such folder"
-        raise ConfigFaults((Fault(str(path), 1, 1, f"{what}; give the folder that holds {LAYOUT}"),))
-    for root, folders, files in os.walk(path, onerror=note):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        names += [
-            (Path(root) / file).relative_to(path).as_posix()
-            for file in files
-            if file.lower().endswith((".yaml", ".yml")) and not file.startswith(".")
-        ]
-    if not names and not problems:
-        problems.append(Fault(str(path), 1, 1, f"this folder holds no config; it needs {LAYOUT}"))
-    if len(names) > CONFIG_FILES_MAX:
-        problems.append(
-            Fault(str(path), 1, 1, f"this folder holds more than {CONFIG_FILES_MAX:,} YAML files")
-        )
-    if problems:
-        raise ConfigFaults(tuple(problems))
-    return sorted(names)
-
-
-def _stray_file_faults(path: Path, names: list[str]) -> list[Fault]:
-    """A YAML file that nothing reads is a fault: a misnamed file never silently means nothing."""
-    read = {ENGINE_FILE, SEGMENTS_FILE, TRAFFIC_FILE}
-    read.update(_in_folder(names, EXCHANGES_FOLDER), _in_folder(names, ADVERTISERS_FOLDER))
-    return [
-        Fault(
-            str(path / name),
-            1,
-            1,
-            f"nothing reads this file; the folder holds {LAYOUT}: rename it or move it",
-        )
-        for name in names
-        if name not in read
-    ]
-
-
-def _in_folder(names: list[str], folder: str) -> list[str]:
-    return [name for name in names if Path(name).parent.as_posix() == folder and name.endswith(".yaml")]
-
-
-def _no_file(path: Path, folder: str) -> Fault:
-    return Fault(str(path / folder), 1, 1, f"there is no file in {folder}; add at least one <id>.yaml")
+def _place_of(fault: Fault) -> tuple[str, int, int]:
+    return fault.file, fault.line, fault.column
 
 
 def _stem(name: str) -> str:

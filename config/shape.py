@@ -29,6 +29,10 @@ from config.yaml_tree import Mapping, Node, Scalar, Sequence, is_null
 _THOUSANDS = re.compile(r"\d{3}(\.\d+)?")
 """The rest of an amount that YAML cut at its comma."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
+_TWO_WAYS = re.compile(r"\W?[1-9]\d{0,2}\.\d{3}")
+"""An amount with a point, or with what separates thousands in half of the world."""
+_WEEKDAYS = tuple(sorted(get_args(schema.Weekday)))
+"""As msgspec describes them."""
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -66,7 +70,12 @@ PATTERN_WORDS = {
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` was probably meant to be."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
+    # Capital letters are looked past only when nothing is near with them.
+    known = list(known)
+    matches = difflib.get_close_matches(word, known, n=1)
+    if not matches:
+        small = {name.lower(): name for name in reversed(known)}
+        matches = [small[match] for match in difflib.get_close_matches(word.lower(), small, n=1)]
     return matches[0] if matches else None
 
 
@@ -202,7 +211,7 @@ class Shape:
 
     def _list(self, node: Node, type_: inspect.VarTupleType, path: SchemaPath) -> tuple[object, ...]:
         if not isinstance(node, Sequence):
-            example = f"[{node.value}]" if isinstance(node, Scalar) else "`- ` before each item"
+            example = _as_list(node, type_.item_type) if isinstance(node, Scalar) else "`- ` before each item"
             self._refuse(path, f"{_label(path)} needs a list; write {example}")
             return ()
         return tuple(
@@ -263,6 +272,11 @@ class Shape:
                 message = f"`{text[:80]}` is in {sign}, and engine.yaml says {self._currency}; convert it"
                 self._refuse(path, f"{_label(path)}: {message}")
                 return _placeholder(type_)
+            if type_.cls is Money and _TWO_WAYS.fullmatch(text):
+                thousands = text.replace(".", ",")
+                message = f"`{text}` can be read in two ways; write {thousands} or {text}0"
+                self._refuse(path, f"{_label(path)}: {message}")
+                return _placeholder(type_)
             try:
                 return schema.decode_hook(type_.cls, text)
             except ValueError as error:
@@ -296,6 +310,27 @@ class Shape:
             else:
                 values[key.value] = self._plain(value, (*path, key.value), depth + 1)
         return values
+
+
+def _as_list(node: Scalar, item: inspect.Type) -> str:
+    """Return the list that a text was meant to be."""
+    if not isinstance(item, inspect.LiteralType):
+        return f"[{node.value}]"
+    known = _values(item)
+    parts = re.split(r"[\s,;/]+", node.value)
+    span = [
+        value for value in (nearest(end, known) for end in re.split(r"\s*(?:-|–|to)\s*", node.value)) if value
+    ]
+    if len(span) == 2 and item.values == _WEEKDAYS:  # as in mon-fri
+        parts = list(known[known.index(span[0]) : known.index(span[1]) + 1])
+    if not parts or any(part not in known for part in parts):
+        return f"[{', '.join(known[:2])}], or others of {', '.join(known)}"
+    return f"[{', '.join(parts)}]"
+
+
+def _values(type_: inspect.LiteralType) -> tuple[str, ...]:
+    """What may be written, in an order that a person knows."""
+    return get_args(schema.Weekday) if type_.values == _WEEKDAYS else tuple(map(str, type_.values))
 
 
 @cache
@@ -337,7 +372,7 @@ def _words(type_: inspect.Type) -> str:
         case inspect.IntType():
             return f"a whole number from {type_.ge} to {type_.le}, without quotes"
         case inspect.LiteralType():
-            return f"one of {', '.join(map(str, type_.values))}"
+            return f"one of {', '.join(_values(type_))}"
         case inspect.BoolType():
             return "true or false"
         case inspect.CustomType(cls=cls) if cls is Money:

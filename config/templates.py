@@ -170,6 +170,8 @@ class _Expander:
             return
         rows = self._rows(own[FOR_EACH])
         id_ = _by_key(merged).get("id")
+        if isinstance(id_, Scalar):
+            rows = self._once(rows, set(_NAME.findall(id_.value)))
         if rows and id_ is not None and not set(_NAME.findall(_text(id_))) & rows[0].keys():
             names = " or ".join(f"<{name}>" for name in rows[0])
             self._refuse(id_, f"every copy would have the id `{_text(id_)}`; put {names} into it")
@@ -214,6 +216,21 @@ class _Expander:
                 self._refuse(written, f"`{name}` is not in every entry; all have the same names")
                 return []
         return rows
+
+    def _once(self, rows: list[_Row], names: set[str]) -> list[_Row]:
+        """Return the entries without those that would give a second line item the id of a first."""
+        kept: list[_Row] = []
+        seen: set[tuple[str, ...]] = set()
+        for row in rows:
+            values = [value for name, value in row.items() if name in names]
+            key = tuple(map(_text, values))
+            if key and all(key) and key in seen:
+                written = ", ".join(key)
+                self._refuse(values[0], f"`{written}` is in `{FOR_EACH}` already; take one of the two out")
+                continue
+            seen.add(key)
+            kept.append(row)
+        return kept
 
     def _filled(self, item: Mapping, row: _Row, copy: str) -> Mapping:
         """Return a line item with the values of one entry put in."""

@@ -1,5 +1,9 @@
 """One YAML file: read within limits, as a tree whose every key and value a fault can point at."""
 
+import errno
+import os
+import re
+import unicodedata
 from pathlib import Path
 
 import msgspec
@@ -24,6 +28,9 @@ _HINTS = (
     ("unexpected end of stream", "a quote is not closed"),
     ("'<stream end>'", "a bracket is not closed"),
 )
+
+_CONFLICT = re.compile(r"^(<{7} .*|={7}|>{7} .*)$", re.MULTILINE)
+"""What git and its like write into a file whose two versions they can't bring together."""
 
 
 class YamlFile(msgspec.Struct, frozen=True):
@@ -62,20 +69,25 @@ class YamlFile(msgspec.Struct, frozen=True):
 
 def read_yaml(path: Path, name: str) -> YamlFile | Fault:
     """Read one file, or say why it can't be read; `name` is what faults call it."""
+    # A folder, or a pipe, whose reading would not end.
+    if path.exists() and not path.is_file():
+        return Fault(
+            name, 1, 1, "this is no file that can be read; put the file itself here, or take it away"
+        )
     try:
         with path.open("rb") as file:
             data = file.read(CONFIG_FILE_BYTES_MAX + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            return Fault(
+                name, 1, 1, f"this is a link to {os.readlink(path)}, where there is no file; mend it"
+            )
         return Fault(name, 1, 1, "there is no such file, and a config folder needs it")
     except OSError as error:
-        return Fault(name, 1, 1, f"can't read this file: {error.strerror}; check its permissions")
+        mend = "check its permissions" if error.errno in (errno.EACCES, errno.EPERM) else "put it here anew"
+        return Fault(name, 1, 1, f"can't read this file: {error.strerror}; {mend}")
     if len(data) > CONFIG_FILE_BYTES_MAX:
-        return Fault(
-            name,
-            1,
-            1,
-            f"this file is larger than {CONFIG_FILE_BYTES_MAX:,} bytes; split its advertiser in two",
-        )
+        return Fault(name, 1, 1, f"this file is larger than {CONFIG_FILE_BYTES_MAX:,} bytes; split it in two")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -85,18 +97,37 @@ def read_yaml(path: Path, name: str) -> YamlFile | Fault:
 
 
 def _compose(text: str, name: str) -> YamlFile | Fault:
+    conflict = _CONFLICT.search(text)
+    if conflict is not None:
+        message = (
+            "this line is of a merge that was not finished; keep one of its two sides, and take out the marks"
+        )
+        return Fault(name, *_place_after(text[: conflict.start()]), message)
     try:
         return YamlFile(name, compose(text))
     except YamlFault as fault:
-        return Fault(name, fault.line, fault.column, _said(fault.problem))
+        return Fault(name, fault.line, fault.column, _said(fault.problem) + _unseen(text, fault.line))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         context = f"{error.context}, " if error.context else ""
-        return Fault(name, line, column, _said(context + (error.problem or "it can't be read")))
+        problem = _said(context + (error.problem or "it can't be read"))
+        return Fault(name, line, column, problem + _unseen(text, line))
     except ReaderError as error:
         line, column = _place_after(text[: error.position])
         return Fault(name, line, column, "this is not valid YAML: a control character; delete it")
+
+
+def _unseen(text: str, line: int) -> str:
+    """Name a character nobody sees, at or just above a line that can't be read: it may be why."""
+    near = text.splitlines()[max(0, line - 2) : line]
+    for number, written in enumerate(near, start=max(1, line - 1)):
+        for column, character in enumerate(written, start=1):
+            if character != " " and (character.isspace() or unicodedata.category(character) == "Cf"):
+                called = unicodedata.name(character, "CONTROL CHARACTER").lower()
+                if character != "\t":
+                    return f"; line {number} has a {called} at column {column}, type a plain space there"
+    return ""
 
 
 def _said(problem: str) -> str:

@@ -244,7 +244,31 @@ def test_hidden_files_and_files_of_other_kinds_are_left_alone(tmp_path: Path) ->
         ({"engine.yaml": f"{HERE}- USD"}, "this file needs keys under it (currency, "),
         ({"engine.yaml": "- " * 100 + HERE + "- " * 2_900}, "nested too deep"),
         ({"engine.yaml": "[" * 100 + HERE + "[" * 500_000}, "nested too deep"),
-        ({"exchanges/empty.yaml": f"{HERE}# nothing yet\n"}, "this file needs the key `id`"),
+        ({"exchanges/empty.yaml": f"{HERE}# nothing yet\n"}, "there is nothing in this file; save again"),
+        (
+            edited("    pacing: even\n", f"{HERE}<<<<<<< HEAD\n    pacing: even\n=======\n>>>>>>> theirs\n"),
+            "a merge that was not finished; keep one of its two sides",
+        ),
+        (
+            edited("    pacing: even\n    flight:", f"\u00a0   pacing: even\n    flight{HERE}:"),
+            "line 9 has a no-break space at column 1, type a plain space there",
+        ),
+        (
+            edited("audience: homeowners", f"audience: {HERE}homeowners and ren\u200bters"),
+            "and found `\u200b`, which nobody sees; delete it",
+        ),
+        (
+            edited('total: "$1,000"', f"total: {HERE}12.500"),
+            "`12.500` can be read in two ways; write 12,500 or 12.5000",
+        ),
+        (
+            edited('total: "$1,000"', f"total: {HERE}$912.500"),
+            "`$912.500` can be read in two ways; write $912,500 or $912.5000",
+        ),
+        (edited("days: [mon]", f"days: [{HERE}Monday]"), "sat, sun; did you mean `mon`?"),
+        (edited("days: [mon]", f"days: {HERE}mon-fri"), "needs a list; write [mon, tue, wed, thu, fri]"),
+        (edited("days: [mon]", f'days: {HERE}"mon, sun"'), "needs a list; write [mon, sun]"),
+        (edited("days: [mon]", f"days: {HERE}workdays"), "needs a list; write [mon, tue], or others of mon,"),
     ],
 )
 def test_each_fault_is_told_with_its_place(tmp_path: Path, texts: dict[str, str], message: str) -> None:

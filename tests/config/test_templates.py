@@ -142,7 +142,7 @@ def test_a_fault_of_a_template_is_told_in_the_template(tmp_path: Path) -> None:
 def test_two_copies_of_one_name_are_told_apart_from_nothing(tmp_path: Path) -> None:
     texts = with_line_items("      - {template: who, for_each: {who: [renters, renters]}}\n")
     fault, _ = the_fault_of(tmp_path, texts)
-    assert "`who-renters` is the id of another line item already" in fault.message
+    assert fault.message == "`renters` is in `for_each` already; take one of the two out"
 
 
 def test_copies_are_bounded(tmp_path: Path) -> None:
