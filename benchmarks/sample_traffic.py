@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from bidder.decision.columns import CandidateColumns
 from bidder.decision.decide import Users
 from bidder.decision.snapshot import Snapshot
+from bidder.openrtb.decode import decode_request
 from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import decode_request
 from config.calendar import SECONDS_PER_DAY
 from config.currency import DEFAULT_CURRENCY, Currencies
 from config.schema import ExchangeProfile

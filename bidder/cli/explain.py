@@ -28,12 +28,13 @@ from bidder.decision.reasons import Reason
 from bidder.decision.scoring import predictor
 from bidder.decision.snapshot import compile_snapshot
 from bidder.openrtb.consent.permissions import sentences
+from bidder.openrtb.decode import MalformedRequest, decode_request
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
 from bidder.openrtb.person import linked_sources
 from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.suspicion import suspicion_of
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
+from bidder.openrtb.wire import BidRequest
 from bidder.port.bidder import refused_unseen, time_to_answer_ms
 from bidder.redis_client import redis_client
 from config import bundle_store

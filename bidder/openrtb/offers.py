@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from bidder.openrtb import wire
+from bidder.openrtb.decode import AUDIO, BANNER, CODES, GOOGLE_IMP_EXT, NATIVE, PMP, VIDEO
 from bidder.openrtb.native_request import native_shape
 from bidder.openrtb.opportunity import (
     NO_BLOCKS,
@@ -88,10 +89,10 @@ def _imp_offer(
     rwdd: int | None,
     screen: tuple[int, int] | None,
 ) -> ImpOffer:
-    banner = wire.BANNER.read(banner_bytes) if banner_bytes else None
-    video = wire.VIDEO.read(video_bytes) if video_bytes else None
-    audio = wire.AUDIO.read(audio_bytes) if audio_bytes else None
-    native = wire.NATIVE.read(native_bytes) if native_bytes else None
+    banner = BANNER.read(banner_bytes) if banner_bytes else None
+    video = VIDEO.read(video_bytes) if video_bytes else None
+    audio = AUDIO.read(audio_bytes) if audio_bytes else None
+    native = NATIVE.read(native_bytes) if native_bytes else None
     pod = _pod(video or audio)
     # An imp is in one break, its video's; an audio that is in another can't be sold beside it.
     if video is not None and _pod(audio) not in (None, pod):
@@ -211,7 +212,7 @@ def deal_offers(
 def _deal_offers(
     pmp_bytes: bytes, first_price: bool, currencies: Currencies, bid_currency: str
 ) -> tuple[tuple[DealOffer, ...], bool]:
-    pmp = wire.PMP.read(pmp_bytes)
+    pmp = PMP.read(pmp_bytes)
     if pmp is None:
         return (), False
     deals = [
@@ -284,7 +285,7 @@ def google_terms(ext: msgspec.Raw) -> GoogleTerms:
 
 @lru_cache(_BLOCKS_CACHED_MAX)
 def _google_terms(ext_bytes: bytes) -> GoogleTerms:
-    ext = wire.GOOGLE_IMP_EXT.read(ext_bytes) if ext_bytes else None
+    ext = GOOGLE_IMP_EXT.read(ext_bytes) if ext_bytes else None
     if ext is None:
         return GoogleTerms()
     billing_ids = [int(text) for text in ext.billing_id or () if text.isdecimal() and len(text) < 20]
@@ -349,7 +350,7 @@ def _categories(codes: bytes, cattax: int | None) -> tuple[str, ...]:
 
 
 def _codes(data: bytes) -> tuple[str, ...]:
-    return texts(wire.CODES.read(data)) if data else ()
+    return texts(CODES.read(data)) if data else ()
 
 
 def texts(values: Sequence[str | int] | None) -> tuple[str, ...]:

@@ -18,8 +18,14 @@ from functools import lru_cache
 
 from bidder.decision.reasons import Reason
 from bidder.openrtb import wire
+from bidder.openrtb.decode import Part
 from config.limits import CHAINS_CACHED_MAX, PART_BYTES_CACHED_MAX, USER_AGENTS_CACHED_MAX
 from config.schema import Crawler, ExchangeProfile, Traffic
+
+_PUBLISHER: Part[wire.Publisher] = Part(wire.Publisher)
+_SOURCE: Part[wire.Source] = Part(wire.Source)
+_CHAIN_HOLDER: Part[wire.ChainHolder] = Part(wire.ChainHolder)
+_SUPPLY_CHAIN: Part[wire.SupplyChain] = Part(wire.SupplyChain)
 
 
 class Networks:
@@ -79,7 +85,7 @@ class Suspicion:
         return self._seller_reason(request, exchange) if self._asks_for_seller else None
 
     def _seller_reason(self, request: wire.BidRequest, exchange: ExchangeProfile) -> Reason | None:
-        data = wire.chain_bytes(request)
+        data = _chain_bytes(request)
         chain = _read_chain(data) if len(data) > PART_BYTES_CACHED_MAX else self._chain(data)
         if self._traffic.complete_chain_required and (chain is None or not chain.complete):
             return Reason.CHAIN_INCOMPLETE
@@ -93,7 +99,7 @@ class Suspicion:
         if listed is None:
             return Reason.SELLERS_UNKNOWN if self._traffic.listed_only else None
         # Whoever sells to us: the chain's last node, or the account the exchange names.
-        asi, sid = nodes[-1] if nodes else (exchange.seller_domain or "", wire.publisher_id(request))
+        asi, sid = nodes[-1] if nodes else (exchange.seller_domain or "", _publisher_id(request))
         return Reason.SELLER_UNLISTED if asi and sid and f"{asi} {sid}" not in listed else None
 
     def _matches_crawler(self, user_agent: str) -> bool:
@@ -113,7 +119,32 @@ def _matches(crawler: Crawler, user_agent: str) -> bool:
 
 
 def _read_chain(data: bytes) -> wire.SupplyChain | None:
-    return wire.SUPPLY_CHAIN.read(data) if data else None
+    return _SUPPLY_CHAIN.read(data) if data else None
+
+
+def _chain_bytes(request: wire.BidRequest) -> bytes:
+    """Return the unread supply chain of a request, from any of its three homes; empty without one.
+
+    `source.schain` (2.6), `source.ext.schain` (2.5), `ext.schain` (Xandr).
+    """
+    if request.source is not wire.ABSENT:
+        source = _SOURCE.read(bytes(request.source))
+        if source is not None:
+            chain = source.schain if source.schain is not wire.ABSENT else source.ext and source.ext.schain
+            if chain:
+                return bytes(chain)
+    if request.ext is not wire.ABSENT:
+        holder = _CHAIN_HOLDER.read(bytes(request.ext))
+        if holder is not None:
+            return bytes(holder.schain)
+    return b""
+
+
+def _publisher_id(request: wire.BidRequest) -> str | None:
+    """Return the id of the site's or app's publisher in the exchange's own books."""
+    channel = request.site or request.app
+    publisher = _PUBLISHER.read(bytes(channel.publisher)) if channel and channel.publisher else None
+    return publisher.id if publisher is not None else None
 
 
 def _places(request: wire.BidRequest) -> Iterable[str]:

@@ -26,6 +26,7 @@ from bidder.decision.columns import CandidateColumns
 from bidder.decision.decide import Users, decide
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import Snapshot
+from bidder.openrtb.decode import MalformedRequest, decode_request
 from bidder.openrtb.no_bid import no_bid_body
 from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.person import HashUser
@@ -33,7 +34,7 @@ from bidder.openrtb.privacy import NO_VENDOR, Vendor
 from bidder.openrtb.render import Bid, ResponseRenderer
 from bidder.openrtb.suspicion import Suspicion
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import BidRequest, MalformedRequest, decode_request
+from bidder.openrtb.wire import BidRequest
 from bidder.port.admission import Admission
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.reason_sample import ReasonSample, Sampled

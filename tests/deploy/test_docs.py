@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bidder.openrtb.wire import decode_request
+from bidder.openrtb.decode import decode_request
 from config import limits, schema
 from config.audience import parse_audience
 from config.check import OPERATING_SYSTEMS

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_class, floor_cpm_micros
+from bidder.openrtb.decode import decode_request
 from bidder.openrtb.opportunity import (
     NO_BLOCKS,
     BannerShape,
@@ -17,7 +18,6 @@ from bidder.openrtb.opportunity import (
     StreamShape,
 )
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import decode_request
 from config.currency import Currencies, parse_rate
 from config.limits import PART_BYTES_CACHED_MAX
 from config.schema import ExchangeProfile

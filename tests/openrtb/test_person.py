@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from bidder.openrtb.decode import decode_request
 from bidder.openrtb.person import linked_sources, person_hash
-from bidder.openrtb.wire import decode_request
 from config.limits import USER_ID_CHARS_MAX
 from config.schema import ExchangeProfile
 

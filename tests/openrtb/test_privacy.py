@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from bidder.cli.main import command_line
 from bidder.openrtb.consent.permissions import ALL_PERMITTED, Cause, Permissions, Use, sentences
+from bidder.openrtb.decode import decode_request
 from bidder.openrtb.notice_token import Notice, TokenSigner
 from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.privacy import (
@@ -25,7 +26,6 @@ from bidder.openrtb.privacy import (
     vendor_of,
 )
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import decode_request
 from config.currency import Currencies
 from config.limits import TC_STRING_CHARS_MAX
 from config.schema import Engine, ExchangeProfile, FrequencyCap, code_of

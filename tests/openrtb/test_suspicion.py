@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidder.decision.reasons import Reason
+from bidder.openrtb.decode import decode_request
 from bidder.openrtb.suspicion import Networks, suspicion_of
-from bidder.openrtb.wire import decode_request
 from config.schema import ChainNode, Crawler, ExchangeProfile, Traffic
 from tests.factories import bid_request
 

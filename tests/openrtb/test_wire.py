@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bidder.openrtb.decode import BANNER, CODES, MalformedRequest, decode_request
 from bidder.openrtb.offers import floor_cpm_micros
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import BANNER, CODES, MalformedRequest, decode_request
 from config.currency import Currencies
 from config.schema import ExchangeProfile
 from tests.factories import bid_request
