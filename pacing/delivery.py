@@ -48,9 +48,19 @@ from config.limits import (
 from pacing.scripts import Call, Script
 
 What = Literal[
-    "bids", "wins", "losses", "impressions", "recognised", "clicks", "conversions", "bills", "spent"
+    "bids",
+    "wins",
+    "losses",
+    "impressions",
+    "recognised",
+    "clicks",
+    "conversions",
+    "bills",
+    "spent",
+    "offered",
 ]
-"""`recognised` are the impressions whose person is known, and may be counted."""
+"""`recognised` are the impressions whose person is known, and may be counted; `offered` is what the bids that
+were billed allowed, as `spent` is what they cost."""
 WHATS: tuple[What, ...] = get_args(What)
 WHY: Final = "why "
 """What a field begins with that counts a sampled reason."""

@@ -18,12 +18,13 @@ import msgspec
 import typer
 from redis.asyncio import Redis as AsyncRedis
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
 from bidder.cli.budget_access import CampaignArgument, named_campaign, open_account, required_bundle, run
 from bidder.cli.budget_audit import audit_command, reconcile_command
+from bidder.cli.budget_bidding import DAYS_DEFAULT, DAYS_MAX, Bidding, bidding_table, read_bidding
 from bidder.cli.budget_changes import adjust_command, log_command, start_command, stop_command
 from bidder.cli.logged_changes import ByOption, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url
@@ -106,6 +107,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     stop: Stop | None
     """What holds all bidding."""
     campaigns: tuple[CampaignStatus, ...]
+    bidding: Bidding
 
 
 @app.command("status")
@@ -114,24 +116,30 @@ def status_command(
     data: DataOption = DATA_DIR_DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every second until Ctrl-C.")] = False,
+    days: Annotated[
+        int, typer.Option(min=1, max=DAYS_MAX, help="How bids did in so many days, today included.")
+    ] = DAYS_DEFAULT,
 ) -> None:
-    """Show what each campaign has spent, against its budget and its plan."""
+    """Show what each campaign has spent, against its budget and its plan, and how its bids did."""
+
+    async def read(client: AsyncRedis) -> Status:
+        return await read_status(client, time.time(), days)
 
     async def show(client: AsyncRedis) -> None:
         if as_json:
-            typer.echo(_as_json(await read_status(client, time.time())))
+            typer.echo(_as_json(await read(client)))
         else:
-            Console().print(_table(await read_status(client, time.time())))
+            Console().print(_tables(await read(client)))
 
     async def show_on(client: AsyncRedis) -> None:
         if as_json:
             while True:
-                typer.echo(_as_json(await read_status(client, time.time())))
+                typer.echo(_as_json(await read(client)))
                 await asyncio.sleep(WATCH_INTERVAL_S)
-        with Live(_table(await read_status(client, time.time())), auto_refresh=False) as live:
+        with Live(_tables(await read(client)), auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(WATCH_INTERVAL_S)
-                live.update(_table(await read_status(client, time.time())), refresh=True)
+                live.update(_tables(await read(client)), refresh=True)
 
     try:
         run(redis_url(redis, data), show_on if watch else show)
@@ -183,10 +191,10 @@ def resume_command(
         typer.echo(f"{campaign} is resumed")
 
 
-async def read_status(client: AsyncRedis, now_s: float) -> Status:
+async def read_status(client: AsyncRedis, now_s: float, days: int = DAYS_DEFAULT) -> Status:
     """Read every campaign of the live bundle; exits with status 2 when there is none.
 
-    Raises redis.RedisError.
+    days: how far back the bids are looked at. Raises redis.RedisError.
     """
     bundle = await required_bundle(client)
     codes = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()]
@@ -202,6 +210,7 @@ async def read_status(client: AsyncRedis, now_s: float) -> Status:
             for advertiser in bundle.advertisers
             for campaign in advertiser.campaigns
         ),
+        bidding=await read_bidding(client, bundle, now_s, days),
     )
 
 
@@ -276,6 +285,10 @@ def _in_text(row: CampaignStatus | LineItemStatus) -> dict[str, object]:
         name: money_text(value) if name in _AMOUNTS and value is not None else value
         for name, value in msgspec.structs.asdict(row).items()
     }
+
+
+def _tables(status: Status) -> Group:
+    return Group(_table(status), bidding_table(status.bidding, status.currency))
 
 
 def _table(status: Status) -> Table:

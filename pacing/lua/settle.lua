@@ -62,7 +62,7 @@ if ARGV[12] ~= '0' then
   redis.call('HINCRBY', KEYS[9], ARGV[12], ARGV[3])
   if redis.call('EXISTS', KEYS[4]) == 1 then charge(KEYS[4], KEYS[5], KEYS[6], ARGV[13] == '1') end
 end
-for what, amount in pairs({spent = ARGV[3], bills = 1}) do
+for what, amount in pairs({spent = ARGV[3], offered = ARGV[4], bills = 1}) do
   deliver(KEYS[10], KEYS[11], ARGV[14], ARGV[15], ARGV[11], ARGV[12], what, amount)
 end
 redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[16], '*', unpack(ARGV, 17))

@@ -7,7 +7,7 @@ from config.calendar import local_hour
 from config.schema import code_of
 from pacing.delivery import Hour, delivered_days, delivered_hours, reach_of, sampled_frequencies
 from tests.events.conftest import CODE, DAY, USER_HASH, EventsPort
-from tests.events.factories import BID_MINUTE, CLOCK_S, LINE_ITEM, token
+from tests.events.factories import BID_MINUTE, CLOCK_S, LINE_ITEM, PRICE_MAX_CPM_MICROS, token
 
 ITEM = code_of(LINE_ITEM)
 
@@ -33,6 +33,7 @@ async def test_each_event_counts_once_and_a_bill_with_its_price(funded: EventsPo
         "wins": 2,
         "bills": 2,
         "spent": 3_000_000,
+        "offered": 2 * PRICE_MAX_CPM_MICROS,
         "impressions": 2,
         "recognised": 2,
         "clicks": 1,
