@@ -4,6 +4,9 @@ No framework object per request: a complete body becomes one `BidCall` handed to
 answered later by `BidCall.answer`, from whatever batch decided it. Answers leave in the order the
 requests came, as HTTP/1.1 pipelining demands. A fault of a request (a bad body, an unknown path,
 another method) is answered and the connection lives on; only what makes the stream unreadable ends it.
+
+Whoever holds a connection without using it is closed: IDLE_SECONDS_MAX after the latest request began,
+whether that is long answered, never comes to its end, or has an answer that nobody reads.
 """
 
 import asyncio
@@ -28,7 +31,8 @@ from config.limits import (
 BID_PATH = b"/bid/"
 READY_PATH = b"/ready"
 _DISCARDED_BYTES_MAX = 16 * BODY_BYTES_MAX
-"""An oversize body is read and thrown away up to this size, to keep the connection; then it is cut."""
+"""What follows the headers is read up to this size, and thrown away where it is no body or too much of one,
+to keep the connection; then that is cut."""
 _GZIP_WINDOW = 31
 _ENCODING_CHARS, _EXPECT_CHARS = len(b"content-encoding"), len(b"expect")
 
@@ -112,7 +116,7 @@ class Connections:
             self._all_closed.set()
 
     def close_idle(self, before_ns: int) -> None:
-        """Close connections whose last byte came before a `time.monotonic_ns`."""
+        """Close connections whose latest request began before a `time.monotonic_ns`."""
         for connection in list(self._open):
             connection.close_if_idle(before_ns)
 
@@ -143,12 +147,14 @@ class BidConnection(asyncio.Protocol):
         self._last_byte_ns = 0
         self._reads_paused = False
         self._writes_paused = False
+        self._ended = False
+        self._part_bytes = 0
         self._start_message()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio's in all but the class.
         self._transport = cast(asyncio.Transport, transport)
-        self._last_byte_ns = time.monotonic_ns()
+        self._began_ns = time.monotonic_ns()
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -158,16 +164,17 @@ class BidConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_byte_ns = time.monotonic_ns()
-        if self._in_headers:
-            # What comes after the piece a message began in: headers so far, or the body's first part.
-            self._header_bytes += len(data)
+        # Of the headers, or of what follows them; not the piece in which one gave way to the other.
+        self._part_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserUpgrade, httptools.HttpParserError):
             self._end_with(_UNREADABLE)
-        else:
-            if self._in_headers and self._header_bytes > HEADER_BYTES_MAX:
+        if self._part_bytes > HEADER_BYTES_MAX:
+            if self._in_headers:
                 self._end_with(_HEADERS_TOO_LARGE)
+            elif self._part_bytes > _DISCARDED_BYTES_MAX:
+                self._end_with(TOO_LARGE)
 
     def pause_writing(self) -> None:
         # Who does not read their answers is not read from: what waits for them has a limit.
@@ -190,13 +197,15 @@ class BidConnection(asyncio.Protocol):
         # By length first: this runs for each of some ten headers of every request.
         length = len(name)
         if length == _ENCODING_CHARS and name.lower() == b"content-encoding":
-            self._encoding = value.strip().lower()
+            # Behind a chunked body it is a trailer, and says nothing of how to read it (RFC 9110, 6.5.1).
+            if self._in_headers:
+                self._encoding = value.strip().lower()
         elif length == _EXPECT_CHARS and name.lower() == b"expect":
             self._expects_continue = value.strip().lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        self._header_bytes = 0
+        self._part_bytes = 0
         if self._expects_continue and self._transport is not None:
             self._transport.write(_CONTINUE)
 
@@ -206,11 +215,10 @@ class BidConnection(asyncio.Protocol):
             self._body.append(body)
         else:
             self._body.clear()
-            if self._body_bytes > _DISCARDED_BYTES_MAX:
-                self._end_with(TOO_LARGE)
 
     def on_message_complete(self) -> None:
         self._in_headers = True
+        self._part_bytes = 0
         if self._transport is None:
             return
         parser, calls = self._parser, self._calls
@@ -235,7 +243,7 @@ class BidConnection(asyncio.Protocol):
         self._body_bytes = 0
         self._expects_continue = False
         self._in_headers = True
-        self._header_bytes = 0
+        self._began_ns = self._last_byte_ns
 
     def _refusal(self, exchange_id: str | None, call: BidCall) -> bytes | None:
         """Return the answer to a call that is no bid request, or None; inflates a gzip body."""
@@ -286,11 +294,17 @@ class BidConnection(asyncio.Protocol):
             self._pause_or_resume_reading()
 
     def close_if_idle(self, before_ns: int) -> None:
-        if self._transport is not None and not self._calls and self._last_byte_ns < before_ns:
-            self._transport.close()
+        transport = self._transport
+        if transport is None or self._began_ns >= before_ns:
+            return
+        if transport.is_closing():
+            # Its last answers wait for somebody who does not read them.
+            transport.abort()
+        elif not self._calls:
+            transport.close()
 
     def _pause_or_resume_reading(self) -> None:
-        pause = self._writes_paused or len(self._calls) >= PIPELINED_REQUESTS_MAX
+        pause = self._ended or self._writes_paused or len(self._calls) >= PIPELINED_REQUESTS_MAX
         if pause == self._reads_paused or self._transport is None or self._transport.is_closing():
             return
         self._reads_paused = pause
@@ -300,9 +314,11 @@ class BidConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _end_with(self, response: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(response)
-            self._transport.close()
-            self._transport = None
-            self._calls.clear()
-            self._connections.discard(self)
+        """Answer what came before, then this, and close; nothing more is read."""
+        if self._ended or self._transport is None:
+            return
+        self._ended = True
+        self._pause_or_resume_reading()
+        call = BidCall(self, "", b"", self._last_byte_ns, keep_alive=False)
+        self._calls.append(call)
+        call.answer(response)

@@ -140,6 +140,46 @@ async def test_endless_headers_end_the_connection(connection: Connection) -> Non
         await connection.send_for_ever(b"a" * HEADER_BYTES_MAX)
 
 
+async def test_endless_trailers_end_the_connection(connection: Connection) -> None:
+    head = b"POST /bid/plain HTTP/1.1\r\nhost: b\r\ntransfer-encoding: chunked\r\n\r\n"
+    await connection.send(head + b"1\r\n{\r\n0\r\nx-filler: ")
+    with pytest.raises(ConnectionError):
+        await connection.send_for_ever(b"a" * HEADER_BYTES_MAX)
+
+
+async def test_a_trailer_says_nothing_of_the_body(connection: Connection) -> None:
+    head = b"POST /bid/plain HTTP/1.1\r\nhost: b\r\ntransfer-encoding: chunked\r\n\r\n"
+    await connection.send(head + b"%x\r\n%b\r\n0\r\ncontent-encoding: gzip\r\n\r\n" % (len(BODY), BODY))
+    assert (await connection.receive())[0] == 200
+
+
+async def test_what_came_before_the_end_is_answered_first(connection: Connection) -> None:
+    await connection.send(post(BODY) * 2 + b"HELO bidder\r\n\r\n")
+    for _ in range(2):
+        assert (await connection.receive())[0] == 200
+    assert (await connection.receive())[0] == 400
+    assert await connection.at_end()
+
+
+@pytest.fixture
+def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bidder.port.main.IDLE_SECONDS_MAX", 0.2)
+
+
+async def test_a_request_that_never_ends_is_cut(short_of_patience: None, connection: Connection) -> None:
+    await connection.send(b"POST /bid/plain HTTP/1.1\r\nx-filler: ")
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(10):
+            while True:
+                await connection.send(b"a")
+                await asyncio.sleep(0.01)
+
+
+async def test_who_never_reads_an_answer_is_cut(short_of_patience: None, connection: Connection) -> None:
+    with pytest.raises(ConnectionError):
+        await connection.send_for_ever(post(BODY) * 64)
+
+
 async def test_gzip_and_plain_on_one_connection(connection: Connection) -> None:
     for data in (post(gzip.compress(BODY), b"Content-Encoding: gzip"), post(BODY)):
         await connection.send(data)
