@@ -24,7 +24,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -35,6 +35,7 @@ from bidder.events.notices import LOSS, NoticeDesk
 from bidder.events.outcome import DONE, Kind, Outcome, count
 from bidder.events.recent import Recent
 from bidder.events.spool import Entry, Spool, SpoolError
+from bidder.events.steps import PartlyDoneError
 from bidder.metrics import SPOOL_AGE, SPOOL_ENTRIES, SPOOL_REPLAYED
 from config.limits import RECENT_NOTICES_MAX
 
@@ -55,6 +56,8 @@ class SpooledNotice(msgspec.Struct, frozen=True, array_like=True):
     at_s: float
     """When it came."""
     query: dict[str, str]
+    steps_done: int = 0
+    """How far the desk was when Redis failed it (`bidder.events.steps`)."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -95,11 +98,12 @@ class Intake:
 
     async def take(self, kind: Kind, query: Query) -> None:
         """Do what a notice asks for, now or later. Raises SpoolError, and the notice is counted so."""
-        now_s = self._clock()
+        now_s, steps_done = self._clock(), 0
         if not self._away:
             try:
                 outcome = await self._desk.take(kind, query, now_s)
             except redis.RedisError as error:
+                steps_done = _steps_done(error)
                 if not self._away:
                     logger.warning("Redis does not take notices, they go to the spool: %s", error)
                 self._away = True
@@ -110,7 +114,7 @@ class Intake:
         elif self._desk.counts_for_nothing(kind, query):
             return
         try:
-            await self._keep(kind, query, now_s)
+            await self._keep(SpooledNotice(kind, now_s, _parameters(query), steps_done))
         except SpoolError as error:
             count(kind, Outcome.UNAVAILABLE)
             logger.error("a notice was not kept: %s", error)
@@ -181,13 +185,24 @@ class Intake:
 
     async def _bring(self, entry: Entry) -> None:
         notice = _DECODER.decode(entry.payload)
-        outcome = await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
+        try:
+            outcome = await self._desk.take(
+                notice.kind, notice.query, notice.at_s, replayed=True, steps_done=notice.steps_done
+            )
+        except PartlyDoneError as error:
+            if error.steps_done == notice.steps_done:
+                raise
+            # What is left of it takes its place, or the next round would take it for a repeat.
+            try:
+                await self._keep(msgspec.structs.replace(notice, steps_done=error.steps_done))
+            except SpoolError:
+                raise error from None
+            return
         if outcome in DONE:
-            self._recent.add(notice, self._clock())
+            self._recent.add(msgspec.structs.replace(notice, steps_done=0), self._clock())
 
-    async def _keep(self, kind: Kind, query: Query, now_s: float) -> None:
-        fields = _parameters(query)
-        await self._spools[0].append(_ENCODER.encode(SpooledNotice(kind, now_s, fields)), _key(kind, fields))
+    async def _keep(self, notice: SpooledNotice) -> None:
+        await self._spools[0].append(_ENCODER.encode(notice), _key(notice))
 
     def _show(self) -> None:
         SPOOL_ENTRIES.set(sum(spool.waiting_count for spool in self._spools))
@@ -205,7 +220,11 @@ def _first(spool: Spool) -> list[Entry]:
     return [] if entry is None else [entry]
 
 
-def _key(kind: Kind, fields: Mapping[str, str]) -> int:
+def _steps_done(error: redis.RedisError) -> int:
+    return error.steps_done if isinstance(error, PartlyDoneError) else 0
+
+
+def _key(notice: SpooledNotice) -> int:
     """Stand for what a notice says, whenever it says it."""
-    said = _ENCODER.encode((kind, sorted(fields.items())))
+    said = _ENCODER.encode((notice.kind, sorted(notice.query.items()), notice.steps_done))
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")

@@ -20,9 +20,7 @@ What comes from the rendering of an ad for review, with the word AUDIT for its m
 more.
 
 A redis.RedisError leaves `take`, and the notice waits in the spool. Money comes first
-(`bidder.events.billing`). The bit that marks an impression (click, win) as seen is set before its stream
-entry and caps are written: a failure between the two costs one entry of statistics, never a person's cap
-counted twice.
+(`bidder.events.billing`), then what is remembered of it, step by step (`bidder.events.steps`).
 
 Streams name a bid by owner, minute and sequence, as its token does, and carry no user: the user's
 hash is used for the caps and goes no further.
@@ -30,6 +28,7 @@ hash is used for the caps and goes no further.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import redis.asyncio
@@ -38,9 +37,10 @@ from bidder.events.billing import Billing
 from bidder.events.charge import PRICE, TOKEN, Query, read_charge, read_min_to_win
 from bidder.events.directory import LiveDirectory
 from bidder.events.entries import event_entry, outcome_entry
-from bidder.events.outcome import Kind, Outcome, count
+from bidder.events.outcome import DONE, Kind, Outcome, count
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
+from bidder.events.steps import once
 from bidder.metrics import (
     CAP_RECORDS_DROPPED,
     LOSS_REASONS,
@@ -83,10 +83,14 @@ class NoticeDesk:
         self._rules = rules
         self._billing = Billing(client, ledger, directory, clock)
 
-    async def take(self, kind: Kind, query: Query, at_s: float, *, replayed: bool = False) -> Outcome:
-        """Do what a notice asks for, once. Raises redis.RedisError.
+    async def take(
+        self, kind: Kind, query: Query, at_s: float, *, replayed: bool = False, steps_done: int = 0
+    ) -> Outcome:
+        """Do what a notice asks for, once. Raises redis.RedisError, also as PartlyDoneError.
 
-        `at_s` is when it came; one that is `replayed` has waited in the spool since.
+        `at_s` is when it came; one that is `replayed` has waited in the spool since, and `steps_done` is what
+        a PartlyDoneError said of it. The outcome is that of the bill where of an impression only the bill
+        was news.
         """
         notice = self._read(kind, query)
         if isinstance(notice, Outcome):
@@ -97,15 +101,15 @@ class NoticeDesk:
                     return count("bill", Outcome.NOT_BILLABLE)
                 return await self._billing.book(notice, query, at_s, replayed=replayed)
             case "impression":
-                return await self._impression(notice, query, at_s, replayed)
+                return await self._impression(notice, query, at_s, replayed, steps_done)
             case "win":
-                return await self._win(notice, query, at_s)
+                return await self._win(notice, query, at_s, steps_done)
             case "loss":
-                return await self._loss(notice, query, at_s)
+                return await self._loss(notice, query, at_s, steps_done)
             case "click":
-                return await self._click(notice)
+                return await self._click(notice, steps_done)
             case "conversion":
-                return await self._conversion(notice)
+                return await self._conversion(notice, steps_done)
 
     def counts_for_nothing(self, kind: Kind, query: Query) -> bool:
         """Say whether a notice is forged or a rendering for review; if so, it has been counted."""
@@ -118,40 +122,42 @@ class NoticeDesk:
             return None
         return self._directory.current.landing_url(notice.campaign_code, notice.creative_code)
 
-    async def _impression(self, notice: Notice, query: Query, at_s: float, replayed: bool) -> Outcome:
+    async def _impression(
+        self, notice: Notice, query: Query, at_s: float, replayed: bool, steps_done: int
+    ) -> Outcome:
         """Remember that a person saw the ad; book its price where the exchange bills on this.
 
         A pixel without a price parameter is one that the exchange's rules keep the price out of: another
         URL of the bid carries it.
         """
+        billed = None
         if notice.billed_on_impression and PRICE in query:
-            await self._billing.book(notice, query, at_s, replayed=replayed)
-        if not await self._first_time(notice, "shown"):
-            return count("impression", Outcome.DUPLICATE)
-        directory = self._directory.current
-        await self._append_and_count(
-            redis_keys.STREAM_IMPRESSIONS, event_entry(notice, directory), notice, "impressions"
+            billed = await self._billing.book(notice, query, at_s, replayed=replayed)
+        entry = event_entry(notice, self._directory.current)
+        news = await once(
+            steps_done,
+            partial(self._first_time, notice, "shown"),
+            partial(self._append_and_count, redis_keys.STREAM_IMPRESSIONS, entry, notice, "impressions"),
+            partial(self._count_for_caps, notice, int(at_s)),
+            partial(self._rules.notice, "impression", notice),
         )
-        if notice.user_hash:
-            await self._count_for_caps(notice, int(at_s))
-        await self._rules.notice("impression", notice)
+        if not news:
+            repeated = count("impression", Outcome.DUPLICATE)
+            return billed if billed in DONE else repeated
         return count("impression", Outcome.OK)
 
     async def _count_for_caps(self, notice: Notice, at_s: int) -> None:
         directory = self._directory.current
         codes = (notice.campaign_code, notice.line_item_code)
         counted = [code for code in codes if directory.is_counted(code)]
-        if counted:
+        if notice.user_hash and counted:
             lives = directory.cap_lives
             dropped = await record_impression(self._client, notice.user_hash, counted, at_s, lives)
             CAP_RECORDS_DROPPED.inc(dropped)
 
-    async def _win(self, notice: Notice, query: Query, at_s: float) -> Outcome:
+    async def _win(self, notice: Notice, query: Query, at_s: float, steps_done: int) -> Outcome:
         """Remember a won auction; a win is no bill. One that cost more than we bid is marked so."""
-        if not await self._first_time(notice, "won"):
-            return count("win", Outcome.DUPLICATE)
-        directory = self._directory.current
-        entry, outcome = outcome_entry(notice, directory), Outcome.OK
+        entry, outcome = outcome_entry(notice, self._directory.current), Outcome.OK
         charge = read_charge(notice, query, self._reader(notice), at_s)
         if not isinstance(charge, Unpriced):
             entry |= charge.fields()
@@ -159,39 +165,50 @@ class NoticeDesk:
                 outcome = Outcome.OVERPRICED
                 entry["flagged"] = outcome.value
         entry |= self._min_to_win(notice, query, at_s)
-        await self._append_and_count(redis_keys.STREAM_WINS, entry, notice, "wins")
-        return count("win", outcome)
+        news = await once(
+            steps_done,
+            partial(self._first_time, notice, "won"),
+            partial(self._append_and_count, redis_keys.STREAM_WINS, entry, notice, "wins"),
+        )
+        return count("win", outcome if news else Outcome.DUPLICATE)
 
-    async def _loss(self, notice: Notice, query: Query, at_s: float) -> Outcome:
+    async def _loss(self, notice: Notice, query: Query, at_s: float, steps_done: int) -> Outcome:
         """Remember a lost auction and its reason."""
-        if not await self._first_loss(notice):
-            return count("loss", Outcome.DUPLICATE)
         entry = outcome_entry(notice, self._directory.current)
         code = _loss_code(query.get(LOSS, ""))
         if code is not None:
             entry["loss_code"] = str(code)
         entry |= self._min_to_win(notice, query, at_s)
-        await self._append_and_count(redis_keys.STREAM_LOSSES, entry, notice, "losses")
-        LOSS_REASONS.labels(str(code) if code in KNOWN_LOSS_CODES else "other").inc()
-        return count("loss", Outcome.OK)
+        news = await once(
+            steps_done,
+            partial(self._first_loss, notice),
+            partial(self._append_and_count, redis_keys.STREAM_LOSSES, entry, notice, "losses"),
+        )
+        if news:
+            LOSS_REASONS.labels(str(code) if code in KNOWN_LOSS_CODES else "other").inc()
+        return count("loss", Outcome.OK if news else Outcome.DUPLICATE)
 
-    async def _click(self, notice: Notice) -> Outcome:
+    async def _click(self, notice: Notice, steps_done: int) -> Outcome:
         """Remember a click."""
-        if not await self._first_time(notice, "clicked"):
-            return count("click", Outcome.DUPLICATE)
         entry = event_entry(notice, self._directory.current)
-        await self._append_and_count(redis_keys.STREAM_CLICKS, entry, notice, "clicks")
-        await self._rules.notice("click", notice)
-        return count("click", Outcome.OK)
+        news = await once(
+            steps_done,
+            partial(self._first_time, notice, "clicked"),
+            partial(self._append_and_count, redis_keys.STREAM_CLICKS, entry, notice, "clicks"),
+            partial(self._rules.notice, "click", notice),
+        )
+        return count("click", Outcome.OK if news else Outcome.DUPLICATE)
 
-    async def _conversion(self, notice: Notice) -> Outcome:
+    async def _conversion(self, notice: Notice, steps_done: int) -> Outcome:
         """Remember that what was advertised happened; once for each bid."""
-        if not await self._first_conversion(notice):
-            return count("conversion", Outcome.DUPLICATE)
         entry = event_entry(notice, self._directory.current)
-        await self._append_and_count(redis_keys.STREAM_CONVERSIONS, entry, notice, "conversions")
-        await self._rules.notice("conversion", notice)
-        return count("conversion", Outcome.OK)
+        news = await once(
+            steps_done,
+            partial(self._first_conversion, notice),
+            partial(self._append_and_count, redis_keys.STREAM_CONVERSIONS, entry, notice, "conversions"),
+            partial(self._rules.notice, "conversion", notice),
+        )
+        return count("conversion", Outcome.OK if news else Outcome.DUPLICATE)
 
     def _read(self, kind: Kind, query: Query) -> Notice | Outcome:
         """Return the notice of a genuine token; or the outcome, counted, of one that counts for nothing."""

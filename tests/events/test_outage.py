@@ -294,3 +294,17 @@ async def test_what_a_server_forgot_is_brought_to_it_again(tmp_path: Path) -> No
         bids = sorted(bill["bid"] for bill in await port.stream(redis_keys.bills(CODE)))
         assert bids == [f"{OWNER}-{BID_MINUTE}-{sequence}" for sequence in range(3)]
         assert len(await port.stream(redis_keys.STREAM_IMPRESSIONS)) == 1
+
+
+async def test_a_bill_that_came_after_its_impression_is_brought_again_too(tmp_path: Path) -> None:
+    """Where the pixel may not carry the price, another URL of the bid books it, before or after."""
+    async with outage(tmp_path) as (server, port):
+        bought = token(1, billed_on_impression=True)
+        assert (await port.get("/imp", t=bought)).status == 200
+        (log,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+        known_bytes = log.stat().st_size
+        assert (await port.get("/imp", t=bought, p="2")).status == 200
+        server.kill()
+        os.truncate(log, known_bytes)
+        server.revive()
+        await until(lambda: spent_is(port, 2_000_000))
