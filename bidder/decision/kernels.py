@@ -18,8 +18,8 @@ say so takes one such ad, mostly the first, so they are looked at only until one
 import numpy as np
 from numpy.typing import NDArray
 
+from bidder.decision.arrays import Arrays
 from bidder.decision.pods import KIND_BITS
-from bidder.decision.snapshot import Arrays
 from bidder.decision.value_kernels import value_of
 from bidder.decision.values import Values
 from config.compiled import kernel

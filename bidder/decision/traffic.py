@@ -14,10 +14,11 @@ in many (`pacing.traffic.SAMPLED`).
 import numpy as np
 from numpy.typing import NDArray
 
+from bidder.decision.arrays import Arrays
 from bidder.decision.columns import CandidateColumns
 from bidder.decision.decide import Users
 from bidder.decision.kernels import lowest_bit, open_gates
-from bidder.decision.snapshot import Arrays, Snapshot
+from bidder.decision.snapshot import Snapshot
 from config.compiled import kernel
 from segments.kernels import clauses_hold
 

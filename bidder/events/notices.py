@@ -41,17 +41,11 @@ from bidder.events.outcome import DONE, Kind, Outcome, count
 from bidder.events.price import PriceReader, Unpriced
 from bidder.events.segment_rules import RuleBook
 from bidder.events.steps import once
-from bidder.metrics import (
-    CAP_RECORDS_DROPPED,
-    LOSS_REASONS,
-)
+from bidder.metrics import CAP_RECORDS_DROPPED, LOSS_REASONS
 from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
 from config import redis_keys
 from config.calendar import local_day, local_hour
-from config.limits import (
-    CONVERSION_MEMORY_SECONDS_MAX,
-    LOSS_MEMORY_SECONDS_MAX,
-)
+from config.limits import CONVERSION_MEMORY_SECONDS_MAX, LOSS_MEMORY_SECONDS_MAX
 from pacing.caps import FORGOTTEN, record_impression
 from pacing.delivery import Happening, What, append_and_count
 from pacing.ledger import Ledger

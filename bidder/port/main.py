@@ -35,12 +35,7 @@ from bidder.port.protocol import BidConnection, Connections
 from bidder.port.worker import BidWorker, open_book
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
-from config.limits import (
-    BID_CONNECTIONS_MAX,
-    DRAIN_SECONDS_MAX,
-    IDLE_SECONDS_MAX,
-    LOOKUP_TIMEOUT_MS,
-)
+from config.limits import BID_CONNECTIONS_MAX, DRAIN_SECONDS_MAX, IDLE_SECONDS_MAX, LOOKUP_TIMEOUT_MS
 from config.schema import Bundle, Engine, ExchangeProfile
 from config.settings import Settings, load_secrets
 from pacing import prediction

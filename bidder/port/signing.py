@@ -1,8 +1,10 @@
 """Who signs a worker's notice tokens: the key whose time has come.
 
-signing = NoticeSigning(KeyFile(secret_file, secrets.notice_key), now_s)
-signing.signer                        # for the tokens of now
-signing.follow(now_s)                 # twice a second: whether there is another signer
+    signing = NoticeSigning(KeyFile(secret_file, secrets.notice_key), now_s)
+    signing.signer                        # for the tokens of now
+    signing.follow(now_s)                 # twice a second: whether there is another signer
+
+`config.notice_keys` tells what is in the file, and when a key's time comes.
 """
 
 import logging
