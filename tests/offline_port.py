@@ -93,6 +93,9 @@ class _Wire(asyncio.Transport):
     def is_reading(self) -> bool:
         return True
 
+    def pause_reading(self) -> None:
+        pass
+
 
 class OfflinePort:
     """One worker's bid port on one config."""

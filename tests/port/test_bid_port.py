@@ -50,10 +50,11 @@ class Connection:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def send_for_ever(self, data: bytes) -> None:
+    async def send_for_ever(self, data: bytes, pause_s: float = 0.0) -> None:
         async with asyncio.timeout(10):
             while True:
                 await self.send(data)
+                await asyncio.sleep(pause_s)
 
     async def receive(self) -> tuple[int, dict[str, str], bytes]:
         async with asyncio.timeout(10):
@@ -169,10 +170,7 @@ def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_request_that_never_ends_is_cut(short_of_patience: None, connection: Connection) -> None:
     await connection.send(b"POST /bid/plain HTTP/1.1\r\nx-filler: ")
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(10):
-            while True:
-                await connection.send(b"a")
-                await asyncio.sleep(0.01)
+        await connection.send_for_ever(b"a", pause_s=0.01)
 
 
 async def test_who_never_reads_an_answer_is_cut(short_of_patience: None, connection: Connection) -> None:
