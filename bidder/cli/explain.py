@@ -1,18 +1,16 @@
 """`hustings explain`: why a request was, or was not, bid on, line item by line item."""
 
 import time
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, cast
 
 import msgspec
 import numpy as np
 import redis.asyncio
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from bidder.cli.explain_view import SENTENCES, Answer, Held, print_json, show
 from bidder.cli.redis_option import (
     DATA_DIR_DEFAULT,
     DataOption,
@@ -23,8 +21,7 @@ from bidder.cli.redis_option import (
 )
 from bidder.cli.serve import run_or_exit
 from bidder.decision.dimensions import Ad
-from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted, choose, judge
-from bidder.decision.reasons import Reason
+from bidder.decision.explain import Market, Person, Taken, bids_wanted, choose, judge
 from bidder.decision.scoring import predictor
 from bidder.decision.snapshot import compile_snapshot
 from bidder.openrtb.consent.permissions import sentences
@@ -41,10 +38,9 @@ from config import bundle_store
 from config.calendar import SECONDS_PER_DAY
 from config.limits import BODY_BYTES_MAX
 from config.load import load_folder
-from config.money import BILLION, MICROS, MONEY_MAX, cpm_text, money_text
+from config.money import MONEY_MAX
 from config.schema import Bundle, ExchangeProfile
 from config.settings import ensure_secret_file, load_secrets
-from config.value import decimal_text
 from pacing import plan as pacing_plan
 from pacing import prediction
 from pacing import stop as global_stop
@@ -53,36 +49,12 @@ from pacing.cells import Cell, cells_of
 from pacing.ledger import Ledger
 from pacing.plan import MULTIPLIER_ONE_Q16
 from pacing.shading import fetch_shading, shade, shade_table
-from pacing.stop import Stop
 from segments.bitsets import indices_from_bits
 from segments.identity import Identity
 from segments.links import LinkStore
 from segments.registry import SegmentRegistry, words_of
 from segments.sizes import AudienceSizes, too_small
 from segments.store import SegmentStore, caps_key
-
-
-class _Held(NamedTuple):
-    """What people hold by hand."""
-
-    stop: Stop | None = None
-    paused: frozenset[str] = frozenset()
-    """Campaigns that `hustings budget pause` holds."""
-
-    def why(self, verdict: Verdict) -> str:
-        """Say why an ad bids or not, were it not for the stop."""
-        if verdict.reason is Reason.NO_BUDGET and verdict.ad.campaign.id in self.paused:
-            campaign_id = verdict.ad.campaign.id
-            return f"its campaign is paused (`hustings budget resume {campaign_id}` ends that)"
-        return _sentence(verdict)
-
-    def stopped(self) -> str | None:
-        if self.stop is None:
-            return None
-        return (
-            f"All bidding is stopped by {self.stop.by} ({self.stop.reason or 'no reason given'}); "
-            "`hustings budget start` ends that"
-        )
 
 
 def explain(
@@ -108,7 +80,7 @@ def explain(
             bundle = load_folder(config)
             opportunity = _opportunity(wire, bundle, exchange, None)
             person = _permitted(Person(frozenset(segment or ()), known=True), opportunity)
-            codes, held = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()], _Held()
+            codes, held = [*bundle.campaigns_by_code(), *bundle.line_items_by_account()], Held()
             market = Market(
                 dict.fromkeys(codes, MULTIPLIER_ONE_Q16), dict.fromkeys(codes, MONEY_MAX), _unshaded
             )
@@ -123,7 +95,16 @@ def explain(
                     opportunity = _opportunity(wire, bundle, exchange, identity)
                     person = _permitted(await _person(client, opportunity.user_hash), opportunity)
                     market, held = await _market(client, bundle), await _held(client, bundle)
-        _print(bundle, opportunity, person, market, held, as_json)
+        if not opportunity.currency:
+            say_and_exit(
+                f"no bid: the request takes neither {bundle.engine.currency} nor a currency with a rate"
+            )
+        privacy = sentences(opportunity.permissions, bundle.engine.gvl_vendor_id)
+        answers = _answers(bundle, opportunity, person, market)
+        if as_json:
+            print_json(answers, privacy, held)
+        else:
+            show(answers, privacy, held, bundle.engine.currency)
 
     run_or_exit(run())
 
@@ -149,7 +130,7 @@ def _opportunity(wire: BidRequest, bundle: Bundle, exchange: str, identity: Iden
     time_left_ms = time_to_answer_ms(wire, profile)
     refused = refused_unseen(wire, profile, suspicion_of(bundle.traffic), time_left_ms)
     if refused is not None:
-        say_and_exit(f"no bid: {_SENTENCES[refused]}")
+        say_and_exit(f"no bid: {SENTENCES[refused]}")
     # Without a server anybody with an id stands for the one person asked about.
     hash_user = identity.hash if identity else lambda source, id_: 1
     return translate(
@@ -215,37 +196,18 @@ async def _market(client: redis.asyncio.Redis, bundle: Bundle) -> Market:
     return Market(multipliers, dict.fromkeys(codes, 0) | available, shaded, few, predict)
 
 
-async def _held(client: redis.asyncio.Redis, bundle: Bundle) -> _Held:
+async def _held(client: redis.asyncio.Redis, bundle: Bundle) -> Held:
     accounts = await Ledger(client).accounts(list(bundle.campaigns_by_code()))
     paused = frozenset(account.campaign_id for account in accounts.values() if account.paused)
-    return _Held(await global_stop.fetch(client), paused)
+    return Held(await global_stop.fetch(client), paused)
 
 
-def _print(
-    bundle: Bundle,
-    opportunity: Opportunity,
-    person: Person,
-    market: Market,
-    held: _Held,
-    as_json: bool,
-) -> None:
+def _answers(bundle: Bundle, opportunity: Opportunity, person: Person, market: Market) -> Iterator[Answer]:
+    """Decide on each imp and deal as the naive twin does, as often as it may be bid on."""
     ads = compile_snapshot(bundle, {segment.name: i for i, segment in enumerate(bundle.segments)}).ads
     line_items = {ad.line_item.id: index for index, ad in enumerate(ads)}
     profile = next(profile for profile in bundle.exchanges if profile.id == opportunity.exchange_id)
     now_s = int(time.time())
-    answers = []
-    console = Console()
-    if not opportunity.currency:
-        say_and_exit(f"no bid: the request takes neither {bundle.engine.currency} nor a currency with a rate")
-    refused = sentences(opportunity.permissions, bundle.engine.gvl_vendor_id)
-    stopped = held.stopped()
-    if not as_json:
-        if stopped is not None:
-            console.print(
-                f"[bold]{escape(stopped)}.[/bold] Were it not, this is what would happen:", soft_wrap=True
-            )
-        for sentence in refused:
-            console.print(f"Privacy: {sentence}.", soft_wrap=True)
     chosen: list[tuple[Slot, Ad]] = []
     for slot in opportunity.slots:
         for deal, bids_max in _offers(slot, profile):
@@ -259,16 +221,10 @@ def _print(
                 winner = choose(verdicts, line_items, 0, 0)
                 if winner is None and turn:
                     break
-                if as_json:
-                    answers.append(_as_data(slot, deal, verdicts, winner, held))
-                else:
-                    _show(console, slot, deal, verdicts, winner, held, bundle.engine.currency)
+                yield Answer(slot, deal, verdicts, winner)
                 if winner is None:
                     break
                 chosen.append((slot, winner.ad))
-    if as_json:
-        report = {"stopped": stopped, "privacy": refused, "imps": answers}
-        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
 
 
 def _offers(slot: Slot, exchange: ExchangeProfile) -> list[tuple[DealOffer | None, int]]:
@@ -295,110 +251,3 @@ def _taken(slot: Slot, chosen: list[tuple[Slot, Ad]]) -> Taken:
             if other is not slot and break_id and other.pod is not None and other.pod.id == break_id
         ),
     )
-
-
-def _sentence(verdict: Verdict) -> str:
-    if verdict.mismatch is not None:
-        return str(verdict.mismatch)
-    if verdict.cap:
-        return verdict.cap
-    return _SENTENCES[verdict.reason]
-
-
-_SENTENCES = {
-    Reason.BID: "may bid",
-    Reason.BELOW_FLOOR: "its price, paced, is below the floor",
-    Reason.OUT_OF_AUDIENCE: "the person is not in its audience",
-    Reason.NO_BUDGET: "its campaign has no budget left for this price",
-    Reason.EXCHANGE_PAUSED: "the exchange is paused in the config",
-    Reason.STOPPED: "all bidding is stopped",
-    Reason.TOO_LATE: "the deadline (tmax) leaves no time to answer",
-    Reason.TEST: "a test request (test is 1): nothing may be spent",
-    Reason.TWO_CHANNELS: "the request has more than one of site, app and dooh",
-    Reason.CRAWLER: "the user agent is a crawler's (traffic.yaml, crawlers)",
-    Reason.NOT_HUMAN: "the request names no user agent (traffic.yaml, user_agent_required)",
-    Reason.DATA_CENTRE: "the device's address is in a data centre (traffic.yaml, data_centres)",
-    Reason.SELLERS_UNKNOWN: "nothing says who may sell the site or app (traffic.yaml, listed_only)",
-    Reason.SELLER_UNLISTED: "the seller is not among those of the site or app (traffic.yaml, sellers)",
-    Reason.CHAIN_INCOMPLETE: "the supply chain is incomplete (traffic.yaml, complete_chain_required)",
-    Reason.CHAIN_BLOCKED: "the supply chain has a blocked node (traffic.yaml, blocked_nodes)",
-}
-
-
-def _as_data(
-    slot: Slot, deal: DealOffer | None, verdicts: list[Verdict], winner: Verdict | None, held: _Held
-) -> dict[str, object]:
-    return {
-        "imp": slot.imp_id,
-        "deal": deal.id if deal else None,
-        "bid": winner and {"line_item": winner.ad.line_item.id, "price": cpm_text(winner.price_cpm_micros)},
-        "ads": [
-            {
-                "line_item": verdict.ad.line_item.id,
-                "creative": verdict.ad.creative.id,
-                "reason": verdict.reason.name.lower(),
-                "why": held.why(verdict),
-                **({} if verdict.mismatch is not None else _figures(verdict)),
-            }
-            for verdict in verdicts
-        ],
-    }
-
-
-def _figures(verdict: Verdict) -> dict[str, str]:
-    """How a price came about; of an ad that came so far that it has one."""
-    item = verdict.ad.line_item
-    return {
-        "pays_for": item.price.event,
-        "rate": decimal_text(verdict.rate_billionths, BILLION),
-        "adjustment": decimal_text(verdict.factor_millionths, MICROS),
-        "worth": cpm_text(verdict.worth_cpm_micros),
-        "paced": cpm_text(verdict.value_cpm_micros),
-        "price": cpm_text(verdict.price_cpm_micros),
-    }
-
-
-def _working(verdict: Verdict, currency: str) -> str:
-    """The same in words, where there is more to it than a flat price."""
-    if verdict.mismatch is not None:
-        return ""
-    event, amount = verdict.ad.line_item.price
-    worth, paced, price = verdict.worth_cpm_micros, verdict.value_cpm_micros, verdict.price_cpm_micros
-    steps = []
-    if event != "impression":
-        share = decimal_text(verdict.rate_billionths * 100, BILLION)
-        steps.append(f"{share} % of {money_text(amount)} {currency} a {event}")
-    if verdict.factor_millionths != MICROS:
-        steps.append(f"adjusted by {decimal_text(verdict.factor_millionths, MICROS)}")
-    if steps or paced != worth:
-        steps.append(f"worth {cpm_text(worth)} CPM")
-    if paced != worth:
-        steps.append(f"paced {cpm_text(paced)}")
-    if steps and price not in (0, paced):
-        steps.append(f"bid {cpm_text(price)}")
-    return f" ({', '.join(steps)})" if steps else ""
-
-
-def _show(
-    console: Console,
-    slot: Slot,
-    deal: DealOffer | None,
-    verdicts: list[Verdict],
-    winner: Verdict | None,
-    held: _Held,
-    currency: str,
-) -> None:
-    where = f"imp {slot.imp_id}, " + (f"deal {deal.id}" if deal else "open auction")
-    table = Table(title=where, title_justify="left")
-    for heading in ("line item", "creative", "why"):
-        table.add_column(heading)
-    # The ads that came furthest first: they are the ones a manager asks about.
-    order = sorted(verdicts, key=lambda v: (v is not winner, v.reason is not Reason.BID, -v.reason))
-    for verdict in order:
-        why = f"bids {cpm_text(verdict.price_cpm_micros)} CPM" if verdict is winner else held.why(verdict)
-        style = "bold green" if verdict is winner else ""
-        why += _working(verdict, currency)
-        table.add_row(verdict.ad.line_item.id, verdict.ad.creative.id, why, style=style)
-    console.print(table)
-    counts = Counter(held.why(verdict) for verdict in verdicts)
-    console.print("; ".join(f"{count} × {why}" for why, count in counts.most_common()))
