@@ -14,7 +14,7 @@ import msgspec
 
 from config.currency import ExchangeRate, rate_text
 from config.money import BILLION, MICROS, CpmMicros, Money, cpm_text, format_money
-from config.schema import Bundle
+from config.schema import Bundle, Campaign
 from config.value import PRICE_FIELDS, Factor, Rate, decimal_text
 
 Kind = Literal[
@@ -64,6 +64,31 @@ def totals(old: Bundle | None, new: Bundle) -> tuple[Change, ...]:
         Change("changed", "config", "all campaigns", field, before.get(field), text)
         for field, text in after.items()
         if before.get(field) != text
+    )
+
+
+def campaigns_renamed(old: Bundle | None, new: Bundle) -> dict[str, str]:
+    """Return the campaigns of `new` that are one of `old` under another id, by new id.
+
+    They are one when they have their advertiser in common, and half of their line items or all but the id.
+    """
+    if old is None:
+        return {}
+    before = {campaign.id: (owner.id, campaign) for owner in old.advertisers for campaign in owner.campaigns}
+    after = {campaign.id: (owner.id, campaign) for owner in new.advertisers for campaign in owner.campaigns}
+    return {
+        id_: was_id
+        for id_, (owner_id, campaign) in after.items()
+        if id_ not in before
+        for was_id, (was_owner_id, was) in before.items()
+        if was_id not in after and was_owner_id == owner_id and _is_same(was, campaign)
+    }
+
+
+def _is_same(was: Campaign, campaign: Campaign) -> bool:
+    shared = {item.id for item in was.line_items} & {item.id for item in campaign.line_items}
+    return 2 * len(shared) >= max(len(was.line_items), len(campaign.line_items), 1) or (
+        msgspec.structs.replace(was, id=campaign.id) == campaign
     )
 
 

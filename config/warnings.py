@@ -8,11 +8,12 @@ that a line item won't run, or that some of what is written can have no effect; 
 it with its place. What is paused on purpose is left in peace.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
 
+from config.audience import Clause, parse_audience, to_clauses
 from config.calendar import (
     HOURS_PER_WEEK,
     OPEN_END_S,
@@ -23,10 +24,12 @@ from config.calendar import (
     local_hour,
     utc_offset_s,
 )
+from config.diff import campaigns_renamed
 from config.faults import SchemaPath
 from config.findings import Finding
 from config.money import MICROS, cpm_text, format_money
 from config.schema import Advertiser, Bundle, Campaign, FrequencyCap, LineItem
+from config.slips import find_slips
 
 FLOORS_SEEN_MIN = 1_000
 """Floors of an exchange that must have been looked at before anything is said about them."""
@@ -43,6 +46,10 @@ class Seen(msgspec.Struct, frozen=True):
     """By exchange: floor of open auctions in CPM micros, at most as high as what was asked -> how often."""
     few: Mapping[str, int | None] = {}
     """Line items whose audience has fewer people than may be aimed at -> how many."""
+    spent: Mapping[str, int] = {}
+    """Campaigns that the ledger has an account of -> what is booked there."""
+    live: Bundle | None = None
+    """The config that is live."""
 
 
 def find_warnings(bundle: Bundle, now_s: int, seen: Seen) -> Iterator[Finding]:
@@ -62,6 +69,29 @@ def find_warnings(bundle: Bundle, now_s: int, seen: Seen) -> Iterator[Finding]:
                     item_path = (*campaign_path, "line_items", index)
                     yield from _line_item(item_path, line_item, campaign, now_s, currency)
                     yield from _market(item_path, line_item, open_exchanges, seen, bundle)
+    yield from _spent(bundle, seen, currency)
+    yield from find_slips(bundle)
+
+
+def _spent(bundle: Bundle, seen: Seen, currency: str) -> Iterator[Finding]:
+    """What can't be seen from the files: that money is spent already, and under which id."""
+    renamed = campaigns_renamed(seen.live, bundle)
+    for a, advertiser in enumerate(bundle.advertisers):
+        for c, campaign in enumerate(advertiser.campaigns):
+            path = ("advertisers", a, "campaigns", c)
+            spent = seen.spent.get(campaign.id, 0)
+            if spent > campaign.budget.total:
+                message = (
+                    f"`{campaign.id}` has spent {format_money(spent, currency)} already, more than this: "
+                    "it will not run"
+                )
+                yield Finding((*path, "budget", "total"), message)
+            if campaign.id in renamed:
+                message = (
+                    f"this looks like the campaign `{renamed[campaign.id]}` under another id, and money is "
+                    "kept by id: it begins with nothing spent; to rename it, keep `id` and change `name`"
+                )
+                yield Finding((*path, "id"), message)
 
 
 def _unused_creatives(path: SchemaPath, advertiser: Advertiser) -> Iterator[Finding]:
@@ -90,8 +120,9 @@ def _campaign(path: SchemaPath, campaign: Campaign, now_s: int, currency: str) -
         zone, from_s = campaign.time_zone, max(start_s, 0)
         days = local_day(end_s - 1, zone) - local_day(from_s if start_s else now_s, zone) + 1
         if start_s and budget.daily * days < budget.total:
+            span = f"the {days:,} days" if days > 1 else "the one day"
             message = (
-                f"at {format_money(budget.daily, currency)} a day the {days:,} days of this flight "
+                f"at {format_money(budget.daily, currency)} a day {span} of this flight "
                 f"spend at most {format_money(budget.daily * days, currency)} of "
                 f"{format_money(budget.total, currency)}"
             )
@@ -135,6 +166,10 @@ def _line_item(
             (*path, priced), f"a CPM is the price of a thousand: this pays up to {one} for each one"
         )
     yield from _contradictions((*path, "targeting"), item)
+    node = parse_audience(item.audience)
+    if node is not None and _is_empty(to_clauses(node)):
+        message = f"nobody can be in this audience: it asks for a segment and for its contrary; `{item.id}` "
+        yield Finding((*path, "audience"), message + "will not run")
 
 
 def _contradictions(path: SchemaPath, item: LineItem) -> Iterator[Finding]:
@@ -153,6 +188,21 @@ def _contradictions(path: SchemaPath, item: LineItem) -> Iterator[Finding]:
             if value in included:
                 message = f"`{value}` is included and excluded, and so excluded"
                 yield Finding((*path, *place, index), message)
+
+
+def _is_empty(clauses: Sequence[Clause]) -> bool:
+    """Tell whether segments that must hold, and those that must not, leave a clause that nobody can meet."""
+    held: set[str] = set()
+    barred: set[str] = set()
+    while True:
+        left = [(clause.any - barred, clause.none - held) for clause in clauses]
+        if any(not inside and not outside for inside, outside in left):
+            return True
+        known = len(held) + len(barred)
+        held.update(*(inside for inside, outside in left if len(inside) == 1 and not outside))
+        barred.update(*(outside for inside, outside in left if len(outside) == 1 and not inside))
+        if known == len(held) + len(barred):
+            return False
 
 
 def _caps(path: SchemaPath, cap: FrequencyCap) -> Iterator[Finding]:

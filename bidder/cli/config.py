@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from bidder.cli.config_market import reaches, seen_by_engine, untaken_creatives
+from bidder.cli.config_market import reaches, seen_by_engine, seen_by_ledger, warning_text, warnings_of
 from bidder.cli.logged_changes import ByOption, from_config, who
 from bidder.cli.redis_option import (
     DATA_DIR_DEFAULT,
@@ -22,13 +22,12 @@ from bidder.cli.redis_option import (
 from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, Seal, fetch, fetch_kept, history, publish
 from config.diff import Change, diff, totals
-from config.faults import ConfigFaults
+from config.faults import ConfigFaults, Fault
 from config.json_schema import KINDS, json_schema
 from config.load import ReadFolder, read_folder
 from config.schema import Bundle
 from config.settings import SECRET_ENV, SettingsError, load_secrets, secret_path
-from config.templates import gathered
-from config.warnings import Seen, find_warnings
+from config.warnings import Seen
 from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
 
@@ -57,17 +56,14 @@ def check_command(
         url = redis_url(redis, data)
         with redis_or_exit(url):
             seen = asyncio.run(_seen(url, bundle))
-    findings = [*find_warnings(bundle, int(time.time()), seen), *untaken_creatives(bundle)]
-    warnings = gathered([*read.unused, *map(read.fault, findings)])
+    warnings = warnings_of(read, seen, int(time.time()))
     if as_json:
         found = {"too_small": seen.few} if asks else {}
         _echo_json({"ok": True, "version": bundle.version, **_counts(bundle), "warnings": warnings, **found})
     else:
         summary = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in _counts(bundle).items())
         typer.echo(f"{folder} is sound: {summary} (version {bundle.version})")
-        for warning in warnings:
-            place = f"{warning.file}:{warning.line}:{warning.column}"
-            typer.echo(f"{place}: warning: {warning.message}", err=True)
+        _warn(warnings)
     if strict and warnings:
         raise typer.Exit(1)
 
@@ -80,14 +76,15 @@ def diff_command(
     as_json: JsonOption = False,
 ) -> None:
     """Show what applying a config folder would change."""
-    bundle = _read(folder, as_json).bundle
+    read = _read(folder, as_json)
     url = redis_url(redis, data)
     with redis_or_exit(url):
         live = asyncio.run(_fetch(url, None))
         if isinstance(live, BundleUnreadableError):
             say_and_exit(str(live))
-        reach = asyncio.run(_reach(url, live, bundle))
-    _report(live, bundle, "nothing would change", as_json, reach)
+        reach = asyncio.run(_reach(url, live, read.bundle))
+        warnings = asyncio.run(_warnings(url, read, live))
+    _report(live, read.bundle, "nothing would change", as_json, reach, warnings)
 
 
 @app.command("apply")
@@ -102,7 +99,8 @@ def apply_command(
     ] = False,
 ) -> None:
     """Check a config folder, sign it and make it the live one in every process."""
-    bundle = _read(folder, as_json).bundle
+    read = _read(folder, as_json)
+    bundle = read.bundle
     url = redis_url(redis, data)
     key = _bundle_key(data)
     with redis_or_exit(url):
@@ -111,8 +109,9 @@ def apply_command(
             say_and_exit(f"nothing was applied: {live}")
         # An unreadable bundle is mended by applying over it; then everything counts as new.
         before = None if isinstance(live, BundleUnreadableError) else live
+        warnings = asyncio.run(_warnings(url, read, before))
         asyncio.run(_publish(url, before, bundle, key, who(by)))
-    _report(before, bundle, "nothing changed", as_json)
+    _report(before, bundle, "nothing changed", as_json, warnings=warnings)
     if not as_json:
         typer.echo(f"version {bundle.version} is live")
 
@@ -196,18 +195,31 @@ def _counts(bundle: Bundle) -> dict[str, int]:
     }
 
 
+def _warn(warnings: tuple[Fault, ...]) -> None:
+    for warning in warnings:
+        typer.echo(warning_text(warning), err=True)
+
+
 def _report(
-    before: Bundle | None, after: Bundle, nothing: str, as_json: bool, reach: tuple[Change, ...] = ()
+    before: Bundle | None,
+    after: Bundle,
+    nothing: str,
+    as_json: bool,
+    reach: tuple[Change, ...] = (),
+    warnings: tuple[Fault, ...] | None = None,
 ) -> None:
+    """`warnings`: of the folder that `after` was read from, if it was."""
     changes = (*diff(before, after), *totals(before, after), *reach)
     if as_json:
         version_before = before.version if before is not None else None
-        _echo_json({"version_before": version_before, "version": after.version, "changes": changes})
+        told = {"version_before": version_before, "version": after.version, "changes": changes}
+        _echo_json(told if warnings is None else {**told, "warnings": warnings})
         return
     for change in changes:
         typer.echo(str(change))
     if not changes:
         typer.echo(nothing)
+    _warn(warnings or ())
 
 
 def _bundle_key(data: Path) -> bytes:
@@ -283,8 +295,14 @@ async def _reach(url: str, before: Bundle | None, after: Bundle) -> tuple[Change
 
 
 async def _seen(url: str, bundle: Bundle) -> Seen:
+    live = await _fetch(url, None)
     async with redis_client(url) as client:
-        return await seen_by_engine(client, bundle)
+        return await seen_by_engine(client, bundle, None if isinstance(live, BundleUnreadableError) else live)
+
+
+async def _warnings(url: str, read: ReadFolder, live: Bundle | None) -> tuple[Fault, ...]:
+    async with redis_client(url) as client:
+        return warnings_of(read, await seen_by_ledger(client, read.bundle, live), int(time.time()))
 
 
 def _echo_json(value: object) -> None:

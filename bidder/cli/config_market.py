@@ -1,4 +1,4 @@
-"""What `hustings config` asks the engine's Redis: floors and people, and what exchanges never take."""
+"""What `hustings config` warns of: what an engine's Redis knows of money, floors and people comes into it."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,14 @@ from bidder.decision.exchange_rules import refusal
 from config.audience import parse_audience, to_clauses
 from config.calendar import SECONDS_PER_DAY
 from config.diff import Change
+from config.faults import Fault
 from config.findings import Finding
+from config.load import ReadFolder
 from config.schema import Bundle, Segment
-from config.warnings import Seen
+from config.templates import gathered
+from config.warnings import Seen, find_warnings
 from pacing.floors_seen import floors_seen
+from pacing.ledger import Ledger
 from segments.count import estimate_audience
 from segments.registry import SegmentRegistry
 from segments.sizes import audiences_of, count_audiences, too_small
@@ -50,12 +54,38 @@ def untaken_creatives(bundle: Bundle) -> Iterator[Finding]:
                     yield Finding(path, f"no exchange takes the creative `{name}` here ({why})")
 
 
-async def seen_by_engine(client: redis.asyncio.Redis, bundle: Bundle) -> Seen:
-    """Return the floors that workers saw, and which audiences have too few people. Raises RedisError."""
+def warnings_of(read: ReadFolder, seen: Seen, now_s: int) -> tuple[Fault, ...]:
+    """Return what is legal in a sound folder and hardly meant, each with its place."""
+    findings = [*find_warnings(read.bundle, now_s, seen), *untaken_creatives(read.bundle)]
+    return gathered([*read.unused, *map(read.fault, findings)])
+
+
+def warning_text(warning: Fault) -> str:
+    """Return the line that tells a warning."""
+    return f"{warning.file}:{warning.line}:{warning.column}: warning: {warning.message}"
+
+
+async def seen_by_ledger(client: redis.asyncio.Redis, bundle: Bundle, live: Bundle | None) -> Seen:
+    """Return what campaigns have spent. Raises RedisError."""
+    codes = {campaign.id: code for code, campaign in bundle.campaigns_by_code().items()}
+    accounts = await Ledger(client).accounts(tuple(codes.values()))
+    spent = {id_: accounts[code].spent for id_, code in codes.items() if code in accounts}
+    return Seen(spent=spent, live=live)
+
+
+async def seen_by_engine(client: redis.asyncio.Redis, bundle: Bundle, live: Bundle | None) -> Seen:
+    """Return what campaigns have spent, the floors that workers saw, and which audiences have too few people.
+
+    Raises RedisError.
+    """
     indices, today = await _indices(client, bundle.segments), int(time.time()) // SECONDS_PER_DAY
     enough = bundle.engine.audience_size_min
     sizes = await count_audiences(SegmentStore(client), audiences_of(bundle), indices, enough, today)
-    return Seen(floors=await floors_seen(client, today), few=too_small(bundle, sizes))
+    return msgspec.structs.replace(
+        await seen_by_ledger(client, bundle, live),
+        floors=await floors_seen(client, today),
+        few=too_small(bundle, sizes),
+    )
 
 
 async def reaches(client: redis.asyncio.Redis, before: Bundle | None, after: Bundle) -> tuple[Change, ...]:

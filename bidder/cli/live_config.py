@@ -6,8 +6,9 @@
 The folder is looked at four times a second: names, sizes and times of its files, which costs next to
 nothing. When they have changed, and then not again for one look, so that half of a save is not read, the
 files are read and checked beside the event loop, and what they say is published as `hustings config apply`
-does it. An edit with a fault changes nothing. It is loud: every fault goes to stderr, and the edit into a
-record in Redis that the admin port shows until it is mended (`config.refused_edit`).
+does it. What an edit changed goes to stderr, and so do warnings that the one before did not have. An edit
+with a fault changes nothing. It is loud: every fault goes to stderr, and the edit into a record in Redis that
+the admin port shows until it is mended (`config.refused_edit`).
 
 A rollback is not undone by its folder: only the next edit is read.
 """
@@ -23,14 +24,15 @@ import redis
 import redis.asyncio
 
 from bidder import logs
+from bidder.cli.config_market import seen_by_ledger, warning_text, warnings_of
 from bidder.cli.logged_changes import from_config, who
 from bidder.redis_client import redis_client
 from config import bundle_store, refused_edit
-from config.diff import diff
+from config.diff import diff, totals
 from config.faults import ConfigFaults
 from config.folder_state import folder_state
 from config.limits import REFUSED_EDIT_SECONDS_MAX
-from config.load import load_folder
+from config.load import ReadFolder, load_folder, read_folder
 from config.price_keys import require_price_keys
 from config.refused_edit import RefusedEdit
 from config.schema import Bundle
@@ -39,6 +41,8 @@ from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
 
 LOOK_SECONDS = 0.25
+LINES_SAID_MAX = 20
+"""Changes, and warnings, of one edit that go to stderr."""
 _RENEW_SECONDS = REFUSED_EDIT_SECONDS_MAX / 4
 
 _Look = tuple[tuple[str, int, int, int], ...]
@@ -100,6 +104,7 @@ class _Watched:
         self._state = ""
         self._refused: RefusedEdit | None = None
         self._noted_s = 0.0
+        self._warned: frozenset[str] = frozenset()
 
     async def begin(self) -> None:
         """Learn what was published, so that an edit since then is seen."""
@@ -127,9 +132,12 @@ class _Watched:
     async def _publish(self) -> bool:
         """Read and publish the folder, or refuse it; False when Redis is away and it is to be tried again."""
         faults: tuple[str, ...] = ()
+        live: Bundle | None = None
         try:
-            bundle = await asyncio.to_thread(load_folder, self._folder)
-            await publish_config(self._client, bundle, self._settings)
+            with contextlib.suppress(bundle_store.BundleUnreadableError):
+                live = await bundle_store.fetch(self._client)
+            read = await asyncio.to_thread(read_folder, self._folder)
+            await publish_config(self._client, read.bundle, self._settings)
         except ConfigFaults as error:
             faults = tuple(map(str, error.faults))
         except SettingsError as error:
@@ -137,15 +145,28 @@ class _Watched:
         except (redis.RedisError, OSError):
             return False
         if not faults:
-            logs.say(f"{self._folder} was edited: version {bundle.version} is live")
+            logs.say(f"{self._folder} was edited: version {read.bundle.version} is live")
+            changes = (*diff(live, read.bundle), *totals(live, read.bundle))
+            _say_first([str(change) for change in changes], "change")
             if self._refused is not None:
                 await self._note(None)
+            with contextlib.suppress(redis.RedisError, OSError):
+                await self._warn(read, live)
             return True
         for fault in faults[: refused_edit.FAULTS_SHOWN_MAX]:
             logs.say(fault)
         logs.say(f"{self._folder} is not applied, for what is said above: what was live stays live")
         await self._note(refused_edit.of(socket.gethostname(), str(self._folder), faults, int(time.time())))
         return True
+
+    async def _warn(self, read: ReadFolder, live: Bundle | None) -> None:
+        """Say what is legal and hardly meant, unless it was so before this edit."""
+        seen = await seen_by_ledger(self._client, read.bundle, live)
+        warnings = {warning.message: warning for warning in warnings_of(read, seen, int(time.time()))}
+        _say_first(
+            [warning_text(one) for text, one in warnings.items() if text not in self._warned], "warning"
+        )
+        self._warned = frozenset(warnings)
 
     async def _note(self, refused: RefusedEdit | None) -> None:
         """Show an edit as refused, or none any more. A Redis that is away is told later."""
@@ -160,6 +181,13 @@ class _Watched:
         else:
             self._noted_s = time.monotonic()
         self._refused = refused
+
+
+def _say_first(lines: list[str], what: str) -> None:
+    for line in lines[:LINES_SAID_MAX]:
+        logs.say(line)
+    if len(lines) > LINES_SAID_MAX:
+        logs.say(f"and {len(lines) - LINES_SAID_MAX:,} more {what}s; `hustings config` tells them all")
 
 
 def _look_at(folder: Path) -> _Look:

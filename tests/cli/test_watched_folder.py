@@ -146,6 +146,39 @@ async def test_a_rollback_is_not_undone_by_a_folder_that_nobody_edits(
     await asyncio.wait([following])
 
 
+async def test_what_an_edit_changed_and_what_it_hardly_meant_is_said_once(
+    redis_client: redis.asyncio.Redis,
+    redis_url: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = settings(redis_url, tmp_path)
+    (folder / "advertisers" / "elm.yaml").write_text(SIMPLE.replace("oak", "elm").replace("spring", "elms"))
+    await publish_config(redis_client, folder, given)
+    following = asyncio.create_task(follow_folder(folder, given))
+    said = ""
+
+    async def is_said(text: str) -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return text in said
+
+    (folder / "advertisers" / "elm.yaml").unlink()
+    await until(lambda: is_said("removed campaign `elms`: "))
+    save(folder, "900")
+    await until(lambda: is_said("a CPM is the price of a thousand: this pays up to $0.90"))
+    assert "changed line item `spring-web`: bid_cpm 4.5 -> 900" in said
+    said = ""
+    save(folder, "900\n        paused: false\n        name: Web")
+    await until(lambda: is_said("changed line item `spring-web`: name nothing -> Web"))
+    save(folder, "800")
+    await until(lambda: is_said("this pays up to $0.80"))
+    assert "this pays up to $0.90" not in said
+    following.cancel()
+    await asyncio.wait([following])
+
+
 async def test_a_folder_that_goes_away_is_an_edit_with_a_fault(
     redis_client: redis.asyncio.Redis, redis_url: str, folder: Path, tmp_path: Path
 ) -> None:

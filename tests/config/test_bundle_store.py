@@ -228,4 +228,6 @@ async def test_publishing_what_is_live_makes_no_entry(
     await publish(redis_client, bundle, KEY, by="ben")
     (seal,) = await history(redis_client)
     assert (seal.number, seal.by) == (1, "ben")
+    await publish(redis_client, bundle, KEY, by="cat")
+    assert await history(redis_client) == (seal,)
     assert await fetch_kept(redis_client, bundle.version, KEY) == bundle

@@ -163,6 +163,21 @@ def test_schema_prints_json() -> None:
     }
 
 
+@pytest.mark.usefixtures("secret_file")
+def test_what_is_legal_and_hardly_meant_is_told_before_it_goes_live_and_as_it_does(
+    folder: Path, redis_url: str
+) -> None:
+    assert hustings_config("apply", folder, "--redis", redis_url).stderr == ""
+    write_folder(folder, edited("id: spring\n", "id: summer\n"))
+    expected = f"{folder}/advertisers/oak.yaml:6:9: warning: this looks like the campaign `spring` under"
+    for command in (("check", folder), ("diff", folder), ("apply", folder)):
+        result = hustings_config(*command, "--redis", redis_url)
+        assert result.exit_code == 0
+        assert expected in result.stderr
+    told = json.loads(hustings_config("diff", folder, "--json", "--redis", redis_url).stdout)
+    assert told["warnings"] == []
+
+
 def spring_daily(redis_url: str) -> int | None:
     """The live daily budget, in whole units."""
     with redis.Redis.from_url(redis_url) as client:

@@ -1,6 +1,7 @@
 """What is legal and silly: each warning where it is due, and none where it is not."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import redis.asyncio
@@ -9,9 +10,11 @@ from bidder.cli.config_market import reaches, seen_by_engine, untaken_creatives
 from config.calendar import epoch_s
 from config.limits import FLOOR_DAYS
 from config.load import load_folder, read_folder
-from config.schema import When
+from config.money import BILLION
+from config.schema import Bundle, When, code_of
 from config.warnings import FLOORS_SEEN_MIN, Seen, find_warnings
 from pacing.floors_seen import FloorsSeen, floors_seen, two_digits
+from pacing.ledger import Ledger
 from tests.config.folder import EXCHANGE, edited, write_folder
 from tests.config.test_load import HERE
 
@@ -36,6 +39,13 @@ def test_a_sensible_folder_has_no_warning(tmp_path: Path) -> None:
     assert warnings_of(tmp_path, {}, floors(3_000_000)) == []
 
 
+def _live() -> Bundle:
+    with TemporaryDirectory() as folder:
+        return load_folder(write_folder(Path(folder)))
+
+
+LIVE = _live()
+"""The sound folder, as it may have gone live before an edit."""
 IN_TWO_DAYS = ("flight: {start: 2026-01-01, end: 2031-01-01}", "flight: {start: 2026-01-01, end: 2026-03-04}")
 MONDAYS, SATURDAYS = (
     "[{days: [mon], from_hour: 8, to_hour: 20}]",
@@ -131,6 +141,52 @@ OWN = "budget: {total: 5}"
             Seen(),
             "no line item uses the template `idle`",
         ),
+        (
+            edited("bid_cpm: 3\n", f"bid_cpm: {HERE}0.0045\n"),
+            Seen(),
+            "this pays 0.0045 for them all; if it was meant for each one, write 4.5",
+        ),
+        (edited("w: 300\n", f"w: {HERE}250\n", "h: 250", "h: 300"), Seen(), "was 300x250 meant?"),
+        (edited("w: 300\n", f"w: {HERE}300\n", "h: 250", "h: 205"), Seen(), "was 300x250 meant?"),
+        (
+            edited(
+                "box.png\n    landing_url: https://oak.example/",
+                f"box.png\n    landing_url: {HERE}https://www.oak.exampel/",
+            ),
+            Seen(),
+            "this leads to oak.exampel, and the advertiser's `domain` is oak.example",
+        ),
+        (
+            edited(
+                DOMAINS,
+                DOMAINS + f"\n          geo: {{include: {{countries: [{HERE}USA]}}}}".replace("USA", "UAS"),
+            ),
+            Seen(),
+            "`UAS`: UAS is no country's code; did you mean `",
+        ),
+        (
+            edited(DOMAINS, DOMAINS + f"\n          geo: {{exclude: {{regions: [CAN-QC, {HERE}USA-IO]}}}}"),
+            Seen(),
+            "`USA-IO`: IO is no state of the USA; states have two letters, like USA-IA",
+        ),
+        (
+            edited(
+                "audience: homeowners",
+                f"audience: {HERE}homeowners and (renters or not homeowners) and not renters",
+            ),
+            Seen(),
+            "nobody can be in this audience: it asks for a segment and for its contrary; `spring-web`",
+        ),
+        (
+            edited('total: "$1,000"', f"total: {HERE}1000"),
+            Seen(spent={"spring": 1_000 * BILLION + 10_000_000}),
+            "`spring` has spent $1,000.01 already, more than this: it will not run",
+        ),
+        (
+            edited("id: spring\n", f"id: {HERE}summer\n"),
+            Seen(live=LIVE),
+            "this looks like the campaign `spring` under another id, and money is kept by id",
+        ),
     ],
 )
 def test_each_warning_is_made_once_and_in_its_place(
@@ -156,6 +212,34 @@ def test_each_warning_is_made_once_and_in_its_place(
         (edited("bid_cpm: 3\n", "bid_cpm: 3\n        targeting: {deals: [d1]}\n"), floors(3_200_000)),
         ({}, floors(5_000_000, times=FLOORS_SEEN_MIN - 1)),
         ({}, floors(0, 5_000_000)),
+        # An uncommon size, an app's shop, a landing page below the domain.
+        (edited("w: 300\n", "w: 301\n"), Seen()),
+        (
+            edited(
+                "box.png\n    landing_url: https://oak.example/",
+                "box.png\n    landing_url: https://apps.example/1",
+            ),
+            Seen(),
+        ),
+        (
+            edited(
+                "box.png\n    landing_url: https://oak.example/",
+                "box.png\n    landing_url: https://www.oak.example/",
+            ),
+            Seen(),
+        ),
+        (edited("audience: homeowners", "audience: homeowners or not homeowners"), Seen()),
+        (edited("audience: homeowners", "audience: homeowners and (renters or not frequent-voters)"), Seen()),
+        # All is spent; and a second campaign beside the first.
+        ({}, Seen(spent={"spring": 1_000 * BILLION}, live=LIVE)),
+        (
+            edited(
+                "creatives:\n  - id: oak-box",
+                "  - id: summer\n    budget: {total: 5}\n    line_items:\n      - {id: summer-web, bid_cpm: 3"
+                ", creatives: [oak-box]}\ncreatives:\n  - id: oak-box",
+            ),
+            Seen(live=LIVE),
+        ),
     ],
 )
 def test_what_may_be_meant_is_left_in_peace(tmp_path: Path, texts: dict[str, str], seen: Seen) -> None:
@@ -192,12 +276,17 @@ async def test_floors_are_summed_over_some_days(redis_client: redis.asyncio.Redi
     }
 
 
-async def test_the_engine_knows_its_floors_and_people(
+async def test_the_engine_knows_its_money_floors_and_people(
     redis_client: redis.asyncio.Redis, tmp_path: Path
 ) -> None:
     bundle = load_folder(write_folder(tmp_path))
-    seen = await seen_by_engine(redis_client, bundle)
+    ledger, code = Ledger(redis_client), code_of("spring")
+    await ledger.open(bundle.advertisers[0].campaigns[0])
+    minute = (await redis_client.time())[0] // 60
+    await ledger.settle(code, 7, minute, 1, BILLION, BILLION, minute // 1_440, 0, {})
+    seen = await seen_by_engine(redis_client, bundle, LIVE)
     assert (dict(seen.floors), dict(seen.few)) == ({}, {"spring-web": 0})
+    assert (dict(seen.spent), seen.live) == ({"spring": BILLION}, LIVE)
     (reach,) = await reaches(redis_client, None, bundle)
     assert str(reach) == "changed line item `spring-web`: reach nothing -> 0 people"
     assert await reaches(redis_client, bundle, bundle) == ()
