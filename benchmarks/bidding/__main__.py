@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from benchmarks.bidding import calibrated, censored, clicks, compressed, day, surplus
+from benchmarks.bidding import calibrated, censored, clicks, compressed, day, predicted, surplus
 from benchmarks.bidding.auctions import DataAbsent, SharedData
 from benchmarks.bidding.page import write_page
 from benchmarks.bidding.results import Result, as_builtins
@@ -22,6 +22,7 @@ PROTOCOLS: Final[Mapping[str, Run]] = {
     "E4_delay60": day.run_delayed,
     "E5": censored.run,
     "calibration": calibrated.run,
+    "prediction": predicted.run,
     "engine": compressed.run,
 }
 """By name: what runs it. The second argument asks for a small size, to see that everything runs."""
@@ -50,6 +51,8 @@ def show(results: Mapping[str, Result]) -> None:
             sign = ">=" if cell.bound == "min" else "<="
             mark = "reached" if cell.reached else "MISSED"
             print(f"  {cell.name:52} {cell.figure:12,.4f}  {sign} {cell.reference:<10,.4g} {mark}")
+        for row_name, row in result.series.items():
+            print(f"  {row_name:38}" + "".join(f"{figure:7,.2f}" for figure in row))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

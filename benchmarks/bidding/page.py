@@ -37,6 +37,12 @@ def _section(name: str, result: Result) -> str:
         for cell in result.cells
     )
     table = f"<table><tr><th>cell<th>figure<th>to reach<th>others<th>reached</tr>{rows}</table>"
+    listed = "".join(
+        f"<tr><td>{escape(name)}" + "".join(f"<td class=n>{figure:,.2f}" for figure in row) + "</tr>"
+        for name, row in result.series.items()
+    )
+    if listed:
+        table += f"<table>{listed}</table>"
     return head + table + "".join(_figure(picture) for picture in result.pictures)
 
 

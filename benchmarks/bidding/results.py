@@ -1,6 +1,6 @@
 """What a protocol reports: cells, each held against the figure it has to reach, and curves to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -47,6 +47,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     cells: Sequence[Cell] = ()
     pictures: Sequence[Picture] = ()
+    series: Mapping[str, Sequence[float]] = {}
+    """Rows of figures, by name, that nothing is held against."""
     skipped: str = ""
 
     @property
@@ -73,4 +75,6 @@ def as_builtins(result: Result) -> dict[str, object]:
         {**msgspec.to_builtins(cell), "figure": round(cell.figure, 6), "reached": cell.reached}
         for cell in result.cells
     ]
-    return {"about": result.about, "reached": result.reached, "cells": cells}
+    series = {name: [round(figure, 6) for figure in row] for name, row in result.series.items()}
+    said: dict[str, object] = {"about": result.about, "reached": result.reached, "cells": cells}
+    return said | ({"series": series} if series else {})

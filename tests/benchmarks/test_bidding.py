@@ -1,12 +1,13 @@
 """The bidding protocols at a small size, on real data where it is, and the way they report."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.bidding import clicks, day
+from benchmarks.bidding import clicks, day, predicted
 from benchmarks.bidding.__main__ import main, run_all
 from benchmarks.bidding.auctions import Auctions, DataAbsent, SharedData
 from benchmarks.bidding.page import write_page
@@ -93,6 +94,39 @@ def test_the_protocols_run_on_the_real_data() -> None:
     results = run_all(["E1"], SharedData(folder), small=True)
     assert [cell.name for cell in results["E1"].cells][-1] == "all budgets: share of hindsight clicks"
     assert results["E1"].cells[-1].figure > 0.95
+
+
+def test_the_area_under_the_curve_is_how_often_a_click_is_rated_above() -> None:
+    draws = np.random.default_rng(5)
+    rates, click = draws.integers(0, 6, 200) / 100, draws.random(200) < 0.2
+    pairs = [(with_, without) for with_ in rates[click] for without in rates[~click]]
+    naive = sum((with_ > without) + (with_ == without) / 2 for with_, without in pairs) / len(pairs)
+    assert predicted.auc(rates, click) == pytest.approx(naive)
+    scores = predicted.scored(np.full(4, 0.25), np.array([True, False, False, False]))
+    assert scores.log_loss == pytest.approx(-(np.log(0.25) + 3 * np.log(0.75)) / 4)
+    assert (scores.auc, scores.ratio) == (0.5, 1.0)
+
+
+def test_tenths_have_equally_many_predicted_clicks_and_miss_none() -> None:
+    draws = np.random.default_rng(5)
+    rates = draws.lognormal(-4, 1, 20_000)
+    click = draws.random(20_000) < rates
+    groups = predicted.tenths(rates, click)
+    assert [group.predicted for group in groups] == pytest.approx([rates.sum() / 10] * 10, rel=0.02)
+    assert sum(group.came for group in groups) == click.sum()
+    assert sum(group.impressions for group in groups) == 20_000
+    means = [group.predicted / group.impressions for group in groups]
+    assert means == sorted(means)
+
+
+def test_the_trainer_learns_from_rows_what_their_steps_are_worth() -> None:
+    draws = np.random.default_rng(5)
+    rate = np.where(draws.random(12_000) < 0.5, 0.02, 0.2)
+    zeros = np.zeros(12_000, np.int64)
+    rows = Auctions(draws.random(12_000) < rate, zeros, rate, zeros)
+    rates = asyncio.run(predicted.learned(rows.part(slice(0, 8_000)), rows.part(slice(8_000, None))))
+    for step in (0.02, 0.2):
+        assert rates[rate[8_000:] == step].mean() == pytest.approx(step, rel=0.2)
 
 
 def test_hours_of_a_week_sum_to_one_and_name_their_regions() -> None:
