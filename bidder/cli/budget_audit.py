@@ -8,6 +8,7 @@ Both end with exit status 1 when something disagrees.
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, cast, get_args
@@ -29,19 +30,10 @@ from config.money import format_money, money_text, parse_money
 from config.schema import When, code_of
 from pacing import reconcile
 from pacing.change_log import LoggedChange, record
-from pacing.exchange_report import (
-    Booked,
-    Column,
-    Difference,
-    Group,
-    Report,
-    ReportError,
-    booked_on,
-    compare,
-    read_report,
-)
+from pacing.exchange_report import Booked, Difference, booked_on, compare
 from pacing.ledger import Ledger
 from pacing.reconcile import Audit
+from pacing.report_file import Column, DecimalMark, Group, Report, ReportError, read_report
 
 WATCH_INTERVAL_S: Final = 1.0
 EXIT_DISAGREES: Final = 1
@@ -113,26 +105,39 @@ def reconcile_command(
     tolerance: Annotated[
         str, typer.Option(metavar="AMOUNT", help="A difference of a row up to this is the report's rounding.")
     ] = "0.01",
+    decimal: Annotated[
+        str,
+        typer.Option(
+            metavar="MARK", help="What comes before the cents, . or , where the report does not say."
+        ),
+    ] = "",
     redis: RedisOption = None,
     data: DataOption = DATA_DIR_DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Put an exchange's report of a day beside our bills; exit status 1 if they differ."""
-    begin_minute, end_minute = _day(day, zone)
+    day, begin_minute, end_minute = _day(day, zone)
     rounding = _tolerance(tolerance)
     if group not in ("", *get_args(Group)):
         say_and_exit(f"--group-by {group} is not one of {', '.join(get_args(Group))}")
-    theirs = _read(report, _given(column or []), day, cast(Group, group) if group else None)
+    if decimal not in ("", *get_args(DecimalMark)):
+        say_and_exit(f"--decimal {decimal} is neither . nor ,")
+    given = _given(column or [])
 
-    async def ours(client: AsyncRedis) -> tuple[Booked, str]:
+    async def both(client: AsyncRedis) -> tuple[Report, Booked, str]:
         bundle = await required_bundle(client)
         if exchange not in {profile.id for profile in bundle.exchanges}:
             known = ", ".join(profile.id for profile in bundle.exchanges)
             say_and_exit(f"no exchange is called `{exchange}` in the live config; it has {known}")
-        found = await booked_on(client, Ledger(client), exchange, begin_minute, end_minute, theirs.grouped_by)
-        return found, bundle.engine.currency
+        currency = bundle.engine.currency
+        by, mark = cast(Group | None, group or None), cast(DecimalMark | None, decimal or None)
+        theirs = _read(
+            report, lambda lines: read_report(lines, given, day, by, currency=currency, decimal_mark=mark)
+        )
+        ours = await booked_on(client, Ledger(client), exchange, begin_minute, end_minute, theirs.grouped_by)
+        return theirs, ours, currency
 
-    booked, currency = run(redis_url(redis, data), ours)
+    theirs, booked, currency = run(redis_url(redis, data), both)
     rows = compare(theirs, booked)
     if as_json:
         typer.echo(_differences_json(rows, theirs, booked, rounding))
@@ -140,6 +145,12 @@ def reconcile_command(
         Console().print(_differences_table(rows, theirs, currency, rounding))
         for campaign in booked.trimmed:
             typer.echo(f"{campaign}: its bills of that day are not all kept any more", err=True)
+        if theirs.repeated_rows:
+            typer.echo(
+                f"{theirs.repeated_rows} rows of the report repeat another to the letter, and are added up "
+                "all the same; was it saved twice?",
+                err=True,
+            )
     if any(abs(row.spend) > rounding for row in rows):
         raise typer.Exit(EXIT_DISAGREES)
 
@@ -273,18 +284,20 @@ def _differences_json(rows: list[Difference], report: Report, booked: Booked, ro
         "agrees": all(abs(row.spend) <= rounding for row in rows),
         "difference": money_text(sum(row.spend for row in rows)),
         "incomplete": booked.trimmed,
+        "repeated_rows": report.repeated_rows,
         "rows": listed,
     }
     return msgspec.json.encode(summary).decode()
 
 
-def _day(day: str, zone: str) -> tuple[int, int]:
-    """Return the first minute of a day in a time zone and the first of the next, since 1970."""
+def _day(day: str, zone: str) -> tuple[str, int, int]:
+    """Return a day as a report has it, and its first minute in a time zone and the next day's, since 1970."""
     try:
-        begin_s, end_s = day_bounds_s(epoch_s(When(date.fromisoformat(day).isoformat()), zone), zone)
+        iso_day = date.fromisoformat(day).isoformat()
+        begin_s, end_s = day_bounds_s(epoch_s(When(iso_day), zone), zone)
     except ValueError as error:
         say_and_exit(f"--day {day} --zone {zone}: {error}")
-    return begin_s // 60, end_s // 60
+    return iso_day, begin_s // 60, end_s // 60
 
 
 def _tolerance(text: str) -> int:
@@ -306,12 +319,12 @@ def _given(columns: list[str]) -> dict[Column, str]:
     return given
 
 
-def _read(path: Path, given: dict[Column, str], day: str, group: Group | None) -> Report:
+def _read(path: Path, read: Callable[[Iterable[str]], Report]) -> Report:
     try:
         if path.stat().st_size > REPORT_BYTES_MAX:
             say_and_exit(f"{path} is larger than {REPORT_BYTES_MAX >> 20} MB; compare it in parts")
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            return read_report(lines, given, day, group)
+            return read(lines)
     except OSError as error:
         say_and_exit(f"can't read {path}: {error.strerror}")
     except UnicodeDecodeError:

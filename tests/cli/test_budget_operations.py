@@ -61,7 +61,10 @@ def billed(redis_url: str) -> str:
             "price_cpm_micros": "9000000",
             "refused": "overpriced",
         }
-        await client.xadd(redis_keys.STREAM_REFUSED, refused)  # type: ignore[arg-type] # dict is invariant
+        # Sent twice; and another, which was booked when it came with the right price.
+        for bid in (30, 30, 1):
+            again = refused | {"bid": f"1-{minute}-{bid}"}
+            await client.xadd(redis_keys.STREAM_REFUSED, again)  # type: ignore[arg-type] # dict is invariant
 
     with_redis(redis_url, set_up)
     return redis_url
@@ -129,6 +132,15 @@ def test_a_report_by_line_item_of_another_day_or_exchange(billed: str, tmp_path:
     assert (status, json.loads(text)["rows"][0]["ours"]["impressions"]) == (0, 1)
 
 
+def test_a_report_saved_twice_and_one_in_another_countrys_numbers(billed: str, tmp_path: Path) -> None:
+    day = today().replace("-", "")
+    report = f"day;campaign;spend\n{today()};harvest-days;0,05\n"
+    status, text = reconcile(billed, tmp_path, report + report.partition("\n")[2], "--day", day)
+    assert (status, "1 rows of the report repeat another" in text) == (0, True)
+    status, text = reconcile(billed, tmp_path, "campaign;spend\nharvest-days;0.100\n", "--decimal", ".")
+    assert status == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -138,6 +150,7 @@ def test_a_report_by_line_item_of_another_day_or_exchange(billed: str, tmp_path:
         (("--column", "cost=x"), "--column cost=x"),
         (("--group-by", "creative"), "--group-by creative"),
         (("--tolerance", "some"), "--tolerance"),
+        (("--decimal", ";"), "--decimal"),
     ],
 )
 def test_what_reconcile_cannot_use_is_one_sentence(
