@@ -28,8 +28,9 @@ from pacing.ledger import Ledger
 from pacing.plan import Plan
 from pacing.shading import publish_shading
 from segments.identity import Identity
+from segments.location import caps_key
 from segments.registry import SegmentRegistry
-from segments.store import SegmentStore, caps_key
+from segments.store import SegmentStore
 
 EVENTS_URL = "https://events.benchmark.example"
 PLAN_SECONDS = 5.0

@@ -48,7 +48,8 @@ from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port import bidder as bidder_module
 from bidder.port.admission import Admission
-from bidder.port.bidder import Bidder, BidState
+from bidder.port.bid_state import BidState
+from bidder.port.bidder import Bidder
 from bidder.port.protocol import BidCall, BidConnection, Connections
 from bidder.port.tally import Tally
 from pacing.prediction import unscored

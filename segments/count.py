@@ -43,8 +43,9 @@ from config.compiled import kernel
 from config.limits import ESTIMATE_COOKIES, ESTIMATE_PILOT_BUCKETS
 from segments.expressions import compile_clauses
 from segments.kernels import clauses_hold, count_matching
+from segments.location import BUCKETS
 from segments.registry import words_of
-from segments.store import BUCKETS, SegmentStore
+from segments.store import SegmentStore
 
 _Z = 1.96
 """Standard deviations to both sides that hold 95 % of a normal distribution."""

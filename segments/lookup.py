@@ -41,7 +41,6 @@ import hiredis
 import redis
 
 from config.redis_address import RedisAddress, RedisAddressError
-from segments.bitsets import unpack_users
 from segments.cluster import ClusterNodes
 from segments.cluster_batch import ClusterBatch, Found, Tally, Values
 from segments.endpoint import Endpoint
@@ -49,7 +48,7 @@ from segments.node import Node
 from segments.user_commands import REPLIES_A_USER, user_commands
 from segments.wire import Fault, Replies
 
-__all__ = ["UserLookup", "Values", "unpack_users"]
+__all__ = ["UserLookup", "Values"]
 
 
 class UserLookup:

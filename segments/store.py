@@ -40,9 +40,7 @@ from config import redis_keys
 from segments.bitsets import unpack_value
 from segments.bulk import BulkConnections
 from segments.cookies import Cookies, unpack_buckets
-from segments.location import BUCKET_SHIFT, BUCKETS, FIELD, caps_key, location
-
-__all__ = ["BUCKETS", "BUCKET_SHIFT", "FIELD", "SCAN_CHUNKS", "SegmentStore", "caps_key", "location"]
+from segments.location import BUCKETS, location
 
 BUCKETS_A_CHUNK = 256
 SCAN_CHUNKS = BUCKETS // BUCKETS_A_CHUNK

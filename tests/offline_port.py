@@ -23,7 +23,8 @@ from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.admission import Admission
-from bidder.port.bidder import Bidder, BidState
+from bidder.port.bid_state import BidState
+from bidder.port.bidder import Bidder
 from bidder.port.protocol import BidConnection, Connections
 from bidder.port.tally import Tally
 from config.money import MONEY_MAX

@@ -24,6 +24,7 @@ from bidder.decision.dimensions import Ad
 from bidder.decision.explain import Market, Person, Taken, bids_wanted, choose, judge
 from bidder.decision.scoring import predictor
 from bidder.decision.snapshot import compile_snapshot
+from bidder.openrtb.acceptance import refused_unseen, time_to_answer_ms
 from bidder.openrtb.consent.permissions import sentences
 from bidder.openrtb.decode import MalformedRequest, decode_request
 from bidder.openrtb.opportunity import DealOffer, Opportunity, Slot
@@ -32,7 +33,6 @@ from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.suspicion import suspicion_of
 from bidder.openrtb.translate import translate
 from bidder.openrtb.wire import BidRequest
-from bidder.port.bidder import refused_unseen, time_to_answer_ms
 from bidder.redis_client import redis_client
 from config import bundle_store
 from config.calendar import SECONDS_PER_DAY
@@ -52,9 +52,10 @@ from pacing.shading import fetch_shading, shade, shade_table
 from segments.bitsets import indices_from_bits
 from segments.identity import Identity
 from segments.links import LinkStore
+from segments.location import caps_key
 from segments.registry import SegmentRegistry, words_of
 from segments.sizes import AudienceSizes, too_small
-from segments.store import SegmentStore, caps_key
+from segments.store import SegmentStore
 
 
 def explain(

@@ -19,58 +19,35 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from bidder.decision.bitrows import BitRow
 from bidder.decision.columns import CandidateColumns
 from bidder.decision.decide import Users, decide
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import Snapshot
+from bidder.openrtb.acceptance import refused_unseen, time_to_answer_ms
 from bidder.openrtb.decode import MalformedRequest, decode_request
 from bidder.openrtb.no_bid import no_bid_body
 from bidder.openrtb.opportunity import Opportunity
 from bidder.openrtb.person import HashUser
-from bidder.openrtb.privacy import NO_VENDOR, Vendor
-from bidder.openrtb.render import Bid, ResponseRenderer
-from bidder.openrtb.suspicion import Suspicion
+from bidder.openrtb.render import Bid
 from bidder.openrtb.translate import translate
-from bidder.openrtb.wire import BidRequest
 from bidder.port.admission import Admission
+from bidder.port.bid_state import BidState
 from bidder.port.protocol import BAD_REQUEST, NO_CONTENT, NOT_FOUND, BidCall, ok
 from bidder.port.reason_sample import ReasonSample, Sampled
 from bidder.port.tally import Tally
 from bidder.port.traffic_report import TrafficReport
 from config.calendar import SECONDS_PER_DAY
-from config.limits import TIME_LEFT_MS_MIN
-from config.schema import ExchangeProfile
 from pacing.caps import unpack_caps
-from pacing.lease import LeaseBook
 from pacing.pending import open_pending
-from pacing.prediction import Scoring
+from segments.bitsets import unpack_users
 from segments.link_memory import LinkMemory
 from segments.links import linked_person
-from segments.lookup import UserLookup, Values, unpack_users
+from segments.lookup import UserLookup, Values
 
 _LOG = logging.getLogger(__name__)
 UNKNOWN_EXCHANGE = "unknown"
 NS_PER_MS = 1_000_000
-
-
-class BidState(msgspec.Struct, frozen=True):
-    """Everything a decision reads, replaced whole: by a new config, a new plan, a new second."""
-
-    snapshot: Snapshot
-    renderer: ResponseRenderer
-    active: BitRow
-    shading: npt.NDArray[np.int64]
-    book: LeaseBook
-    scoring: Scoring
-    vendor: Vendor = NO_VENDOR
-    """Whose consent is asked for."""
-    linked_sources: frozenset[str] = frozenset()
-    """The spaces of partners' ids that syncs link to people."""
-    stopped: bool = False
-    """Nothing is bid on (`pacing.stop`)."""
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -395,26 +372,6 @@ class Bidder:
     def _refuse(self, call: BidCall, exchange_id: str, outcome: str, response: bytes) -> None:
         self._tally.outcomes[exchange_id, outcome] += 1
         call.answer(response)
-
-
-def time_to_answer_ms(wire: BidRequest, exchange: ExchangeProfile) -> int:
-    """Return how long an answer may take to be in time at the exchange."""
-    return (wire.tmax or exchange.tmax_default_ms) - exchange.network_allowance_ms
-
-
-def refused_unseen(
-    wire: BidRequest, exchange: ExchangeProfile, suspicion: Suspicion | None, time_left_ms: int
-) -> Reason | None:
-    """Return why a request is not bid on, whatever ads there are; None when it may be."""
-    if time_left_ms < TIME_LEFT_MS_MIN:
-        return Reason.TOO_LATE
-    if exchange.paused:
-        return Reason.EXCHANGE_PAUSED
-    if wire.test == 1:
-        return Reason.TEST
-    if (wire.site is not None) + (wire.app is not None) + (wire.dooh is not None) > 1:
-        return Reason.TWO_CHANNELS
-    return suspicion.reason(wire, exchange) if suspicion is not None else None
 
 
 def _unseen_reason(request: _Request, monotonic_ns: int) -> Reason:

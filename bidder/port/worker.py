@@ -36,7 +36,8 @@ from bidder.openrtb.privacy import vendor_of
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port.admission import Admission
 from bidder.port.bid_reports import BidReports
-from bidder.port.bidder import Bidder, BidState
+from bidder.port.bid_state import BidState
+from bidder.port.bidder import Bidder
 from bidder.port.reason_sample import ReasonSample
 from bidder.port.signing import NoticeSigning
 from bidder.port.stalls import Heartbeat

@@ -19,9 +19,10 @@ from bidder.redis_client import redis_client
 from segments.bit_days import UserBits
 from segments.bitsets import bits_from_flags, unpack_users
 from segments.links import LinkStore
+from segments.location import caps_key, location
 from segments.lookup import UserLookup
 from segments.slot_map import slot_of
-from segments.store import SegmentStore, caps_key, location
+from segments.store import SegmentStore
 from segments.wire import Fault
 from tests.segments.cluster import Cluster
 from tests.segments.test_lookup import Answer, ask, faults, flat, strangers, until

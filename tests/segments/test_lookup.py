@@ -20,9 +20,10 @@ import uvloop
 import segments.wire
 from config.embedded_server import EmbeddedServer
 from config.limits import LOOKUP_BREAKER_TIMEOUTS, LOOKUP_OWED_REPLIES_MAX
-from segments.bitsets import bits_from_flags, bits_from_indices
-from segments.lookup import UserLookup, Values, unpack_users
-from segments.store import SegmentStore, caps_key, location
+from segments.bitsets import bits_from_flags, bits_from_indices, unpack_users
+from segments.location import caps_key, location
+from segments.lookup import UserLookup, Values
+from segments.store import SegmentStore
 from tests.segments.doors import socket_file_door, tls_door
 
 PATIENT_MS = 20_000
