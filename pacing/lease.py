@@ -9,9 +9,10 @@ book without asking anybody, in place:
     else:
         missed[c] = True
 
-`expiry_s` is the whole second of the decision plus the exchange's notice timeout: after that
-second has passed, a notice is late. About twice a second `pacing.lease_sync` settles the book with
-the ledger: it asks for more, gives back what is idle, and drops reservations that have expired.
+`expiry_s` is the whole second of the decision, by a clock that never jumps (`pacing.ledger_clock`), plus the
+exchange's notice timeout: after that second has passed, a notice is late. About twice a second
+`pacing.lease_sync` settles the book with the ledger: it asks for more, gives back what is idle, and drops
+reservations that have expired.
 
 Why a reservation leaves only in a sync that began after it expired
 --------------------------------------------------------------------
@@ -62,7 +63,7 @@ A worker leases some bids' worth of money before anybody asks for it, so that a 
 hand. Of a small budget, or near the end of any, three workers that hear of no request could so hold all
 that the fourth, whom an exchange's one connection reaches, needs. So one that has bids to make, and was
 refused while others hold money of the account, has the ledger call the account short. Every worker reads
-in every round which accounts are (`Ledger.short`; mostly none), and of a short one keeps no more than it
+in every round which accounts are (`Ledger.bulletin`; mostly none), and of a short one keeps no more than it
 needs: two seconds of its rate and at least one bid, or nothing where it has reserved and missed nothing for
 IDLE_SECONDS. What was idle then asks for nothing until it has a bid to make. For example, with 39 bids'
 money leased in equal parts to four workers, of which one is busy:

@@ -4,7 +4,7 @@
     call = release_call(owner, code, returned)                            lease -> free
     lease = read_lease(await call.script.run(client, call.keys, call.arguments))
 
-Both answer with the worker's lease as it is then.
+Both answer with the worker's lease as it is then. What a worker reads before them is a `Bulletin`.
 """
 
 from collections.abc import Mapping
@@ -37,6 +37,19 @@ class Lease(msgspec.Struct, frozen=True):
     gone."""
     contended: bool = False
     """Others hold money of the account too, which may come back. Only a grant tells."""
+
+
+class Bulletin(msgspec.Struct, frozen=True):
+    """What every worker wants to know before each exchange."""
+
+    changes: int
+    """Another after every change of a budget, pause or correction."""
+    short: list[int]
+    """The accounts that were called short within SHORT_SECONDS, at most SHORT_ACCOUNTS_MAX."""
+    owners: list[int]
+    """The live workers."""
+    now_s: float
+    """The server's time, unix seconds."""
 
 
 class Ask(msgspec.Struct, frozen=True):

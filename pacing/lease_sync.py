@@ -16,7 +16,7 @@ After it, the ledger hears which accounts are short (`pacing.lease`): mostly non
 
 Every reply tells the lease, so each message is also a reading. The last line finds what happens
 without the worker's doing: a late bill. Other campaigns cost nothing. After a budget was changed, paused or
-resumed anywhere (`Ledger.changes`), the next exchange reads every lease and forgets every refusal, so that
+resumed anywhere (`Bulletin.changes`), the next exchange reads every lease and forgets every refusal, so that
 the change is known in one round, and what it takes back is back in two.
 """
 
@@ -62,7 +62,7 @@ class LeaseSync:
         """Settle the book with the ledger; `days` is each account's local day, by code.
 
         `hours` is the local hour of each account with an hourly budget; `changes` and `short`
-        are what `Ledger.changes` and `Ledger.short` said before.
+        are what `Ledger.bulletin` said before.
 
         Raises redis.RedisError, and the worker spends what it holds until `book.stale`; what it was
         giving back stays out of its hands. Raises LeaseLost, with the book closed.

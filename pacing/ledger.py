@@ -24,8 +24,9 @@ second it began in (`local_hour`): callers know the campaign's time zone. `lease
 day and hour it is granted in and every one until it is settled or released. Daily and hourly figures count
 bills alone, no adjustments.
 
-Every change that may let workers bid more or less raises one counter (`changes`), which they read twice a
-second: none of them waits out a refusal, or its turn to read an idle lease, while money has come or gone.
+Every change that may let workers bid more or less raises one counter (`Bulletin.changes`), which they read
+twice a second: none of them waits out a refusal, or its turn to read an idle lease, while money has come or
+gone.
 
 A worker is an owner: a number drawn for it. A worker that the ledger struck off, because it
 was silent for too long, must take a new one; its old leases have gone back to free.
@@ -65,7 +66,7 @@ from config.limits import (
 from config.money import CPM_MICROS_MAX, MONEY_MAX, must_be_money
 from config.schema import Campaign, LineItem, account_code, code_of
 from pacing.account import Account, read_account
-from pacing.lease_messages import Ask, Lease, Return, grant_call, read_lease, release_call
+from pacing.lease_messages import Ask, Bulletin, Lease, Return, grant_call, read_lease, release_call
 from pacing.scripts import Call, Script, pairs, run_all
 
 BITS_PER_BID = 4
@@ -91,6 +92,7 @@ _ACCOUNT = Script("account")
 _ADJUST = Script("adjust", "limbs")
 _BEATS = Script("beats")
 _CALL_SHORT = Script("call_short")
+_CHANGES = Script("changes")
 _FIRST_TIME = Script("first_time")
 _HEARTBEAT = Script("heartbeat")
 _REGISTER = Script("register")
@@ -98,6 +100,15 @@ _SET_FIELDS = Script("set_fields")
 _SETTLE = Script("settle", "limbs", "day", "delivery")
 _SHORT = Script("short")
 _STRIKE_OFF = Script("strike_off")
+
+
+def silence_seconds_max(notice_timeout_s: int) -> float:
+    """Return how long a worker may be silent before the ledger may take back what it holds.
+
+    A worker that lost its Redis goes on bidding for up to LEASE_STALE_SECONDS_MAX, and its last bids may be
+    billed until the longest notice timeout of all exchanges is over.
+    """
+    return LEASE_STALE_SECONDS_MAX + notice_timeout_s + REAP_GRACE_SECONDS
 
 
 class LedgerError(Exception):
@@ -189,9 +200,16 @@ class Ledger:
         reply: bytes = await _REGISTER.run(self._client, keys, arguments)
         return reply.decode()
 
-    async def changes(self) -> int:
-        """Return a number that is another after every change of a budget, pause or correction."""
-        return int(await self._client.get(redis_keys.BUDGET_CHANGES) or 0)
+    async def bulletin(self) -> Bulletin:
+        """Return what changed, is short, who is alive and what time it is, in one round trip."""
+        calls = [
+            Call(_CHANGES, [redis_keys.BUDGET_CHANGES], ()),
+            Call(_SHORT, [redis_keys.SHORT_ACCOUNTS], (SHORT_SECONDS,)),
+            Call(_BEATS, [redis_keys.WORKERS], ()),
+        ]
+        changes, short, (now_s, *beats) = await run_all(self._client, calls)
+        owners = [int(owner) for owner in beats[::2]]
+        return Bulletin(int(changes), [int(code) for code in short], owners, float(now_s))
 
     async def adjust(
         self, code: int, adjustment_id: str, amount: int, reason: str, *, line_item: int = 0
@@ -288,6 +306,11 @@ class Ledger:
             if await _HEARTBEAT.run(self._client, [redis_keys.WORKERS], (owner, "join")):
                 return owner
 
+    async def heartbeats(self) -> dict[int, float]:
+        """Return when each listed worker was last heard of, by the server's clock, by owner."""
+        _, *beats = await _BEATS.run(self._client, [redis_keys.WORKERS], ())
+        return {int(owner): float(beat) for owner, beat in zip(beats[::2], beats[1::2], strict=True)}
+
     async def beats(self) -> dict[int, float]:
         """Return every listed worker's silence, in seconds by the server's clock, by owner."""
         now_s, *beats = map(float, await _BEATS.run(self._client, [redis_keys.WORKERS], ()))
@@ -297,11 +320,6 @@ class Ledger:
         """Tell every worker that one with bids to make gets no more of these accounts (`pacing.lease`)."""
         arguments = (SHORT_SECONDS, SHORT_ACCOUNTS_MAX, *codes)
         await _CALL_SHORT.run(self._client, [redis_keys.SHORT_ACCOUNTS], arguments)
-
-    async def short(self) -> list[int]:
-        """Return the accounts that were called short within SHORT_SECONDS, at most SHORT_ACCOUNTS_MAX."""
-        reply = await _SHORT.run(self._client, [redis_keys.SHORT_ACCOUNTS], (SHORT_SECONDS,))
-        return [int(code) for code in reply]
 
     async def grant(
         self, code: int, owner: int, want: int, day: int, bid_max: int, workers: int, *, hour: int = 0
@@ -343,20 +361,17 @@ class Ledger:
             raise redis.TimeoutError(f"no answer from the ledger in {LEASE_EXCHANGE_SECONDS_MAX} s") from None
         return int(alive), [read_lease(reply) for reply in replies]
 
-    async def reap(self, notice_timeout_s: int, *, thorough: bool = True) -> int:
+    async def reap(self, silent: Mapping[int, float], *, thorough: bool = True) -> int:
         """Return the leases of vanished workers to free; return how much that was, in billionths.
 
-        Every campaign that ever had an account is looked at, the ones no longer in the config too:
-        always when `thorough`, else only when a worker has just been struck off.
-
-        A worker that lost its Redis goes on bidding for up to LEASE_STALE_SECONDS_MAX, and its last bids
-        may be billed until the longest notice timeout of all exchanges, `notice_timeout_s`, is over.
-        Silent for longer than both, it is struck off. Whoever is not on the list of workers owns
-        nothing, so a reaper that dies half-way, or a lease granted to a worker just struck off, is made
-        good by the next reaping.
+        `silent` are the workers that have been silent for longer than `silence_seconds_max`, with the
+        heartbeat that each had all along; who has beaten since stays. Every campaign that ever had an account
+        is looked at, the ones no longer in the config too: always when `thorough`, else only when a worker
+        has just been struck off. Whoever is not on the list of workers owns nothing, so a reaper that dies
+        half-way, or a lease granted to a worker just struck off, is made good by the next reaping.
         """
-        silence_s = LEASE_STALE_SECONDS_MAX + notice_timeout_s + REAP_GRACE_SECONDS
-        struck_off = await _STRIKE_OFF.run(self._client, [redis_keys.WORKERS], (str(silence_s),))
+        beats = [argument for owner, beat_s in silent.items() for argument in (owner, repr(beat_s))]
+        struck_off = beats and await _STRIKE_OFF.run(self._client, [redis_keys.WORKERS], beats)
         if not struck_off and not thorough:
             return 0
         members = await self._client.smembers(redis_keys.CAMPAIGNS)

@@ -38,6 +38,7 @@ from bidder.events.spool import Entry, Spool, SpoolError
 from bidder.events.steps import PartlyDoneError
 from bidder.metrics import SPOOL_AGE, SPOOL_ENTRIES, SPOOL_REPLAYED
 from config.limits import RECENT_NOTICES_MAX
+from pacing.ledger_clock import elapsed_s
 
 REPLAY_INTERVAL_S: Final = 0.5
 REPLAY_FAILURES_MAX: Final = 8
@@ -75,13 +76,15 @@ class Intake:
         life: Callable[[], Awaitable[object]],
         clock: Callable[[], float] = time.time,
         *,
+        elapsed: Callable[[], float] = elapsed_s,
         away: bool = False,
     ) -> None:
         """`is_at_home` says whether the desk knows its config, and `life` which life of which server it
         talks to (`bidder.redis_client.server_life`); both may raise redis.RedisError.
 
-        What comes goes to the first of `spools`; all of them are replayed. With `away` everything goes
-        there until the replay has found Redis and the config.
+        `clock` says when a notice came; `elapsed`, which no setting of a clock moves, for how long to
+        remember what Redis took. What comes goes to the first of `spools`; all of them are replayed. With
+        `away` everything goes there until the replay has found Redis and the config.
         """
         self._desk = desk
         self._spools = list(spools)
@@ -89,6 +92,7 @@ class Intake:
         self._life = life
         self._recent: Recent[SpooledNotice] = Recent(RECENT_NOTICES_MAX)
         self._clock = clock
+        self._elapsed = elapsed
         self._away = away
         self._wake = asyncio.Event()
 
@@ -109,7 +113,7 @@ class Intake:
                 self._away = True
             else:
                 if outcome in DONE:
-                    self._recent.add(SpooledNotice(kind, now_s, _parameters(query)), self._clock())
+                    self._recent.add(SpooledNotice(kind, now_s, _parameters(query)), self._elapsed())
                 return
         elif self._desk.counts_for_nothing(kind, query):
             return
@@ -138,7 +142,7 @@ class Intake:
             await asyncio.sleep(REPLAY_INTERVAL_S)
 
     async def _bring_what_was_forgotten(self) -> None:
-        asked_s = self._clock()
+        asked_s = self._elapsed()
         try:
             life = await self._life()
             forgotten = self._recent.forgotten(life)
@@ -199,7 +203,7 @@ class Intake:
                 raise error from None
             return
         if outcome in DONE:
-            self._recent.add(msgspec.structs.replace(notice, steps_done=0), self._clock())
+            self._recent.add(msgspec.structs.replace(notice, steps_done=0), self._elapsed())
 
     async def _keep(self, notice: SpooledNotice) -> None:
         await self._spools[0].append(_ENCODER.encode(notice), _key(notice))

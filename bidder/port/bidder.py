@@ -71,7 +71,7 @@ class Bidder:
         epoch_s: Callable[[], float],
         draw: Callable[[], int],
     ) -> None:
-        """`epoch_s` reads the wall clock; `draw` returns a random number below 2**64."""
+        """`epoch_s` reads the ledger's clock; `draw` returns a random number below 2**64."""
         self.state = state
         self._lookup = lookup
         self._hash_user = hash_user

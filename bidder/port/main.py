@@ -43,6 +43,7 @@ from pacing import stop as global_stop
 from pacing.caps import unpack_caps
 from pacing.cells import cells_of
 from pacing.ledger import Ledger
+from pacing.ledger_clock import LedgerClock, elapsed_s
 from pacing.pending import open_pending
 from pacing.shading import shade_table
 from segments.bitsets import unpack_users
@@ -74,9 +75,11 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         lookup = await UserLookup.connect(settings.redis_url, LOOKUP_TIMEOUT_MS)
         closing.push_async_callback(lookup.close)
         stop_seen = await global_stop.fetch(client)
-        owner = await Ledger(client).new_owner()
+        ledger, clock = Ledger(client), LedgerClock()
+        owner = await ledger.new_owner()
+        clock.anchor((await ledger.bulletin()).now_s, elapsed_s())
         stopped = stop_seen is not None
-        worker = BidWorker(settings, keys, client, lookup, owner, snapshot, stopped=stopped)
+        worker = BidWorker(settings, keys, client, lookup, owner, clock, snapshot, stopped=stopped)
         closing.push_async_callback(worker.close)
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
         metrics.STOPPED.set(stopped)

@@ -1,6 +1,6 @@
 """One bid worker: what its bidder bids by, kept up to date.
 
-    worker = BidWorker(settings, keys, client, lookup, owner, snapshot, stopped=stopped)
+    worker = BidWorker(settings, keys, client, lookup, owner, clock, snapshot, stopped=stopped)
     worker.bidder.submit                  # what connections call
     await worker.tick()                   # twice a second
     await worker.swap(snapshot)           # a new config;  predict_by(model)  hold(stopped)
@@ -53,6 +53,7 @@ from pacing.cells import cells_of
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
 from pacing.ledger import Ledger
+from pacing.ledger_clock import DISAGREEMENT_SECONDS_MAX, LedgerClock, elapsed_s
 from pacing.pending import PLACE_SETTLES_MORE_S
 from pacing.plan import Plan
 from pacing.prediction import Model, Scoring, unscored
@@ -74,6 +75,7 @@ class BidWorker:
         client: redis.asyncio.Redis,
         lookup: UserLookup,
         owner: int,
+        clock: LedgerClock,
         snapshot: Snapshot,
         *,
         stopped: bool,
@@ -97,6 +99,7 @@ class BidWorker:
         """What the metrics say each campaign may still promise."""
         # A book must not be replaced while a sync is under way in it.
         self._book_in_use = asyncio.Lock()
+        self._clock = clock
         self._set_owner(owner)
         self.tally = Tally()
         self._reports = BidReports(client)
@@ -108,7 +111,7 @@ class BidWorker:
             Identity(keys.identity_key).hash,
             self.tally,
             admission,
-            time.time,
+            clock.now_s,
             partial(random.Random().getrandbits, 64),
         )
 
@@ -156,9 +159,10 @@ class BidWorker:
                 self._enough = None
             async with self._book_in_use:
                 await self._sync_with_ledger()
-            await self._reports.send(self.bidder.state.snapshot.campaigns, time.time())
-            await self.sample.send(time.time())
-            await self.traffic.send(time.time())
+            now_s = self._clock.now_s()
+            await self._reports.send(self.bidder.state.snapshot.campaigns, now_s)
+            await self.sample.send(now_s)
+            await self.traffic.send(now_s)
         except redis.RedisError as error:
             metrics.SYNC_FAILURES.inc()
             _LOG.warning("no sync with the ledger: %s", error)
@@ -178,21 +182,35 @@ class BidWorker:
         return bool((self.bidder.state.book.available > 0).any())
 
     async def _sync_with_ledger(self) -> None:
-        started_s = time.monotonic()
+        started_s, asked_s = time.monotonic(), elapsed_s()
+        # Read before the accounts: a change in between is seen now, and looked at once more.
+        bulletin = await self._ledger.bulletin()
+        heard_s = elapsed_s()
+        ahead_s = self._clock.disagreement_s(bulletin.now_s, asked_s, heard_s)
+        if abs(ahead_s) > DISAGREEMENT_SECONDS_MAX:
+            _LOG.warning("Redis's clock was set by %+.1f s; this worker starts afresh by it", ahead_s)
+            await self._sync.close(self.bidder.state.book)
+            owner = await self._ledger.new_owner()
+            self._clock.anchor(bulletin.now_s, heard_s)
+            self._start_afresh(owner)
         snapshot, book = self.bidder.state.snapshot, self.bidder.state.book
-        now_s = time.time()
+        now_s = self._clock.now_s()
         try:
-            # Read before the accounts: a change in between is seen now, and looked at once more.
-            changes, short = await self._ledger.changes(), await self._ledger.short()
             days, hours = _days(snapshot, now_s), _hours(snapshot, now_s)
-            await self._sync.sync(book, now_s, days, hours, changes, short)
+            await self._sync.sync(book, now_s, days, hours, bulletin.changes, bulletin.short)
         except LeaseLost:
             _LOG.warning("this worker was silent for too long and its leases were reaped; starting afresh")
-            self._set_owner(await self._ledger.new_owner())
-            self.bidder.state = self._state(snapshot, open_book(snapshot))
+            self._start_afresh(await self._ledger.new_owner())
         else:
             metrics.SYNC_SECONDS.observe(time.monotonic() - started_s)
-            self._take_place(list(await self._ledger.beats()))
+            self._take_place(bulletin.owners)
+
+    def _start_afresh(self, owner: int) -> None:
+        """Go on as a new owner with an empty book."""
+        self._sequence = BidSequence()
+        self._set_owner(owner)
+        snapshot = self.bidder.state.snapshot
+        self.bidder.state = self._state(snapshot, open_book(snapshot))
 
     def _take_place(self, owners: list[int]) -> None:
         """Take this worker's place among the live ones, who share what frequency caps leave."""
@@ -211,8 +229,9 @@ class BidWorker:
             await self._sync.close(self.bidder.state.book)
         self._export()
         with contextlib.suppress(redis.RedisError):
-            await self._reports.send_all(self.bidder.state.snapshot.campaigns, time.time())
-            await self.sample.send(time.time())
+            now_s = self._clock.now_s()
+            await self._reports.send_all(self.bidder.state.snapshot.campaigns, now_s)
+            await self.sample.send(now_s)
 
     def _set_owner(self, owner: int) -> None:
         self._owner = owner

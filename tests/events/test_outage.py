@@ -274,6 +274,12 @@ async def spent_is(port: EventsPort, amount: int) -> bool:
     return False
 
 
+async def is_shown(port: EventsPort) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return bool(await port.stream(redis_keys.STREAM_IMPRESSIONS))
+    return False
+
+
 async def test_what_a_server_forgot_is_brought_to_it_again(tmp_path: Path) -> None:
     """The server comes back with the file as it was before the last notices."""
     async with outage(tmp_path) as (server, port):
@@ -291,6 +297,7 @@ async def test_what_a_server_forgot_is_brought_to_it_again(tmp_path: Path) -> No
         server.revive()
         assert await port.status("/bill", t=token(2), p="2") == 204
         await until(lambda: spent_is(port, 5_000_000))
+        await until(lambda: is_shown(port))
         bids = sorted(bill["bid"] for bill in await port.stream(redis_keys.bills(CODE)))
         assert bids == [f"{OWNER}-{BID_MINUTE}-{sequence}" for sequence in range(3)]
         assert len(await port.stream(redis_keys.STREAM_IMPRESSIONS)) == 1

@@ -1,4 +1,4 @@
-"""`python -m tests.fault_drill`: some two minutes of faults; ends with one JSON line.
+"""`python -m tests.fault_drill`: some two minutes of faults, a line for each; ends with one JSON line.
 
 Exit status 1 when something was lost that docs/money.md does not allow for.
 """
@@ -27,6 +27,8 @@ def main() -> None:
     plan = Plan(**options)
     with tempfile.TemporaryDirectory(prefix="hustings-drill-") as folder:
         figures = asyncio.run(run_drill(plan, Path(folder)))
+    for fault in figures.faults:
+        sys.stdout.write(f"drill: {fault.fault}: {fault.lost()}\n")
     faults = broken(plan, figures)
     if faults:
         sys.stdout.write(f"drill: lost: {', '.join(faults)}\n")

@@ -1,9 +1,7 @@
 """The engine of a drill: `hustings serve` as a process, on a server of the drill's own.
 
-The server is a child of this process, so that it can be killed and revived, and has the true clock. The
-engine's clock is set by libfaketime (github.com/wolfcw/libfaketime), where that is installed: it is loaded
-into the engine's processes and adds to the time of day what a file says. What they measure durations with
-(CLOCK_MONOTONIC) stays as it is, as it does when an administrator sets a clock.
+The server is a child of this process, so that it can be killed and revived. Engine and server have each a
+clock that can be set, where libfaketime is installed (`clock`).
 """
 
 import asyncio
@@ -15,21 +13,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from config.embedded_server import EmbeddedServer
+from tests.fault_drill.clock import SetClock, clock_by
 from tests.test_engine import children_of
 
 WORKER, EVENTS = "bidder.port.main", "bidder.events.main"
 START_SECONDS_MAX = 120
-_FAKETIME_FOLDERS = ("usr/lib/*/faketime", "usr/lib*/faketime", "usr/local/lib/faketime")
-
-
-def faketime_library() -> Path | None:
-    """Return libfaketime as Linux loads it, or None where it is not installed."""
-    if sys.platform != "linux":
-        return None
-    for folder in _FAKETIME_FOLDERS:
-        for found in Path("/").glob(f"{folder}/libfaketimeMT.so.1"):
-            return found
-    return None
 
 
 class DrilledEngine:
@@ -41,15 +29,15 @@ class DrilledEngine:
         server: EmbeddedServer,
         data: Path,
         workers: int,
-        clock_file: Path | None,
+        clock: SetClock | None,
+        server_clock: SetClock | None,
     ) -> None:
         self.server = server
         self.data = data
         self.bid_url = ""
         self.workers = workers
-        self.has_clock = clock_file is not None
+        self.clock, self.server_clock = clock, server_clock
         self._process = process
-        self._clock_file = clock_file
 
     def children(self, module: str) -> list[int]:
         return [pid for pid, found in children_of(self._process.pid) if found == module]
@@ -58,10 +46,10 @@ class DrilledEngine:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    def set_clock(self, ahead_s: float) -> None:
-        """Put the engine's clock so far ahead of the true one; back with a negative figure."""
-        assert self._clock_file is not None
-        set_clock(self._clock_file, ahead_s)
+    def revive_server(self) -> None:
+        """Start Redis again, after `server.kill`."""
+        with self.server_clock.for_children() if self.server_clock else contextlib.nullcontext():
+            self.server.revive()
 
     async def read_address(self) -> None:
         assert self._process.stdout is not None
@@ -70,28 +58,13 @@ class DrilledEngine:
         self.bid_url = line.split()[-1].replace("{exchange}", "plain")
 
 
-def set_clock(file: Path, ahead_s: float) -> None:
-    # The library reads the file at every look at the clock, and must never find half of it.
-    fresh = file.with_suffix(".fresh")
-    fresh.write_text(f"{ahead_s:+g}\n")
-    fresh.replace(file)
-
-
 @contextlib.asynccontextmanager
-async def drilled_engine(server: EmbeddedServer, data: Path, workers: int) -> AsyncIterator[DrilledEngine]:
+async def drilled_engine(
+    server: EmbeddedServer, server_clock: SetClock | None, data: Path, workers: int
+) -> AsyncIterator[DrilledEngine]:
     """Run an engine until the block ends; the config is published already."""
-    library, clock_file = faketime_library(), data / "clock"
-    environment = dict(os.environ)
-    if library is not None:
-        set_clock(clock_file, 0)
-        environment |= {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(clock_file),
-            "FAKETIME_NO_CACHE": "1",
-            # Its name in newer and in older releases.
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
+    clock = clock_by(data / "clock")
+    environment = dict(os.environ) | (clock.environment if clock else {})
     with (data / "engine.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bidder.cli.main", "serve", "--redis", server.url, "--data", str(data)),
@@ -100,7 +73,7 @@ async def drilled_engine(server: EmbeddedServer, data: Path, workers: int) -> As
             stderr=log,
             env=environment,
         )
-    engine = DrilledEngine(process, server, data, workers, clock_file if library is not None else None)
+    engine = DrilledEngine(process, server, data, workers, clock, server_clock)
     try:
         await engine.read_address()
         yield engine

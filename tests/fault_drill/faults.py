@@ -18,6 +18,7 @@ from config import bundle_store
 from config.redis_keys import BUNDLE, BUNDLE_CHANNEL, BUNDLE_VERSION
 from config.schema import Bundle, encode_bundle
 from pacing.ledger import Ledger
+from tests.fault_drill.clock import SetClock
 from tests.fault_drill.engine import EVENTS, WORKER, DrilledEngine
 
 RESTART_SECONDS_MAX = 120
@@ -63,7 +64,7 @@ async def kill_redis(scene: Scene) -> None:
     """kill -9 of Redis, and some seconds without one."""
     await asyncio.to_thread(scene.engine.server.kill)
     await asyncio.sleep(scene.seconds)
-    await asyncio.to_thread(scene.engine.server.revive)
+    await asyncio.to_thread(scene.engine.revive_server)
 
 
 async def fill_disk(scene: Scene) -> None:
@@ -80,7 +81,7 @@ async def fill_disk(scene: Scene) -> None:
     await asyncio.sleep(min(scene.seconds / 2, FULL_DISK_SECONDS_MAX))
     _limit_files(events, before)
     await asyncio.sleep(scene.seconds / 2)
-    await asyncio.to_thread(scene.engine.server.revive)
+    await asyncio.to_thread(scene.engine.revive_server)
 
 
 def _limit_files(pid: int, limits: tuple[int, int]) -> tuple[int, int]:
@@ -117,10 +118,21 @@ def _write_faulty(folder: Path) -> None:
     (folder / "engine.yaml").write_text("currency: [\n")
 
 
-async def skew_clock(scene: Scene) -> None:
-    """The clock of all the engine's processes is set forward and back by steps; Redis's is not."""
+async def set_clocks(scene: Scene) -> None:
+    """The clock of all the engine's processes is put forward and back by steps; Redis's is not."""
+    assert scene.engine.clock is not None
+    await _by_steps(scene.engine.clock, scene)
+
+
+async def set_redis_clock(scene: Scene) -> None:
+    """Redis's clock is, and the engine's is not."""
+    assert scene.engine.server_clock is not None
+    await _by_steps(scene.engine.server_clock, scene)
+
+
+async def _by_steps(clock: SetClock, scene: Scene) -> None:
     for ahead_s in CLOCK_STEPS_S:
-        scene.engine.set_clock(ahead_s)
+        clock.put(ahead_s)
         await asyncio.sleep(scene.seconds / len(CLOCK_STEPS_S))
 
 
@@ -129,7 +141,8 @@ FAULTS: dict[str, Fault] = {
     "redis": kill_redis,
     "disk": fill_disk,
     "config": corrupt_config,
-    "clock": skew_clock,
+    "clock": set_clocks,
+    "redis_clock": set_redis_clock,
 }
 
 
@@ -137,6 +150,6 @@ def why_not(fault: str, engine: DrilledEngine) -> str:
     """Say why a fault can't be made on this machine; empty when it can."""
     if fault == "disk" and sys.platform != "linux":
         return "a file limit can be set from outside on Linux alone"
-    if fault == "clock" and not engine.has_clock:
+    if fault in ("clock", "redis_clock") and engine.clock is None:
         return "libfaketime is not installed (Debian: apt-get install faketime)"
     return ""

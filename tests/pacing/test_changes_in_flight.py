@@ -28,7 +28,7 @@ class Worker:
 
     async def sync(self, hour: int = HOUR) -> int:
         """Return what may be bid afterwards."""
-        changes = await self._ledger.changes()
+        changes = (await self._ledger.bulletin()).changes
         await self._sync.sync(self.book, self._now_s, DAYS, {CODE: hour}, changes)
         self._now_s += STEP_S
         self.book.check()

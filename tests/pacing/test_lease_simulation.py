@@ -95,6 +95,14 @@ def test_a_broken_guarantee_is_found(changes: dict[str, object], broken: str) ->
     assert any(broken in sentence for sentence in sentences), sentences
 
 
+def test_a_servers_clock_that_is_set_costs_nobody_money() -> None:
+    assert not judge(Trial(quiet_world(kind="in_time", steps=3)).run())
+    # By a clock that is set with the server's, what is under way would expire at once.
+    trial = Trial(quiet_world(kind="in_time", clock_jumps=True))
+    trial.clock.at(15.0, partial(trial.server.step, 60.0))
+    assert any("with every bill in time" in sentence for sentence in judge(trial.run()))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_cut_off_for_long_start_over_with_nothing_overspent(seed: int) -> None:
     # A bid now and then, so that a lease outlasts the patience of the ledger.

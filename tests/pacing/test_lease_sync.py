@@ -73,8 +73,7 @@ async def test_closing_leaves_what_is_promised_until_it_is_reaped(redis_client: 
     await sync.close(book)
     assert book.available.tolist() == [0, 0]
     assert (await account_of(ledger, CODES[1])).leases == {sync.owner: 900}
-    await redis_client.zadd(redis_keys.WORKERS, {str(sync.owner): 0})
-    assert await ledger.reap(10) == 900
+    assert await ledger.reap(await ledger.heartbeats()) == 900
 
 
 async def test_a_pause_reaches_a_worker_that_does_nothing(redis_client: redis.asyncio.Redis) -> None:
@@ -124,15 +123,14 @@ async def test_a_worker_struck_off_must_start_over(redis_client: redis.asyncio.R
     sync = LeaseSync(ledger, await ledger.new_owner())
     book = LeaseBook(CODES, [BID_MAX, BID_MAX], ahead_bids=2)
     await sync.sync(book, NOW_S, DAYS)
-    await redis_client.zadd(redis_keys.WORKERS, {str(sync.owner): 0})
-    assert await ledger.reap(10) == 4_000
+    assert await ledger.reap(await ledger.heartbeats()) == 4_000
     book.available[0] -= 2_000
     book.reserved[0, (int(NOW_S) + 10) % RESERVATION_SLOTS] += 2_000
     with pytest.raises(LeaseLost):
         await sync.sync(book, NOW_S + 1, DAYS)
     assert book.available.tolist() == [0, 0]
     # What its last message still got is found by the next reaping.
-    await ledger.reap(10)
+    await ledger.reap({})
     assert [(await account_of(ledger, code)).leased for code in CODES] == [0, 0]
 
 
@@ -248,7 +246,7 @@ async def test_the_last_money_goes_to_the_worker_that_has_the_requests(
     for half_seconds in range(16):
         now_s = NOW_S + half_seconds / 2
         for sync, book in zip(syncs, books, strict=True):
-            await sync.sync(book, now_s, DAYS, short=await ledger.short())
+            await sync.sync(book, now_s, DAYS, short=(await ledger.bulletin()).short)
     account = await account_of(ledger, CODES[0])
     assert len(account.leases) == 4
     assert account.free < BID_MAX
@@ -261,11 +259,11 @@ async def test_the_last_money_goes_to_the_worker_that_has_the_requests(
         busy.reserved[0, (int(now_s) + 100) % RESERVATION_SLOTS] += bids * BID_MAX
         busy.missed[0] = True
         for sync, book in zip(syncs, books, strict=True):
-            await sync.sync(book, now_s, DAYS, short=await ledger.short())
+            await sync.sync(book, now_s, DAYS, short=(await ledger.bulletin()).short)
             book.check()
     assert spent == 39 * BID_MAX
     # Of the other account nobody missed anything.
-    assert await ledger.short() in ([CODES[0]], [])
+    assert (await ledger.bulletin()).short in ([CODES[0]], [])
     assert len((await account_of(ledger, CODES[1])).leases) == 4
 
 
@@ -273,14 +271,14 @@ async def test_an_account_is_short_for_some_seconds(
     redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = await open_ledger(redis_client)
-    assert await ledger.short() == []
+    assert (await ledger.bulletin()).short == []
     await ledger.call_short([5, 2**63])
     await ledger.call_short([5, 7])
-    assert set(await ledger.short()) == {5, 7, 2**63}
+    assert set((await ledger.bulletin()).short) == {5, 7, 2**63}
     assert 0 < await redis_client.ttl(redis_keys.SHORT_ACCOUNTS) <= SHORT_SECONDS
     await redis_client.zadd(redis_keys.SHORT_ACCOUNTS, {"7": time.time() - SHORT_SECONDS - 1})
-    assert set(await ledger.short()) == {5, 2**63}
+    assert set((await ledger.bulletin()).short) == {5, 2**63}
     monkeypatch.setattr("pacing.ledger.SHORT_ACCOUNTS_MAX", 2)
     await ledger.call_short([9])
-    assert len(await ledger.short()) == 2
-    assert 9 in await ledger.short()
+    assert len((await ledger.bulletin()).short) == 2
+    assert 9 in (await ledger.bulletin()).short

@@ -189,9 +189,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(who=OWNERS)
     def reap(self, who: int) -> None:
         owner = self.owners[who]
-        self.run(self.client.zadd(redis_keys.WORKERS, {str(owner): 0}))
+        silent = {owner: self.run(self.ledger.heartbeats())[owner]}
         reaped = {code: naive.reap(owner) for code, naive in self.naive.items()}
-        assert self.run(self.ledger.reap(NOTICE_TIMEOUT_S)) == reaped[CAMPAIGN]
+        assert self.run(self.ledger.reap(silent)) == reaped[CAMPAIGN]
         self.owners[who] = self.run(self.ledger.new_owner())
 
     @rule(paused=st.booleans())
@@ -212,7 +212,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.naive[code].held = amount
 
     def changed(self) -> None:
-        changes = self.run(self.ledger.changes())
+        changes = self.run(self.ledger.bulletin()).changes
         assert changes > self.changes, "workers would not look"
         self.changes = changes
 

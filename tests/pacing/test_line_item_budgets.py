@@ -6,7 +6,6 @@ import time
 import pytest
 import redis.asyncio
 
-from config import redis_keys
 from config.limits import RESERVATION_SLOTS
 from config.money import MONEY_MAX
 from config.schema import account_code, code_of
@@ -62,8 +61,8 @@ async def test_both_accounts_of_a_vanished_worker_are_reaped(redis_client: redis
     owner = await ledger.new_owner()
     await ledger.grant(CAMPAIGN, owner, 500, 20_000, BID_MAX, 1)
     await ledger.grant(OWN, owner, 300, 20_000, BID_MAX, 1)
-    await redis_client.zadd(redis_keys.WORKERS, {str(owner): 0})
-    assert await ledger.reap(10) == 500, "what the line item held was of the same money"
+    beats = await ledger.heartbeats()
+    assert await ledger.reap(beats) == 500, "what the line item held was of the same money"
     assert (await read(ledger, CAMPAIGN)).leased == (await read(ledger, OWN)).leased == 0
 
 

@@ -20,7 +20,7 @@ from bidder.campaign_report import take_report
 from bidder.cli.redis_option import checked_url
 from bidder.redis_client import redis_client, why_unusable
 from config import bundle_store
-from config.redis_keys import BUNDLE_CHANNEL, STREAM_IMPRESSIONS, WORKERS
+from config.redis_keys import BUNDLE_CHANNEL, STREAM_IMPRESSIONS
 from config.schema import Bundle, FrequencyCap, code_of
 from pacing.controller import Controller
 from pacing.delivery import Happening, What, append_and_count, forget_frequencies
@@ -134,8 +134,7 @@ async def test_one_controller_paces_campaigns_of_all_nodes_and_reaps(
     owner = await ledger.new_owner()
     for code in codes:
         assert (await ledger.grant(code, owner, 1_000_000, 0, 5_000_000, 1)).granted == 1_000_000
-    await cluster_client.zadd(WORKERS, {str(owner): 1})
-    assert await ledger.reap(notice_timeout_s=1) == len(codes) * 1_000_000
+    assert await ledger.reap({owner: (await ledger.heartbeats())[owner]}) == len(codes) * 1_000_000
     for account in (await ledger.accounts(codes)).values():
         account.check()
         assert account.leased == 0

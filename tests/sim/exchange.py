@@ -122,10 +122,10 @@ class Bill:
     def _charge(self, account: int, now_s: float) -> bool:
         exchange, bid = self.exchange, self.bid
         ledger = exchange.server.books.ledgers[account]
-        late_before, ledger.now_s = ledger.late, now_s
+        late_before, ledger.now_s = ledger.late, exchange.server.now_s
         settlement = ledger.settle(*self.name[1:], self.paid, bid.price, bid.day, bid.expiry_s, bid.hour)
         ledger.check()
-        if now_s < bid.expiry_s + 1:
+        if now_s < bid.in_time_until_s:
             exchange.uncovered_in_time += ledger.late - late_before
         for limit, spent in ((ledger.daily, ledger.spent_day), (ledger.hourly, ledger.spent_hour)):
             if limit is not None:

@@ -10,6 +10,7 @@ import redis
 from config.limits import RESERVATION_SLOTS
 from pacing.lease import LeaseBook
 from pacing.lease_sync import LeaseLost, LeaseSync
+from pacing.ledger_clock import DISAGREEMENT_SECONDS_MAX, LedgerClock
 from tests.sim.clock import Clock, Pause
 from tests.sim.server import CODES, OWN, Server
 from tests.sim.world import World
@@ -31,6 +32,8 @@ class Bid(NamedTuple):
     day: int
     hour: int
     expiry_s: int
+    in_time_until_s: float
+    """When `expiry_s` is over by what has elapsed; the token doesn't say this."""
     own: int | None
     """The account of its line item, where that has a budget of its own."""
 
@@ -42,6 +45,7 @@ class Auctions(Protocol):
 @dataclass
 class Worker:
     owner: int
+    clock: LedgerClock
     sync: LeaseSync
     book: LeaseBook
     alive: bool = True
@@ -94,10 +98,16 @@ class Fleet:
     # -- a worker's life ---------------------------------------------------------------------
 
     def _started(self) -> Worker:
-        worker = Worker(*self._new_owner())
+        clock = LedgerClock(self._elapsed)
+        clock.anchor(self._server.now_s, self._clock.now_s)
+        owner, sync, book = self._new_owner()
+        worker = Worker(owner, clock, sync, book)
         self._clock.start(self._life(worker), self._chance.random())
         self._clock.at(self._chance.random(), self._bidding(worker))
         return worker
+
+    def _elapsed(self) -> float:
+        return self._server.now_s if self._world.clock_jumps else self._clock.now_s
 
     def _new_owner(self) -> tuple[int, LeaseSync, LeaseBook]:
         owner = self._server.new_owner()
@@ -109,11 +119,7 @@ class Fleet:
     async def _life(self, worker: Worker) -> None:
         while worker.alive:
             try:
-                now_s, codes = self._clock.now_s, self._server.codes
-                days = dict.fromkeys(codes, self._server.day)
-                hours = dict.fromkeys(codes, self._server.hour)
-                short = await self._server.short(worker.owner)
-                await worker.sync.sync(worker.book, now_s, days, hours, short=short)
+                await self._sync(worker)
             except redis.RedisError:
                 pass
             except LeaseLost:
@@ -123,6 +129,24 @@ class Fleet:
                 worker.owner, worker.sync, worker.book = self._new_owner()
             worker.book.check()
             await Pause(self._chance.uniform(0.4, 0.6))
+
+    async def _sync(self, worker: Worker) -> None:
+        """Settle the book with the ledger, as a worker's tick does."""
+        asked_s = self._elapsed()
+        bulletin = await self._server.bulletin(worker.owner)
+        heard_s = self._elapsed()
+        ahead_s = worker.clock.disagreement_s(bulletin.now_s, asked_s, heard_s)
+        if abs(ahead_s) > DISAGREEMENT_SECONDS_MAX:
+            await worker.sync.close(worker.book)
+            worker.clock.anchor(bulletin.now_s, heard_s)
+            worker.owner, worker.sync, worker.book = self._new_owner()
+        now_s, codes = worker.clock.now_s(), self._server.codes
+        days, hours = (dict.fromkeys(codes, period) for period in self._periods(now_s))
+        await worker.sync.sync(worker.book, now_s, days, hours, short=bulletin.short)
+
+    def _periods(self, now_s: float) -> tuple[int, int]:
+        """Return the day and the hour of a time."""
+        return int(now_s // self._world.day_s), int(now_s // self._world.hour_s)
 
     def _bidding(self, worker: Worker) -> Callable[[], None]:
         """Bid again and again, as the kernel would."""
@@ -137,7 +161,7 @@ class Fleet:
             clock.at(chance.expovariate(bids_per_s), chance_to_bid)
             if worker is not self._reached(worker):
                 return
-            book, now_s = worker.book, clock.now_s
+            book, now_s = worker.book, worker.clock.now_s()
             if book.stale(now_s):
                 book.close_all()
             code = CODES[int(chance.random() * len(CODES))]
@@ -151,7 +175,8 @@ class Fleet:
                 book.reserved[rows, expiry_s % RESERVATION_SLOTS] += price
                 worker.sequence += 1
                 name = BidName(code, worker.owner, int(now_s // 60), worker.sequence)
-                bid = Bid(price, self._server.day, self._server.hour, expiry_s, own)
+                in_time_until_s = clock.now_s + expiry_s + 1 - now_s
+                bid = Bid(price, *self._periods(now_s), expiry_s, in_time_until_s, own)
                 self._auctions.bid(name, bid)
 
         return chance_to_bid

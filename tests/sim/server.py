@@ -3,7 +3,8 @@
 `test_ledger_model` proves the twin equal to the scripts that run in Redis. Here it is reached through a
 network: a message takes its time, or is lost, or its reply is; a worker waits for no longer than the real
 client does, and its message may be handled all the same. A paused server handles what has come when
-it goes on. A server that dies comes back as it was up to a second before.
+it goes on. A server that dies comes back as it was up to a second before. What the server's clock shows is
+`now_s`, and what the trial goes by is what has elapsed; vanished workers are found as `pacing.reaper` does.
 """
 
 import copy
@@ -14,10 +15,10 @@ from typing import Any
 
 import redis
 
-from config.limits import LEASE_EXCHANGE_SECONDS_MAX, LEASE_STALE_SECONDS_MAX, SHORT_SECONDS
-from pacing.lease_messages import Ask, Lease, Return
-from pacing.ledger import REAP_GRACE_SECONDS
-from pacing.reaper import INTERVAL_S
+from config.limits import LEASE_EXCHANGE_SECONDS_MAX, SHORT_SECONDS
+from pacing.lease_messages import Ask, Bulletin, Lease, Return
+from pacing.ledger import silence_seconds_max
+from pacing.reaper import INTERVAL_S, Silences
 from tests.pacing.naive_ledger import NaiveLedger
 from tests.sim.clock import Answer, Clock
 from tests.sim.world import World
@@ -60,19 +61,19 @@ class Server:
         self.dead = False
         self.forgotten = dict.fromkeys(self.codes, 0)
         """What was leased in the last second of a server that died."""
+        self.ahead_s = 0.0
+        """How far the server's clock is ahead of what has elapsed."""
         self.gone_s: dict[tuple[int, int], float] = {}
         """(code, owner) -> when the ledger took back the lease of a vanished worker."""
         self.cut_off_until_s: dict[int, float] = {}
         self._granted: list[tuple[float, int, int]] = []
+        self._silences = Silences()
         self._reaping()
 
     @property
-    def day(self) -> int:
-        return int(self._clock.now_s // self._world.day_s)
-
-    @property
-    def hour(self) -> int:
-        return int(self._clock.now_s // self._world.hour_s)
+    def now_s(self) -> float:
+        """What the server's clock shows."""
+        return self._clock.now_s + self.ahead_s
 
     @property
     def away(self) -> bool:
@@ -80,10 +81,14 @@ class Server:
 
     def new_owner(self) -> int:
         owner = self._chance.getrandbits(32)
-        self.books.heard_s[owner] = self._clock.now_s
+        self.books.heard_s[owner] = self.now_s
         return owner
 
     # -- what goes wrong ---------------------------------------------------------------------
+
+    def step(self, seconds: float) -> None:
+        """Set the clock to another time: so much from the true one."""
+        self.ahead_s = seconds
 
     def pause(self, seconds: float) -> None:
         """Answer nobody for a while, and then everything that has come meanwhile."""
@@ -123,19 +128,20 @@ class Server:
         alive, leases = await self._ask(owner, handled, self._world.fault_share)
         return alive, leases
 
-    async def short(self, owner: int) -> list[int]:
-        """Stand in for `Ledger.short`, for one of the workers."""
+    async def bulletin(self, owner: int) -> Bulletin:
+        """Stand in for `Ledger.bulletin`, for one of the workers."""
 
-        def handled() -> list[int]:
-            since_s = self._clock.now_s - SHORT_SECONDS
-            return [code for code, at_s in self.books.short_s.items() if at_s >= since_s]
+        def handled() -> Bulletin:
+            since_s = self.now_s - SHORT_SECONDS
+            short = [code for code, at_s in self.books.short_s.items() if at_s >= since_s]
+            return Bulletin(0, short, list(self.books.heard_s), self.now_s)
 
-        found: list[int] = await self._ask(owner, handled)
+        found: Bulletin = await self._ask(owner, handled)
         return found
 
     async def call_short(self, codes: Sequence[int]) -> None:
         """Stand in for `Ledger.call_short`."""
-        await self._ask(0, lambda: self.books.short_s.update(dict.fromkeys(codes, self._clock.now_s)))
+        await self._ask(0, lambda: self.books.short_s.update(dict.fromkeys(codes, self.now_s)))
 
     async def _ask(self, owner: int, handled: Callable[[], Any], fault_share: float = 0.0) -> Any:
         """Bring a worker's message to the server, and what `handled` returns there back to it."""
@@ -171,7 +177,7 @@ class Server:
         heard_s = self.books.heard_s
         alive = owner in heard_s
         if alive:
-            heard_s[owner] = self._clock.now_s
+            heard_s[owner] = self.now_s
         leases = [self._handle_one(owner, message, workers) for message in messages]
         return (len(heard_s) if alive else 0), leases
 
@@ -185,7 +191,7 @@ class Server:
             ledger.release(owner, message.returned)
         ledger.check()
         sums = ledger.settled.get(owner, {})
-        for second in [second for second in sums if second < int(self._clock.now_s) - KEPT_SECONDS]:
+        for second in [second for second in sums if second < int(self.now_s) - KEPT_SECONDS]:
             del sums[second]
         mine = ledger.leases.get(owner, 0)
         contended = isinstance(message, Ask) and not ledger.recalled and ledger.leased > mine
@@ -202,10 +208,9 @@ class Server:
         self._clock.at(INTERVAL_S, self._reaping)
         if self.away:
             return
-        silence_s = LEASE_STALE_SECONDS_MAX + self._world.notice_timeout_s + REAP_GRACE_SECONDS
-        silence_s += self._world.silence_more_s
+        silence_s = silence_seconds_max(self._world.notice_timeout_s) + self._world.silence_more_s
         heard_s = self.books.heard_s
-        for owner in [o for o, at_s in heard_s.items() if self._clock.now_s - at_s > silence_s]:
+        for owner in self._silences.longer_than(silence_s, heard_s, self._clock.now_s):
             del heard_s[owner]
         for code, ledger in self.books.ledgers.items():
             for owner in (ledger.leases.keys() | ledger.returned.keys()) - heard_s.keys():

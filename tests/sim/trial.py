@@ -17,7 +17,7 @@ from tests.sim.controller import start_holding_back
 from tests.sim.exchange import Exchange
 from tests.sim.fleet import Fleet
 from tests.sim.server import CODES, Server
-from tests.sim.world import World, world_of
+from tests.sim.world import STEP_S_MAX, World, world_of
 
 STRANDED_S_MAX = 15.0
 USED_SHARE_MIN = 0.995
@@ -92,6 +92,9 @@ class Trial:
         for _ in range(world.pauses):
             pause = partial(self.server.pause, world.pause_s_max * chance.random())
             self.clock.at(chance.uniform(0, world.seconds), pause)
+        for _ in range(world.steps):
+            step = partial(self.server.step, chance.uniform(-STEP_S_MAX, STEP_S_MAX))
+            self.clock.at(chance.uniform(0, world.seconds), step)
         for _ in range(world.crashes):
             self.clock.at(chance.uniform(1.0, within_s), self.server.crash_soon)
 

@@ -3,7 +3,8 @@
 A trial is of one kind, which says what goes wrong and what must hold all the same:
 
     in_time     any budgets (also by the hour, and of line items), prices and timeouts; workers killed and
-                cut off, messages lost and late, the server paused; each bill is booked before its timeout
+                cut off, messages lost and late, the server paused, its clock put forward and back; each bill
+                is booked before its timeout
     ample       an in-time trial with more auctions than money: nearly all of a budget must be spent
     scarce      the same with money for some tens or hundreds of bids, and every request at one worker, as of
                 an exchange with one connection: all must be spent that is enough for a bid
@@ -23,6 +24,7 @@ Kind = Literal["in_time", "ample", "scarce", "late", "held", "rushed", "crash", 
 
 LATE_SHARE = 0.005
 LATE_S = (60.0, 600.0)
+STEP_S_MAX = 300.0
 LATE_TRIALS_EVERY = 80
 """One of so many trials is late, one held and one rushed: these cost as much as thirty others."""
 
@@ -61,6 +63,10 @@ class World:
     partitions: int = 0
     pauses: int = 0
     pause_s_max: float = 0.0
+    steps: int = 0
+    """How often the server's clock is put forward or back, by up to STEP_S_MAX."""
+    clock_jumps: bool = False
+    """Whether the workers' clocks step with it; for the test that a trial finds it."""
     crashes: int = 0
     silence_more_s: float = 0.0
     """How much longer than need be the reaper waits; for the test that a trial finds it."""
@@ -117,6 +123,7 @@ def _in_time(seed: int, chance: random.Random) -> World:
         pauses=pauses,
         pause_s_max=pause_s_max,
         seconds=chance.choice([40, 70, 110]),
+        steps=chance.choice([0, 0, 1, 3]),
     )
 
 
