@@ -31,24 +31,13 @@ import redis.asyncio
 
 from benchmarks.bidding.auctions import HOURS_PER_WEEK, SharedData
 from benchmarks.bidding.results import Line, Picture, Result, at_least, at_most
+from benchmarks.bidding.shop import CREATIVE, shop
 from benchmarks.server_process import ServerProcess
 from config import bundle_store
 from config.embedded_server import EmbeddedServer
 from config.money import CpmMicros, Money
 from config.redis_keys import TRAFFIC_CLOSED, traffic_week
-from config.schema import (
-    Advertiser,
-    Budget,
-    Bundle,
-    Campaign,
-    Creative,
-    Engine,
-    ExchangeProfile,
-    Flight,
-    LineItem,
-    When,
-    code_of,
-)
+from config.schema import Budget, Bundle, Campaign, ExchangeProfile, Flight, LineItem, When, code_of
 from config.settings import Settings, ensure_secret_file, load_secrets
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.landscape import TICK_CPM_MICROS, Landscapes, histogram
@@ -145,36 +134,14 @@ def _config(midnight_s: int, budget: int) -> Bundle:
     zone = f"{sign}{abs(ahead_minutes) // 60:02d}:{abs(ahead_minutes) % 60:02d}"
     today = time.strftime("%Y-%m-%d", time.gmtime(midnight_s + ahead_minutes * 60))
     tomorrow = time.strftime("%Y-%m-%d", time.gmtime(midnight_s + ahead_minutes * 60 + DAY_S))
-    creative = Creative(
-        id="box",
-        format="banner",
-        w=300,
-        h=250,
-        image_url="https://cdn.shop.example/box.png",
-        landing_url="https://shop.example/",
-    )
     campaign = Campaign(
         id=CAMPAIGN,
         time_zone=zone,
         budget=Budget(total=Money(budget)),
         flight=Flight(start=When(today), end=When(tomorrow)),
-        line_items=(LineItem(id="all", bid_cpm=BID_CPM_MICROS, creatives=("box",)),),
+        line_items=(LineItem(id="all", bid_cpm=BID_CPM_MICROS, creatives=(CREATIVE.id,)),),
     )
-    return Bundle(
-        version="compressed",
-        engine=Engine(audience_size_min=0),
-        exchanges=(ExchangeProfile(id="plain", notice_timeout_seconds=2),),
-        segments=(),
-        advertisers=(
-            Advertiser(
-                id="shop",
-                domain="shop.example",
-                categories=("IAB22",),
-                campaigns=(campaign,),
-                creatives=(creative,),
-            ),
-        ),
-    )
+    return shop(campaign, ExchangeProfile(id="plain", notice_timeout_seconds=2))
 
 
 @contextlib.asynccontextmanager

@@ -31,21 +31,13 @@ from redis.typing import EncodableT, FieldT
 
 from benchmarks.bidding.auctions import Auctions, SharedData
 from benchmarks.bidding.results import Cell, Line, Picture, Result, at_least, at_most
+from benchmarks.bidding.shop import CREATIVE, shop
 from bidder.training.examples import ExampleReader, catalogue_of
 from bidder.training.trainer import REVIEW_SECONDS, Trainer
 from config.embedded_server import EmbeddedServer
 from config.money import BILLION, CpmMicros, Money
 from config.redis_keys import STREAM_CLICKS, STREAM_IMPRESSIONS
-from config.schema import (
-    Advertiser,
-    Budget,
-    Bundle,
-    Campaign,
-    Creative,
-    Engine,
-    ExchangeProfile,
-    LineItem,
-)
+from config.schema import Budget, Bundle, Campaign, ExchangeProfile, LineItem
 from pacing.features import CONTEXT_MARKS, SITE, context_mark, pack_marks
 from pacing.learning import slots_of
 from pacing.prediction import fetch
@@ -179,7 +171,7 @@ async def _write(client: redis.asyncio.Redis, auctions: Auctions, first: int) ->
                     "bid": f"1-{60 * int(auctions.hour[row])}-{first + row}",
                     "campaign": "replayed",
                     "line_item": "all",
-                    "creative": "box",
+                    "creative": CREATIVE.id,
                     "exchange": "plain",
                     "format": "banner",
                     "price_max_cpm_micros": "1000000",
@@ -206,33 +198,11 @@ def _marks(step: int) -> str:
 
 
 def _config() -> Bundle:
-    creative = Creative(
-        id="box",
-        format="banner",
-        w=300,
-        h=250,
-        image_url="https://cdn.shop.example/box.png",
-        landing_url="https://shop.example/",
-    )
     line_item = LineItem(
-        id="all", bid_cpc=Money(BILLION), bid_cpm_max=CpmMicros(10_000_000), creatives=("box",)
+        id="all", bid_cpc=Money(BILLION), bid_cpm_max=CpmMicros(10_000_000), creatives=(CREATIVE.id,)
     )
     campaign = Campaign(id="replayed", budget=Budget(total=Money(BILLION)), line_items=(line_item,))
-    return Bundle(
-        version="replayed",
-        engine=Engine(),
-        exchanges=(ExchangeProfile(id="plain"),),
-        segments=(),
-        advertisers=(
-            Advertiser(
-                id="shop",
-                domain="shop.example",
-                categories=("IAB22",),
-                campaigns=(campaign,),
-                creatives=(creative,),
-            ),
-        ),
-    )
+    return shop(campaign, ExchangeProfile(id="plain"))
 
 
 def scored(rates: Floats, click: npt.NDArray[np.bool_]) -> Scores:

@@ -233,12 +233,7 @@ def _offers(slot: Slot, exchange: ExchangeProfile) -> list[tuple[DealOffer | Non
     wanted = bids_wanted(slot, exchange)
     under_deal = wanted if slot.pod is not None and slot.pod.seconds else 1
     openly = wanted if slot.pod is None else under_deal
-    offers: list[tuple[DealOffer | None, int]] = [
-        (deal, under_deal) for deal in slot.deals if deal.floor_cpm_micros is not None
-    ]
-    if not slot.deals_only and slot.floor_cpm_micros is not None:
-        offers.append((None, openly))
-    return offers
+    return [(deal, openly if deal is None else under_deal) for deal in slot.terms]
 
 
 def _taken(slot: Slot, chosen: list[tuple[Slot, Ad]]) -> Taken:

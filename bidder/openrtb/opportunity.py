@@ -185,6 +185,13 @@ class Slot(_Fact, frozen=True):
     completion_billionths: int = 0
     """How likely a video or audio ad there is to be played to its end, likewise."""
 
+    @property
+    def terms(self) -> tuple[DealOffer | None, ...]:
+        """What it can be bid for under, floors in a currency with a rate; None is the open auction."""
+        deals = tuple(deal for deal in self.deals if deal.floor_cpm_micros is not None)
+        openly = not self.deals_only and self.floor_cpm_micros is not None
+        return (*deals, None) if openly else deals
+
 
 class Blocks(_Repeated, frozen=True):
     """Whom and what a request keeps out; the same few for all requests of a publisher."""

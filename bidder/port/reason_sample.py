@@ -147,7 +147,7 @@ class ReasonSample:
         if sampled.chosen.isdisjoint(ads):
             person, market = self._person(sampled), self._market(sampled, ads)
             for ad in ads:
-                for slot, deal in offers(sampled.opportunity):
+                for slot, deal in _terms(sampled.opportunity):
                     furthest = _further(furthest, self._judge(sampled, ad, slot, deal, person, market))
                     if time.thread_time() - started_s > SLICE_SECONDS:
                         worked_s += time.thread_time() - started_s
@@ -220,14 +220,10 @@ class ReasonSample:
         )
 
 
-def offers(opportunity: Opportunity) -> Iterator[tuple[Slot, DealOffer | None]]:
-    """Yield what a request offers: each imp under each of its deals, and in the open auction."""
+def _terms(opportunity: Opportunity) -> Iterator[tuple[Slot, DealOffer | None]]:
     for slot in opportunity.slots:
-        for deal in slot.deals:
-            if deal.floor_cpm_micros is not None:
-                yield slot, deal
-        if not slot.deals_only and slot.floor_cpm_micros is not None:
-            yield slot, None
+        for deal in slot.terms:
+            yield slot, deal
 
 
 def _further(one: Verdict | None, other: Verdict) -> Verdict:
