@@ -171,30 +171,33 @@ def _cells(figures: Figures, currency: str) -> str:
 def _frequencies(campaign: CampaignReport) -> str:
     if not campaign.frequencies:
         return '<p class="quiet">Nobody who is known and may be counted has seen it.</p>'
-    rows = "".join(
-        f"<tr><th scope=row>{times}{' or more' if times == FREQUENCY_SHOWN_MAX else ''}"
-        f'<td class="n">{_percent(share)}<td class="drawn">{bar(share)}'
+    rows = [
+        (f"{times}{' or more' if times == FREQUENCY_SHOWN_MAX else ''}", share)
         for times, share in enumerate(campaign.frequencies, 1)
+    ]
+    caption = (
+        f"Of {campaign.sampled_people:,} people drawn from about {campaign.reach:,}, since the campaign began"
     )
-    return (
-        f'<table class="loads"><caption>Of {campaign.sampled_people:,} people drawn from '
-        f"about {campaign.reach:,}, since the campaign began</caption><thead><tr><th>impressions"
-        f'<th class="n">people<td class="drawn"></thead><tbody>{rows}</tbody></table>'
-    )
+    return _shares("loads", caption, "impressions", "people", rows)
 
 
 def _reasons(campaign: CampaignReport) -> str:
     if not campaign.reasons:
         return '<p class="quiet">No request was sampled on these days.</p>'
-    rows = "".join(
-        f'<tr><th scope=row>{escape(one.sentence)}<td class="n">{_percent(one.share)}'
-        f'<td class="drawn">{bar(one.share)}'
-        for one in campaign.reasons[:_REASONS_SHOWN]
+    rows = [(escape(one.sentence), one.share) for one in campaign.reasons[:_REASONS_SHOWN]]
+    caption = f"Of {campaign.sampled_requests:,} sampled requests, by the ad that came furthest"
+    return _shares("", caption, "what happened", "requests", rows)
+
+
+def _shares(kind: str, caption: str, what: str, of: str, rows: Sequence[tuple[str, float]]) -> str:
+    """A table of shares, each as a figure and as a bar; `kind` is its class."""
+    body = "".join(
+        f'<tr><th scope=row>{name}<td class="n">{_percent(share)}<td class="drawn">{bar(share)}'
+        for name, share in rows
     )
     return (
-        f"<table><caption>Of {campaign.sampled_requests:,} sampled requests, by the ad that came furthest"
-        '</caption><thead><tr><th>what happened<th class="n">requests<td class="drawn"></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        f'<table class="{kind}"><caption>{caption}</caption><thead><tr><th>{what}'
+        f'<th class="n">{of}<td class="drawn"></thead><tbody>{body}</tbody></table>'
     )
 
 

@@ -163,14 +163,7 @@ class Ledger:
 
         Raises LedgerError when the code's account belongs to a campaign of another id.
         """
-        reply = await self._register(code, campaign_id, total, daily, hourly, time_zone)
-        if reply != campaign_id:
-            raise LedgerError(
-                f"campaign {campaign_id!r} has the same code, {code:08x}, as {reply!r}, which has "
-                "an account in this Redis; give the campaign another id"
-            )
-        await self._client.sadd(redis_keys.CAMPAIGNS, code)
-        await self._client.incr(redis_keys.BUDGET_CHANGES)
+        await self._register("campaign", code, campaign_id, total, daily, hourly, time_zone)
 
     async def register_line_item(
         self, code: int, line_item_id: str, total: int | None, daily: int | None, time_zone: str
@@ -181,24 +174,31 @@ class Ledger:
         limit. Raises LedgerError when the code's account belongs to a line item of another id.
         """
         total = MONEY_MAX if total is None else total
-        reply = await self._register(code, line_item_id, total, daily, None, time_zone)
-        if reply != line_item_id:
-            raise LedgerError(
-                f"line item {line_item_id!r} has the same code, {code >> 32:08x}, as {reply!r}, which has "
-                "an account in this Redis; give the line item another id"
-            )
-        await self._client.sadd(redis_keys.LINE_ITEM_ACCOUNTS, code)
-        await self._client.incr(redis_keys.BUDGET_CHANGES)
+        await self._register("line item", code, line_item_id, total, daily, None, time_zone)
 
     async def _register(
-        self, code: int, id_: str, total: int, daily: int | None, hourly: int | None, time_zone: str
-    ) -> str:
+        self,
+        what: Literal["campaign", "line item"],
+        code: int,
+        id_: str,
+        total: int,
+        daily: int | None,
+        hourly: int | None,
+        time_zone: str,
+    ) -> None:
         must_be_money(total=total, daily=daily or 0, hourly=hourly or 0)
         keys = [redis_keys.ledger(code), redis_keys.spent_by_line_item(code & _CAMPAIGN_BITS)]
         limits = ("" if amount is None else amount for amount in (daily, hourly))
         arguments = (id_, total, *limits, time_zone, (code >> 32) or "")
         reply: bytes = await _REGISTER.run(self._client, keys, arguments)
-        return reply.decode()
+        if reply.decode() != id_:
+            raise LedgerError(
+                f"{what} {id_!r} has the same code, {code >> 32 or code:08x}, as {reply.decode()!r}, which "
+                f"has an account in this Redis; give the {what} another id"
+            )
+        listed = redis_keys.CAMPAIGNS if what == "campaign" else redis_keys.LINE_ITEM_ACCOUNTS
+        await self._client.sadd(listed, code)
+        await self._client.incr(redis_keys.BUDGET_CHANGES)
 
     async def bulletin(self) -> Bulletin:
         """Return what changed, is short, who is alive and what time it is, in one round trip."""

@@ -16,8 +16,26 @@ from prometheus_client.registry import Collector
 
 from bidder.admin.snapshot import Snapshot
 from config.money import BILLION
-from config.schema import code_of
+from config.schema import Campaign, code_of
 from pacing.plan import MULTIPLIER_ONE_Q16
+
+_OF_CAMPAIGNS = {
+    "hustings_campaign_budget": "Total budget, in currency units.",
+    "hustings_campaign_daily_budget": "Budget of one local day, in currency units.",
+    "hustings_campaign_spent": "Billed so far, in currency units.",
+    "hustings_campaign_spent_today": "Billed on this local day, in currency units.",
+    "hustings_campaign_leased": "In the hands of workers, in currency units.",
+    "hustings_campaign_late": "Billed when in no lease any more, in currency units.",
+    "hustings_campaign_multiplier": "The pacing controller's bid multiplier, 0 to 1.",
+    "hustings_campaign_goal_multiplier": "The part of the multiplier that its goal asks for, 0 to 1.",
+    "hustings_campaign_window_budget": (
+        "The money of the day, or of what is left of the flight, in currency units."
+    ),
+    "hustings_campaign_window_spent": "What of it was spent, in currency units.",
+    "hustings_campaign_window_planned": "What of it should be spent by now, in currency units.",
+    "hustings_campaign_active": "1 when in flight and not paused, else 0.",
+}
+"""The gauges of each campaign, and what they mean."""
 
 
 def exposition(snapshot: Snapshot) -> bytes:
@@ -78,76 +96,39 @@ class SnapshotCollector(Collector):
         return auctions
 
     def _campaigns(self) -> Iterator[Metric]:
-        labels = ["campaign", "advertiser"]
-        budget = GaugeMetricFamily(
-            "hustings_campaign_budget", "Total budget, in currency units.", labels=labels
-        )
-        daily = GaugeMetricFamily(
-            "hustings_campaign_daily_budget", "Budget of one local day, in currency units.", labels=labels
-        )
-        spent = GaugeMetricFamily(
-            "hustings_campaign_spent", "Billed so far, in currency units.", labels=labels
-        )
-        today = GaugeMetricFamily(
-            "hustings_campaign_spent_today", "Billed on this local day, in currency units.", labels=labels
-        )
-        leased = GaugeMetricFamily(
-            "hustings_campaign_leased", "In the hands of workers, in currency units.", labels=labels
-        )
-        late = GaugeMetricFamily(
-            "hustings_campaign_late", "Billed when in no lease any more, in currency units.", labels=labels
-        )
-        multiplier = GaugeMetricFamily(
-            "hustings_campaign_multiplier", "The pacing controller's bid multiplier, 0 to 1.", labels=labels
-        )
-        goal = GaugeMetricFamily(
-            "hustings_campaign_goal_multiplier",
-            "The part of the multiplier that its goal asks for, 0 to 1.",
-            labels=labels,
-        )
-        window = GaugeMetricFamily(
-            "hustings_campaign_window_budget",
-            "The money of the day, or of what is left of the flight, in currency units.",
-            labels=labels,
-        )
-        window_spent = GaugeMetricFamily(
-            "hustings_campaign_window_spent", "What of it was spent, in currency units.", labels=labels
-        )
-        window_planned = GaugeMetricFamily(
-            "hustings_campaign_window_planned",
-            "What of it should be spent by now, in currency units.",
-            labels=labels,
-        )
-        active = GaugeMetricFamily(
-            "hustings_campaign_active", "1 when in flight and not paused, else 0.", labels=labels
-        )
-        snapshot = self._snapshot
-        planned = snapshot.plan.campaigns if snapshot.plan else {}
-        for advertiser, campaign in snapshot.campaigns():
-            key = [campaign.id, advertiser.id]
-            code = code_of(campaign.id)
-            budget.add_metric(key, campaign.budget.total / BILLION)
-            if campaign.budget.daily is not None:
-                daily.add_metric(key, campaign.budget.daily / BILLION)
-            account = snapshot.accounts.get(code)
-            running = snapshot.in_flight(campaign) and not campaign.paused
-            active.add_metric(key, float(running and account is not None and not account.paused))
-            if account:
-                spent.add_metric(key, account.spent / BILLION)
-                today.add_metric(key, account.spent_on(snapshot.today(campaign)) / BILLION)
-                leased.add_metric(key, account.leased / BILLION)
-                late.add_metric(key, account.late / BILLION)
-            if code in planned:
-                decided = planned[code]
-                multiplier.add_metric(key, decided.multiplier_q16 / MULTIPLIER_ONE_Q16)
-                if campaign.goal is not None:
-                    goal.add_metric(key, decided.goal_q16 / MULTIPLIER_ONE_Q16)
-                window.add_metric(key, decided.budget / BILLION)
-                window_spent.add_metric(key, decided.spent / BILLION)
-                if campaign.pacing != "asap":
-                    window_planned.add_metric(key, decided.planned / BILLION)
-        yield from (budget, daily, spent, today, leased, late, multiplier, goal)
-        yield from (window, window_spent, window_planned, active)
+        gauges = {
+            name: GaugeMetricFamily(name, meaning, labels=["campaign", "advertiser"])
+            for name, meaning in _OF_CAMPAIGNS.items()
+        }
+        for advertiser, campaign in self._snapshot.campaigns():
+            for name, value in self._figures(campaign):
+                gauges[name].add_metric([campaign.id, advertiser.id], value)
+        yield from gauges.values()
+
+    def _figures(self, campaign: Campaign) -> Iterator[tuple[str, float]]:
+        """What is known of a campaign, by the names of the gauges."""
+        snapshot, code = self._snapshot, code_of(campaign.id)
+        account = snapshot.accounts.get(code)
+        running = snapshot.in_flight(campaign) and not campaign.paused
+        running = running and account is not None and not account.paused
+        yield "hustings_campaign_active", float(running)
+        yield "hustings_campaign_budget", campaign.budget.total / BILLION
+        if campaign.budget.daily is not None:
+            yield "hustings_campaign_daily_budget", campaign.budget.daily / BILLION
+        if account:
+            yield "hustings_campaign_spent", account.spent / BILLION
+            yield "hustings_campaign_spent_today", account.spent_on(snapshot.today(campaign)) / BILLION
+            yield "hustings_campaign_leased", account.leased / BILLION
+            yield "hustings_campaign_late", account.late / BILLION
+        decided = snapshot.plan.campaigns.get(code) if snapshot.plan else None
+        if decided is not None:
+            yield "hustings_campaign_multiplier", decided.multiplier_q16 / MULTIPLIER_ONE_Q16
+            if campaign.goal is not None:
+                yield "hustings_campaign_goal_multiplier", decided.goal_q16 / MULTIPLIER_ONE_Q16
+            yield "hustings_campaign_window_budget", decided.budget / BILLION
+            yield "hustings_campaign_window_spent", decided.spent / BILLION
+            if campaign.pacing != "asap":
+                yield "hustings_campaign_window_planned", decided.planned / BILLION
 
 
 @cache
