@@ -16,7 +16,10 @@ Linux 5.14 `net.ipv4.tcp_migrate_req=1` hands even these to the other sockets.
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
+
+from config.limits import IDLE_SECONDS_MAX
 
 BACKLOG = 1_024
 
@@ -91,6 +94,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if sys.platform == "linux":
+            # Inherited: a connection whose other end takes none of its answers for so long is given up.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, IDLE_SECONDS_MAX * 1_000)
         bound.bind((host, port))
     except BaseException:
         bound.close()

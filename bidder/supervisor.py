@@ -28,6 +28,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -319,7 +320,10 @@ def _refuse_open_admin(settings: Settings) -> None:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine for itself alone."""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _refuse_unreachable(events_url: str) -> None:

@@ -25,7 +25,8 @@ DEALS_PER_IMP_MAX = 64
 PIPELINED_REQUESTS_MAX = 64
 """Unanswered requests on one connection before reading from it pauses."""
 IDLE_SECONDS_MAX = 300
-"""A bid connection without a request for this long is closed; exchanges ask for at least 150."""
+"""A connection of any port whose latest request began this long ago is closed, read or unread, whole or not;
+exchanges ask for at least 150."""
 BID_CONNECTIONS_MAX = 8_192
 """Connections of one worker; one more is closed at once. Exchanges keep some hundreds open to a host."""
 EVENTS_CONNECTIONS_MAX = 8_192

@@ -7,7 +7,7 @@
          /stream        the same and the engine's pulse, as server-sent events (`bidder.admin.stream`)
          /              the dashboard, and below /static/ the files it is made of (`bidder.admin.page`)
 
-It listens on loopback unless told otherwise, and asks nobody who they are.
+It listens on loopback unless told otherwise; `bidder.admin.access` says who may ask.
 """
 
 from collections.abc import Awaitable, Callable
@@ -54,7 +54,8 @@ def admin_app(watcher: Watcher, stream: Stream) -> web.Application:
     app.router.add_get("/live", live)
     app.router.add_get("/ready", ready)
     app.router.add_get("/status.json", status_json)
-    app.router.add_get("/stream", stream.serve)
+    # A HEAD would listen for ever to what it must not be told.
+    app.router.add_get("/stream", stream.serve, allow_head=False)
     for path, file in page_files().items():
         app.router.add_get(f"/{path}", _serving(file))
     return app

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis.asyncio
-from aiohttp import web
 
 from bidder import child
-from bidder.admin.access import only_with
+from bidder.admin.access import only_by_address, only_with
 from bidder.admin.app import admin_app
 from bidder.admin.audience_keeper import AudienceKeeper
 from bidder.admin.auditor import audit_until
@@ -27,6 +26,7 @@ from bidder.admin.pulse import Pulses
 from bidder.admin.snapshot import Watcher
 from bidder.admin.stream import Stream
 from bidder.background import end_task, stopped_or_failed
+from bidder.http_runner import http_runner
 from bidder.listener import Listener, limited
 from bidder.metrics import CONFIG_VERSION, WORKERS_WANTED, config_number, note_refusal
 from bidder.redis_client import live_bundle, redis_client
@@ -58,7 +58,9 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         app = admin_app(watcher, stream)
         if settings.admin_token_file:
             app.middlewares.append(only_with(load_admin_token(Path(settings.admin_token_file))))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
+        else:
+            app.middlewares.append(only_by_address())
+        runner = http_runner(app, SHUTDOWN_SECONDS_MAX)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         server = runner.server

@@ -16,7 +16,6 @@ decided by the config alone, and so is where a sync may go.
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -24,7 +23,6 @@ from typing import Final
 
 import redis
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from bidder.events import sync
 from bidder.events.directory import LiveDirectory
@@ -55,7 +53,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 def events_app(
     desk: NoticeDesk, intake: Intake, directory: LiveDirectory, linker: Linker, rules: RuleBook
 ) -> web.Application:
-    """Return the application; `web_runner` serves it."""
+    """Return the application; `bidder.http_runner` serves it."""
     app = web.Application(middlewares=[_or_goodbye, _within_limits], client_max_size=NOTICE_BODY_BYTES_MAX)
     app[_LEAVING] = asyncio.Event()
     routes = _Routes(desk, intake, directory, linker, rules)
@@ -75,12 +73,6 @@ def events_app(
     return app
 
 
-def web_runner(app: web.Application) -> web.AppRunner:
-    """Return a runner that logs no access and, when stopped, lets begun requests end."""
-    logging.getLogger("aiohttp.server").addFilter(_without_visitors)
-    return web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS_MAX)
-
-
 async def take_leave(runner: web.AppRunner, idle_s: float) -> None:
     """Let every connection end with the next answer on it, and wait until none is idle any more.
 
@@ -92,16 +84,6 @@ async def take_leave(runner: web.AppRunner, idle_s: float) -> None:
     end_s = time.monotonic() + idle_s
     while runner.server.connections and time.monotonic() < end_s:  # noqa: ASYNC110 - aiohttp tells nobody
         await asyncio.sleep(_LEAVE_CHECK_SECONDS)
-
-
-def _without_visitors(record: logging.LogRecord) -> bool:
-    """Drop the server's reports of malformed HTTP, which quote it, and blank the caller's address."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        return False
-    if record.args:
-        record.args = tuple("-" for _ in record.args)
-    return True
 
 
 @web.middleware

@@ -14,13 +14,14 @@ import redis
 
 from bidder import child
 from bidder.background import end_task, stopped_or_failed
-from bidder.events.app import events_app, take_leave, web_runner
+from bidder.events.app import SHUTDOWN_SECONDS_MAX, events_app, take_leave
 from bidder.events.directory import LiveDirectory
 from bidder.events.intake import Intake
 from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import SpoolTakenError, left_behind, open_spools
+from bidder.http_runner import http_runner
 from bidder.listener import Listener, limited
 from bidder.metrics import NOTICE_KEYS, note_refusal, notice_keys_number
 from bidder.openrtb.notice_token import TokenReader
@@ -75,7 +76,8 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
             return bool(directory.current.version) or not await bundle_store.published_version(client)
 
         intake = Intake(desk, spools, is_at_home, lambda: server_life(client), away=away)
-        runner = web_runner(events_app(desk, intake, directory, Linker(client, identity), rules))
+        app = events_app(desk, intake, directory, Linker(client, identity), rules)
+        runner = http_runner(app, SHUTDOWN_SECONDS_MAX)
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
         server = runner.server

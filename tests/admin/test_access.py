@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bidder.admin.access import only_with
+from bidder.admin.access import only_by_address, only_with
 from bidder.supervisor import Supervisor
 from config.settings import Role, Settings, SettingsError, load_admin_token
 
@@ -73,13 +73,33 @@ async def test_load_balancers_may_ask_whether_it_lives(url: str) -> None:
         assert await status(url, path, {}) == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *(("127.0.0.1:8082", 200), ("[::1]:8082", 200), ("localhost", 200), ("LOCALHOST:8082", 200)),
+        *(("evil.example", 403), ("127.0.0.1.evil.example:8082", 403), ("[evil.example]", 403), ("", 403)),
+        ("localhost.evil.example", 403),
+    ],
+)
+async def test_without_a_token_no_page_gets_in_by_a_name_of_its_own(host: str, expected: int) -> None:
+    async def say(request: web.Request) -> web.Response:
+        return web.Response(text=request.path)
+
+    app = web.Application(middlewares=[only_by_address()])
+    app.router.add_get("/{path:.*}", say)
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        for path, wanted in (("/status.json", expected), ("/", expected), ("/live", 200)):
+            async with http.get(server.make_url(path), headers={"Host": host}) as response:
+                assert response.status == wanted
+
+
 def settings(**fields: object) -> Settings:
     known: dict[str, object] = {"redis_url": "", "secret_file": "", "data_dir": "", "metrics_dir": ""}
     ports = {"bid_port": 0, "events_port": 0, "admin_port": 0}
     return Settings(**known | ports | fields)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "admin.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "admin.example", "127.admin.example"])
 async def test_without_a_token_it_listens_on_loopback_alone(host: str) -> None:
     engine = Supervisor("", 0, print, ())
     with pytest.raises(SettingsError, match="--admin-token"):

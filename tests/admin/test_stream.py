@@ -76,6 +76,12 @@ async def test_more_than_enough_listeners_are_sent_away(
         assert port.stream.listeners == 1
 
 
+async def test_a_head_does_not_listen(port: AdminPort) -> None:
+    async with port.session.head(port.url + "/stream") as answer:
+        assert answer.status == 405
+    assert port.stream.listeners == 0
+
+
 async def test_somebody_who_reads_too_slowly_is_dropped_and_others_are_not(
     port: AdminPort, monkeypatch: pytest.MonkeyPatch, metrics_dir: Path
 ) -> None:

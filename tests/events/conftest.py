@@ -16,13 +16,14 @@ from multidict import CIMultiDictProxy
 from prometheus_client import REGISTRY
 
 from bidder.background import end_task
-from bidder.events.app import events_app, web_runner
+from bidder.events.app import SHUTDOWN_SECONDS_MAX, events_app
 from bidder.events.directory import LiveDirectory
 from bidder.events.intake import Intake
 from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import Spool
+from bidder.http_runner import http_runner
 from bidder.redis_client import server_life
 from config.calendar import local_day
 from config.limits import SPOOL_BYTES_MAX
@@ -117,7 +118,8 @@ async def events_port(
         return True
 
     intake = Intake(desk, [spool], is_at_home, lambda: server_life(client), clock)
-    runner = web_runner(events_app(desk, intake, directory, Linker(client, IDENTITY), rules))
+    app = events_app(desk, intake, directory, Linker(client, IDENTITY), rules)
+    runner = http_runner(app, SHUTDOWN_SECONDS_MAX)
     replay = asyncio.create_task(intake.replay_forever())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
