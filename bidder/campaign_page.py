@@ -21,6 +21,7 @@ from segments.report_style import STYLE
 
 _ITEMS_SHOWN: Final = 20
 _REASONS_SHOWN: Final = 12
+_DAYS_DRAWN_MIN: Final = 7
 _FIGURE_HEADS: Final = "".join(
     f'<th class="n">{head}' for head in ("bids", "won", "impressions", "clicks", "CTR", "spent", "CPM")
 )
@@ -120,7 +121,9 @@ def _days(campaign: CampaignReport, currency: str) -> str:
     if not campaign.days:
         return '<p class="quiet">Nothing was delivered on these days.</p>'
     by_day = {one.day: one.figures for one in campaign.days}
-    days = range(campaign.days[0].day, campaign.last_day + 1)
+    # A week at least, as far as the report goes back: a single day would fill the plot, and show nothing.
+    first = max(campaign.first_day, min(campaign.days[0].day, campaign.last_day - _DAYS_DRAWN_MIN + 1))
+    days = range(first, campaign.last_day + 1)
     values = [by_day[day].impressions if day in by_day else 0 for day in days]
     count = len(campaign.days)
     says = f"{sum(values):,} impressions on {count} day{'s' * (count != 1)}, at most {max(values):,} on one"

@@ -288,12 +288,13 @@ def _table(
 
 
 def _scrolled(name: str, table: str) -> str:
-    """A wide table scrolls by itself, with the keyboard too."""
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
+    """A wide table scrolls by itself, with the keyboard too. No region: the card it stands in is one."""
+    return f'<div class="scroll" role="group" tabindex="0" aria-label="{escape(name)}">{table}</div>'
 
 
 def _head(cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in cells) + "</tr>"
+    named = (f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in cells)
+    return "<tr>" + "".join(named) + "</tr>"
 
 
 def _row(cells: Sequence[str], meaning: str = "") -> str:

@@ -99,7 +99,7 @@ def rate_chart(title: str, timeline: Sequence[Second], seconds: float) -> str:
 def _chart(title: str, lines: Sequence[Line], x_ticks: Sequence[Tick], y_ticks: Sequence[Tick]) -> str:
     return "".join(
         (
-            f'<figure class="chart" role="group" aria-label="{escape(title)}">',
+            f'<figure class="chart" aria-label="{escape(title)}">',
             "<figcaption>",
             *(f'<span class="key line{line.number}">{escape(line.name)}</span>' for line in lines),
             "</figcaption>",
