@@ -52,3 +52,11 @@ numba.config.CACHE_DIR = str(  # type: ignore[attr-defined] # numba sets its con
 def kernel(function: Callable[_P, _R]) -> Kernel[_P, _R]:
     """Compile a function of arrays and scalars."""
     return cast(Kernel[_P, _R], numba.njit(cache=True, nogil=True)(function))
+
+
+def inlined(function: Callable[_P, _R]) -> Kernel[_P, _R]:
+    """Compile a function as part of every kernel that calls it.
+
+    Passing a dozen arrays, of seven words each, costs more than most functions do with them.
+    """
+    return cast(Kernel[_P, _R], numba.njit(cache=True, nogil=True, forceinline=True)(function))

@@ -30,7 +30,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.compiled import kernel
+from config.compiled import inlined, kernel
 from config.limits import PACKED_MARKS_CACHED_MAX
 
 CONTEXT_FIELDS: Final = ("region", "metro", "site", "exchange", "device", "system", "slot", "viewability")
@@ -110,7 +110,7 @@ def example_slots(marks: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
     slots[EXAMPLE_SLOTS - 1] = table_slot(marks[SLOT], marks[CREATIVE])
 
 
-@kernel
+@inlined
 def context_sum(weights: NDArray[np.int16], facts: NDArray[np.int64], start: int, hour: int) -> int:
     """Return the part of a score that is the same for all ads.
 
@@ -129,7 +129,7 @@ def ad_sum(weights: NDArray[np.int16], campaign: int, line_item: int, creative: 
     return total + int(weights[table_slot(creative, _ALONE)])
 
 
-@kernel
+@inlined
 def crossed_sum(
     weights: NDArray[np.int16], facts: NDArray[np.int64], start: int, hour: int, line_item: int, creative: int
 ) -> int:

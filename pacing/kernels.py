@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.calendar import week_of
-from config.compiled import kernel
+from config.compiled import inlined, kernel
 from pacing.pending import PENDING_SLOTS, Pending
 
 PER_HOUR, PER_DAY, PER_WEEK, PER_FLIGHT, GAP_MINUTES, FLIGHT_START_MINUTES, LEFT_UNSEEN = range(7)
@@ -16,7 +16,7 @@ _BIDS = (1 << 32) - 1
 _week_of = kernel(week_of)
 
 
-@kernel
+@inlined
 def impressions_left(
     records: NDArray[np.void],
     start: int,
@@ -81,7 +81,7 @@ def pending_key(user_hash: np.uint64, code: int) -> np.uint64:
     return (x ^ (x >> np.uint64(31))) | np.uint64(1)
 
 
-@kernel
+@inlined
 def pending_count(pending: Pending, key: np.uint64, now_s: int) -> int:
     """Return how many bids are live under a key. Writes nothing."""
     bucket = (key >> np.uint64(1)) & np.uint64(pending.slots.shape[0] - 1)
@@ -101,7 +101,7 @@ def counts_until(pending: Pending, hold_s: int, now_s: int) -> int:
     return now_s + hold_s if pending.place[1] <= 1 else now_s + 2 * hold_s
 
 
-@kernel
+@inlined
 def hold_pending(pending: Pending, key: np.uint64, until_s: int, now_s: int) -> None:
     """Count a bid under a key until a second has passed; writes `pending` in place.
 
@@ -132,7 +132,7 @@ def _turns(left: int, key: np.uint64, place: NDArray[np.int64]) -> int:
     return max(0, left - turn + workers) // workers
 
 
-@kernel
+@inlined
 def share_of(left: int, key: np.uint64, pending: Pending) -> int:
     """Return how many of the impressions that a cap leaves one worker may have live bids for.
 

@@ -13,10 +13,10 @@ Each also runs uncompiled, as `clauses_hold.py_func`.
 import numpy as np
 from numpy.typing import NDArray
 
-from config.compiled import kernel
+from config.compiled import inlined, kernel
 
 
-@kernel
+@inlined
 def clauses_hold(user_bits: NDArray[np.uint64], clauses: NDArray[np.uint64], start: int, end: int) -> bool:
     """Say whether clauses `start` (inclusive) to `end` (exclusive) all hold for one user.
 

@@ -134,6 +134,7 @@ class CandidateColumns:
         if len(slots) > 1 and any(slot.pod for slot in slots):
             slots = _break_by_break(slots)
         facts = snapshot.facts
+        facts_of_request = place.facts + context.facts
         pod_id = ""
         for slot in slots:
             pod = slot.pod
@@ -164,7 +165,7 @@ class CandidateColumns:
                 *shared,
             )
             if facts is not None:
-                self._facts.append(place.facts + context.facts + facts.of_slot(slot))
+                self._facts.append(facts_of_request + facts.of_slot(slot))
             for deal in slot.deals:
                 terms = self._deal_terms(slot, deal, opportunity, left)
                 if terms is not None:

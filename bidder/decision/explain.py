@@ -123,18 +123,24 @@ def judge(
     rate = _rate_billionths(ad, opportunity, slot, market.predict, now_s)
     factor = _factor_millionths(ad.line_item.bid_adjustments, person.segments, opportunity.zip_code)
     worth = ad.line_item.price.amount * rate // BILLION * factor // MICROS
-    value = worth = min(worth, ad.line_item.cpm_max_micros)
-    if deal is None or not deal.guaranteed:
-        value = (worth * market.multiplier_q16[code]) >> MULTIPLIER_BITS
+    worth = min(worth, ad.line_item.cpm_max_micros)
+    is_paced = deal is None or not deal.guaranteed
+
+    def paced(cpm_micros: int) -> int:
+        return (cpm_micros * market.multiplier_q16[code]) >> MULTIPLIER_BITS if is_paced else cpm_micros
+
+    highest, value = paced(ad.line_item.cpm_max_micros), paced(worth)
 
     def verdict(reason: Reason, price: int = 0, cap: str = "") -> Verdict:
         return Verdict(ad, reason, None, rate, factor, worth, value, price, cap)
 
-    if value < floor or value == 0:
+    if highest < floor or highest == 0:
         return verdict(Reason.BELOW_FLOOR)
     audience = parse_audience(ad.line_item.audience)
     if audience is not None and not holds(audience, person.segments):
         return verdict(Reason.OUT_OF_AUDIENCE)
+    if value < floor or value == 0:
+        return verdict(Reason.BELOW_FLOOR)
     cap = cap_reached(ad, person, now_s)
     if cap is not None:
         return verdict(Reason.CAPPED, cap=cap)

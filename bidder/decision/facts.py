@@ -90,7 +90,8 @@ class Facts:
     def __init__(self, exchange_index: Mapping[str, int], zip_numbers: Mapping[str, int]) -> None:
         self._exchange_index = exchange_index
         self._zip_numbers = zip_numbers
-        self._slot_marks: dict[MediaOffer, bytes] = {}
+        # The part of an imp whose exchange states neither rate.
+        self._slots: dict[MediaOffer, bytes] = {}
 
     def of_place(self, exchange_id: str, country: str, region: str, metro: str, zip_code: str) -> bytes:
         """Return the part of a place, as an exchange's requests have it."""
@@ -112,15 +113,16 @@ class Facts:
 
     def of_slot(self, slot: Slot) -> bytes:
         """Return the part of an imp."""
-        mark = self._slot_marks.get(slot.media) or self._add_slot(slot.media)
+        unstated = self._slots.get(slot.media) or self._add_slot(slot.media)
         view, completion = slot.view_billionths, slot.completion_billionths
         if not view and not completion:
-            return mark + _NOTHING_STATED
+            return unstated
         viewability = _VIEWABILITY_MARKS[10 * view // BILLION] if view else _NOTHING_STATED[:8]
-        return mark + viewability + _integers(view, completion)
+        return unstated[:8] + viewability + _integers(view, completion)
 
     def _add_slot(self, media: MediaOffer) -> bytes:
-        if len(self._slot_marks) >= MEDIA_SHAPES_CACHED_MAX:
-            self._slot_marks.clear()
-        mark = self._slot_marks[media] = _integers(context_mark(SLOT, slot_text(media)))
-        return mark
+        if len(self._slots) >= MEDIA_SHAPES_CACHED_MAX:
+            self._slots.clear()
+        unstated = _integers(context_mark(SLOT, slot_text(media))) + _NOTHING_STATED
+        self._slots[media] = unstated
+        return unstated

@@ -9,6 +9,9 @@ the walk ends at the first ad whose full price is below the best found.
 A bid reserves its price and counts for the frequency caps at once, so that of two requests in a batch the
 second finds what the first has left.
 
+Whom an ad is for is known sooner than what the moment is worth to it, so the value of a line item that pays
+for clicks, say, is worked out only for people of its audience; until then its highest bid stands for it.
+
 An ad that a gate keeps out counts as out of its audience, like one that is examined and found so. To
 say so takes one such ad, mostly the first, so they are looked at only until one is found.
 
@@ -22,7 +25,7 @@ from bidder.decision.arrays import Arrays
 from bidder.decision.pods import KIND_BITS
 from bidder.decision.value_kernels import value_of
 from bidder.decision.values import Values
-from config.compiled import kernel
+from config.compiled import inlined, kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
 from pacing.features import hour_mark
 from pacing.kernels import counts_until, hold_pending, impressions_left, pending_count, pending_key, share_of
@@ -62,7 +65,7 @@ def lot(draw: np.uint64, candidate: int, line_item: int) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@kernel
+@inlined
 def _is_capped(
     row: int,
     codes: NDArray[np.int64],
@@ -86,7 +89,7 @@ def _is_capped(
     return pending_count(pending, key, now_s) >= share_of(left, key, pending)
 
 
-@kernel
+@inlined
 def _hold_for_caps(
     own: int,
     campaigns: int,
@@ -104,7 +107,7 @@ def _hold_for_caps(
         hold_pending(pending, pending_key(user_hash, codes[campaigns]), until_s, now_s)
 
 
-@kernel
+@inlined
 def open_gates(arrays: Arrays, user_bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return, for each user, the ads whose audience could hold: uint64[U, W].
 
@@ -206,13 +209,6 @@ def _without_taken(
 @kernel
 def _reason_kept_out(
     arrays: Arrays,
-    values: Values,
-    scoring: Scoring,
-    facts: NDArray[np.int64],
-    hour: int,
-    sums: NDArray[np.int64],
-    sums_of: NDArray[np.int64],
-    segments: NDArray[np.uint64],
     multiplier_q16: NDArray[np.int64],
     word: int,
     ads: np.uint64,
@@ -225,24 +221,8 @@ def _reason_kept_out(
         ad = word * 64 + lowest_bit(ads)
         ads &= ads - np.uint64(1)
         line_item = arrays.ad_line_item[ad]
-        full_cpm_micros = worth_cpm_micros = arrays.line_item_cpm_micros[line_item]
-        campaign = arrays.line_item_campaign[line_item]
-        if not values.plain[line_item]:
-            worth_cpm_micros = value_of(
-                values,
-                scoring,
-                facts,
-                candidate.facts,
-                hour,
-                sums,
-                sums_of,
-                segments,
-                ad,
-                line_item,
-                campaign,
-                full_cpm_micros,
-            )
-        value = _paced(worth_cpm_micros, candidate, multiplier_q16[campaign])
+        full_cpm_micros = arrays.line_item_cpm_micros[line_item]
+        value = _paced(full_cpm_micros, candidate, multiplier_q16[arrays.line_item_campaign[line_item]])
         if value >= _floor_of(candidate, floors, arrays.ad_floor_class[ad]) and value > 0:
             return OUT_OF_AUDIENCE
         furthest = BELOW_FLOOR
@@ -365,21 +345,7 @@ def decide_batch(
                 )
             if why_wanted:
                 kept_out = ads & ~gates[user, word]
-                reason_kept_out = _reason_kept_out(
-                    arrays,
-                    values,
-                    scoring,
-                    facts,
-                    hour,
-                    sums,
-                    sums_of,
-                    user_bits[user],
-                    multiplier_q16,
-                    word,
-                    kept_out,
-                    candidate,
-                    floors,
-                )
+                reason_kept_out = _reason_kept_out(arrays, multiplier_q16, word, kept_out, candidate, floors)
                 furthest = max(furthest, reason_kept_out)
             ads &= gates[user, word]
             while ads != 0:
@@ -400,16 +366,17 @@ def decide_batch(
                     continue
                 if value < best_value:
                     continue
-                if not values.plain[line_item]:
-                    if best_ad >= 0 and not clauses_hold(
+                plain = values.plain[line_item]
+                if not plain:
+                    # So far its value was the most that it can be, and whom an ad is for is known sooner.
+                    if not clauses_hold(
                         user_bits[user],
                         arrays.clauses,
                         arrays.line_item_clauses[line_item],
                         arrays.line_item_clauses[line_item + 1],
                     ):
-                        # Why it is out no longer matters, and this is known sooner than what it is worth.
+                        furthest = max(furthest, OUT_OF_AUDIENCE)
                         continue
-                    # So far it was the most that it can be worth.
                     worth_cpm_micros = value_of(
                         values,
                         scoring,
@@ -434,7 +401,7 @@ def decide_batch(
                 if best_ad >= 0 and value == best_value and ticket <= best_lot:
                     # It would lose the tie, so nothing more need be known of it.
                     continue
-                if not clauses_hold(
+                if plain and not clauses_hold(
                     user_bits[user],
                     arrays.clauses,
                     arrays.line_item_clauses[line_item],

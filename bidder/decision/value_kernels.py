@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bidder.decision.facts import FACT_COMPLETION, FACT_EXCHANGE, FACT_MARKS, FACT_VIEW, FACT_ZIP
 from bidder.decision.values import EMPTY_KEY, Values, first_place
-from config.compiled import kernel
+from config.compiled import inlined, kernel
 from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
 from config.value import EVENTS
 from pacing.features import context_sum, crossed_sum
@@ -22,7 +22,7 @@ _WORTH_MAX = 1_000_000 * _MILLION
 """Far above any bid, and low enough to be multiplied by a factor."""
 
 
-@kernel
+@inlined
 def value_of(
     values: Values,
     scoring: Scoring,
@@ -63,7 +63,7 @@ def value_of(
     return int(min(min(value, _WORTH_MAX) * factor // _MILLION, cpm_max_micros))
 
 
-@kernel
+@inlined
 def _predicted(
     values: Values,
     scoring: Scoring,
@@ -89,7 +89,7 @@ def _predicted(
     return predicted_rate(scoring.link[table], score, ratio)
 
 
-@kernel
+@inlined
 def _factor(
     values: Values, facts: NDArray[np.int64], start: int, segments: NDArray[np.uint64], line_item: int
 ) -> int:
