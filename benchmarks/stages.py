@@ -16,6 +16,9 @@ clock for the purpose; a stage's time is its own, without what it calls of anoth
     write      an answer down to the transport
     rest       everything else that a batch does: sorting bids to requests, counting
 
+In every other round all line items pay for clicks, at a model with a weight in every slot, in place of flat
+prices: the difference is what prediction adds to a request, marks in tokens included.
+
 The sockets and the event loop are not in it: a transport that forgets what it is given stands in for
 the exchange's. They, and what a worker does once a second, are the difference to the CPU time that
 `benchmarks.throughput` measures. The clock adds 0.2 microseconds to a stage for each call and as much
@@ -27,12 +30,14 @@ import contextlib
 import statistics
 import tempfile
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import uvloop
 
 from benchmarks.command import Arguments, run_command
@@ -44,6 +49,7 @@ from benchmarks.load import request_bytes
 from benchmarks.sample_config import sample_bundle
 from benchmarks.sample_traffic import BATCH_REQUESTS, SEED, sample_bodies
 from bidder.decision.columns import CandidateColumns
+from bidder.decision.scoring import compile_scoring
 from bidder.openrtb.notice_token import TokenSigner
 from bidder.openrtb.render import BidSequence, ResponseRenderer
 from bidder.port import bidder as bidder_module
@@ -52,13 +58,19 @@ from bidder.port.bid_state import BidState
 from bidder.port.bidder import Bidder
 from bidder.port.protocol import BidCall, BidConnection, Connections
 from bidder.port.tally import Tally
-from pacing.prediction import unscored
+from config.money import Money
+from config.schema import Bundle
+from pacing.features import TABLE_SLOTS
+from pacing.prediction import SCORE_ONE, EventModel, Model, Scoring, exponential_link
 from segments.lookup import UserLookup
 from segments.wire import Wire
 
 LINE_ITEMS, SEGMENTS = 1_000, 256
 LOOKUP_TIMEOUT_MS = 5_000
 """Not the engine's: a busy machine must not change what is decided."""
+CLICK_RATE = 0.001
+WEIGHT_MOST = 300
+"""In 1/2048 of a neper: the weights of an impression together move its rate by a half, or by two."""
 _TIMED: tuple[tuple[str, Any, str], ...] = (
     ("parse", BidConnection, "data_received"),
     ("decode", bidder_module, "decode_request"),
@@ -83,7 +95,7 @@ class Size(msgspec.Struct, frozen=True):
 
     bodies: int = 2_048
     people: int = 50_000
-    rounds: int = 7
+    rounds: int = 9
     line_items: int = LINE_ITEMS
     segments: int = SEGMENTS
 
@@ -99,6 +111,10 @@ class Report(msgspec.Struct, frozen=True):
     bid_rate: float
     us_per_request: dict[str, Spread]
     total: Spread
+    us_per_request_predicting: dict[str, Spread]
+    total_predicting: Spread
+    us_added_by_prediction: Spread
+    """The difference of two rounds that follow each other."""
 
 
 class _StageClock:
@@ -166,24 +182,77 @@ async def measure(size: Size, redis_url: str | None = None) -> Report:
         closing.enter_context(cores.measured())
         lookup = await UserLookup.connect(installed.settings.redis_url, LOOKUP_TIMEOUT_MS)
         closing.push_async_callback(lookup.close)
-        inputs = decision_inputs(config, installed.plan, int(time.time()))
-        bidder = _bidder(inputs, installed, lookup)
+        now_s = int(time.time())
+        flat = decision_inputs(config, installed.plan, now_s)
+        predicting = decision_inputs(paying_for_clicks(config), installed.plan, now_s)
+        paths = [
+            (inputs, _bidder(inputs, compile_scoring(model, inputs.snapshot), installed, lookup))
+            for inputs, model in ((flat, None), (predicting, dense_model(SEED)))
+        ]
         # Unmeasured: caches fill, the kernel is loaded.
-        statuses, _ = await _answer_all(bidder, wires, clock)
-        rounds = []
+        statuses = [(await _answer_all(bidder, wires, clock))[0] for _, bidder in paths]
+        rounds: list[list[dict[str, float]]] = [[], []]
         for _ in range(size.rounds):
-            inputs.fund()
-            rounds.append((await _answer_all(bidder, wires, clock))[1])
+            for (inputs, bidder), times in zip(paths, rounds, strict=True):
+                inputs.fund()
+                times.append((await _answer_all(bidder, wires, clock))[1])
+    totals = [[sum(round_.values()) for round_ in times] for times in rounds]
+    by_stage = [
+        {stage: spread([round_[stage] for round_ in times], 2) for stage in STAGES} for times in rounds
+    ]
     return Report(
         machine=machine(),
-        hash=result_hash(statuses),
-        bid_rate=round(statuses.count(b"200") / len(statuses), 3),
-        us_per_request={stage: spread([round_[stage] for round_ in rounds], 2) for stage in STAGES},
-        total=spread([sum(round_.values()) for round_ in rounds], 2),
+        hash=result_hash(statuses[0] + statuses[1]),
+        bid_rate=round(statuses[0].count(b"200") / len(statuses[0]), 3),
+        us_per_request=by_stage[0],
+        total=spread(totals[0], 2),
+        us_per_request_predicting=by_stage[1],
+        total_predicting=spread(totals[1], 2),
+        us_added_by_prediction=spread([after - before for before, after in zip(*totals, strict=True)], 2),
     )
 
 
-def _bidder(inputs: DecisionInputs, installed: Installation, lookup: UserLookup) -> Bidder:
+def paying_for_clicks(config: Bundle) -> Bundle:
+    """Return the config with a price per click in place of each flat one, which stays the highest bid."""
+    replace = msgspec.structs.replace
+    return replace(
+        config,
+        advertisers=tuple(
+            replace(
+                advertiser,
+                campaigns=tuple(
+                    replace(
+                        campaign,
+                        line_items=tuple(
+                            replace(
+                                item,
+                                bid_cpm=None,
+                                bid_cpm_max=item.bid_cpm,
+                                bid_cpc=Money(round(int(item.bid_cpm or 0) / CLICK_RATE)),
+                            )
+                            for item in campaign.line_items
+                        ),
+                    )
+                    for campaign in advertiser.campaigns
+                ),
+            )
+            for advertiser in config.advertisers
+        ),
+    )
+
+
+def dense_model(seed: int) -> Model:
+    """Return a model of clicks with a random weight in every slot, and CLICK_RATE in the middle."""
+    weights = np.random.default_rng(seed).integers(-WEIGHT_MOST, WEIGHT_MOST, TABLE_SLOTS).astype("<i2")
+    click = EventModel(
+        round(float(np.log(CLICK_RATE)) * SCORE_ONE),
+        zlib.compress(weights.tobytes(), 1),
+        tuple(exponential_link().tolist()),
+    )
+    return Model(version=1, made_at_s=0, events={"click": click})
+
+
+def _bidder(inputs: DecisionInputs, scoring: Scoring, installed: Installation, lookup: UserLookup) -> Bidder:
     renderer = ResponseRenderer(inputs.snapshot, EVENTS_URL, TokenSigner(bytes(32)), 1, BidSequence())
     state = BidState(
         snapshot=inputs.snapshot,
@@ -191,7 +260,7 @@ def _bidder(inputs: DecisionInputs, installed: Installation, lookup: UserLookup)
         active=inputs.active,
         shading=inputs.shading,
         book=inputs.book,
-        scoring=unscored(),
+        scoring=scoring,
     )
     return Bidder(
         state, lookup, installed.identity.hash, Tally(), Admission(), lambda: inputs.now_s, lambda: SEED
@@ -227,9 +296,14 @@ def run(options: Arguments) -> Report:
 def show(report: Report) -> None:
     """Print a report for a person."""
     print(f"stages, µs a request in a batch of {BATCH_REQUESTS}   ({report.machine}; results {report.hash})")
-    print("              median      min      max")
-    for stage, figure in (*report.us_per_request.items(), ("total", report.total)):
-        print(f"  {stage:10} {figure.median:8.2f} {figure.min:8.2f} {figure.max:8.2f}")
+    print("              median      min      max     with predictions: median      min      max")
+    flat = (*report.us_per_request.items(), ("total", report.total))
+    predicting = (*report.us_per_request_predicting.items(), ("total", report.total_predicting))
+    for (stage, figure), (_, other) in zip(flat, predicting, strict=True):
+        figures = f"{figure.median:8.2f} {figure.min:8.2f} {figure.max:8.2f}"
+        print(f"  {stage:10} {figures} {other.median:28.2f} {other.min:8.2f} {other.max:8.2f}")
+    added = report.us_added_by_prediction
+    print(f"  added by prediction: median {added.median}, least {added.min}, most {added.max}")
     print(f"  {report.bid_rate:.0%} of the requests get a bid")
 
 
