@@ -15,8 +15,6 @@ import hiredis
 import redis
 import redis.asyncio
 
-PORT_DEFAULT = 6379
-
 
 class Endpoint:
     """One server. Shown without its password."""

@@ -58,7 +58,6 @@ class Callers:
     refused: int = 0
     """Connections nobody took."""
     lost: list[str] = field(default_factory=list)
-    last_said: dict[str, int] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
 
     async def run(self, callers: int, stop: asyncio.Event) -> None:

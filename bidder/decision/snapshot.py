@@ -66,7 +66,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     version: str
     bundle: Bundle
     exchanges: Mapping[str, ExchangeProfile]
-    exchange_index: Mapping[str, int]
     ads: tuple[Ad, ...]
     bid_labels: tuple[BidLabel, ...]
     """By ad; those of one line item and format are one object."""
@@ -163,7 +162,6 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         version=bundle.version,
         bundle=bundle,
         exchanges={profile.id: profile for profile in bundle.exchanges},
-        exchange_index=exchange_index,
         ads=tuple(ads),
         bid_labels=_bid_labels(ads),
         campaigns=bundle.campaigns_by_code(),

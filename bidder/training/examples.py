@@ -100,13 +100,11 @@ class ExampleReader:
         if since == BEGINNING or await self._was_trimmed(since, page[0][0].decode()):
             # Events from before the first impression that is left are nobody's.
             since = page[0][0].decode()
-        impressions = [
-            (id_, example) for id_, fields in page if (example := _example(id_, fields, catalogue))
-        ]
+        impressions = [(id_, example) for id_, fields in page if (example := _example(fields, catalogue))]
         rounds: dict[Predicted, Examples] = {}
         for event in PREDICTED:
             events = await self._all(_STREAMS[event], since, until)
-            came = [(id_, example) for id_, fields in events if (example := _example(id_, fields, catalogue))]
+            came = [(id_, example) for id_, fields in events if (example := _example(fields, catalogue))]
             rounds[event] = _arranged(event, impressions, came)
         self.position = until
         return rounds
@@ -133,7 +131,7 @@ def _order(id_: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def _example(id_: bytes, fields: Mapping[bytes, bytes], catalogue: Catalogue) -> _Example | None:
+def _example(fields: Mapping[bytes, bytes], catalogue: Catalogue) -> _Example | None:
     """Return what an entry says; None when nothing is to be learned from it."""
     found = catalogue.line_items.get(fields.get(b"line_item", b""))
     packed, exchange, bid = (fields.get(name, b"") for name in (b"marks", b"exchange", b"bid"))

@@ -128,12 +128,6 @@ async def test_what_it_cannot_use_is_one_sentence_and_exit_status_2(
     assert "hustings config apply" in await refusal(redis_url)
 
 
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_the_engine_does_not_start_without_the_price_keys_of_a_live_exchange(
     redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path
 ) -> None:

@@ -64,7 +64,6 @@ class TcString(msgspec.Struct, frozen=True, gc=False):
 
     updated_s: int
     """When it was made or last changed, whichever is later; unix time."""
-    policy_version: int
     special_features: int
     """12 bits, feature 1 the highest."""
     purposes_consent: int
@@ -131,7 +130,6 @@ def _read(text: str, vendor_id: int, layout: _Layout) -> TcString:
     features_end = layout.features + SPECIAL_FEATURES
     return TcString(
         updated_s=max(head >> (end - 42) & _MOMENT, head >> (end - 78) & _MOMENT) // 10,
-        policy_version=head >> (end - 138) & 0x3F,
         special_features=head >> (end - features_end) & _FEATURE_BITS,
         purposes_consent=head >> (end - features_end - PURPOSES) & _PURPOSE_BITS,
         purposes_legitimate=head >> (end - features_end - 2 * PURPOSES) & _PURPOSE_BITS,

@@ -74,7 +74,6 @@ def test_a_string_says_of_a_vendor_what_a_published_decoder_says(
     text = text_of(core) + (f".{disclosed_segment(disclosed)}" if disclosed is not None else "")
     ours, theirs = read_europe(text, vendor_id), decode(text)
     assert ours.updated_s == int(max(theirs.created, theirs.last_updated).timestamp())
-    assert ours.policy_version == theirs.tcf_policy_version
     assert purposes_of(ours.purposes_consent) == ids_of(theirs.purposes_consent)
     assert purposes_of(ours.purposes_legitimate) == ids_of(theirs.purposes_legitimate_interests)
     features = {id_ for id_ in range(1, 13) if ours.special_features >> (SPECIAL_FEATURES - id_) & 1}
