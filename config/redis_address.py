@@ -30,8 +30,14 @@ class RedisAddress(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, url: str) -> "RedisAddress":
         """Read the URL of `--redis`. Raises RedisAddressError."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            # Its own words may quote the password.
+            raise RedisAddressError("its host can't be read; an IPv6 address stands in [brackets]") from None
         scheme = parts.scheme.removesuffix(CLUSTER_SUFFIX)
+        if scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+            raise RedisAddressError("in its password /, ? and # are written %2F, %3F and %23, and @ is %40")
         if scheme == parts.scheme and scheme in SERVER_SCHEMES:
             return cls((url,), is_cluster=False)
         if scheme not in ("redis", "rediss"):
@@ -52,6 +58,6 @@ class RedisAddress(msgspec.Struct, frozen=True):
 
 
 def without_password(url: str) -> str:
-    """Return the URL of `--redis` as it may be shown."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return the URL of `--redis` as it may be shown, were it no URL at all."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"

@@ -39,6 +39,11 @@ def test_a_cluster_is_its_nodes_entered_alike() -> None:
         ("redis+cluster://:secret@a.example/3", r"a Cluster has no database 3"),
         ("redis+cluster://:secret@a.example,,b.example", r"a host is empty"),
         ("redis+cluster://", r"a host is empty"),
+        ("redis://:se/secret@redis.example:6379", r"written %2F"),
+        ("redis://:secret?x@redis.example:6379", r"written %2F"),
+        ("redis+cluster://:secret#x@redis.example:6379", r"written %2F"),
+        ("redis://:secret@[::1:6379", r"brackets"),
+        ("redis://:secret\u2100@redis.example", r"can't be read"),
     ],
 )
 def test_anything_else_is_refused_in_one_sentence_without_its_password(url: str, sentence: str) -> None:
@@ -48,5 +53,8 @@ def test_anything_else_is_refused_in_one_sentence_without_its_password(url: str,
 
 
 def test_what_is_shown_has_no_password() -> None:
-    url = "redis+cluster://bidder:secret@a.example:7000,b.example"
-    assert without_password(url) == "redis+cluster://a.example:7000,b.example"
+    for url in ("bidder:secret@", ":se/cr#et?s@cret@"):
+        url = f"redis+cluster://{url}a.example:7000,b.example/0?ssl_ca_certs=/ca.pem"
+        assert without_password(url) == "redis+cluster://a.example:7000,b.example/0"
+    assert without_password("redis://a.example/0?password=secret") == "redis://a.example/0"
+    assert without_password("redis://:secret@[::1") == "redis://[::1"
