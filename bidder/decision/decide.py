@@ -1,4 +1,4 @@
-"""The one decision function: the bid port, `hustings explain`, benchmarks and tests all call it."""
+"""The one decision function, which the bid port, benchmarks and tests call; `explain` is its naive twin."""
 
 from typing import NamedTuple
 

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from bidder.decision.columns import CandidateColumns
-from bidder.decision.decide import Users, decide
+from bidder.decision.decide import Decisions, Users, decide
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.acceptance import refused_unseen, time_to_answer_ms
@@ -228,16 +228,8 @@ class Bidder:
         now_s = int(epoch_s)
         users = self._users(state.snapshot, people, values, missing, now_s // SECONDS_PER_DAY)
         rows = {user_hash: row for row, user_hash in enumerate(people, start=1)}
-        columns = CandidateColumns(state.snapshot)
         monotonic_ns = time.monotonic_ns()
-        for position, request in enumerate(batch):
-            exchange_known = request.opportunity.exchange_id in state.snapshot.exchanges
-            if exchange_known and monotonic_ns < request.deadline_ns:
-                row = rows.get(request.opportunity.user_hash, 0)
-                if row and not request.opportunity.permissions.profile:
-                    # Capped, but in no segment. Of two requests of one tick the stricter holds.
-                    users.bits[row] = 0
-                columns.add(position, request.opportunity, row)
+        columns = _columns_of(batch, state.snapshot, users, rows, monotonic_ns)
         draw = self._draw()
         decisions = decide(
             state.snapshot,
@@ -251,21 +243,7 @@ class Bidder:
             draw,
             state.scoring,
         )
-        ads, prices, reasons, bands = (column.tolist() for column in decisions)
-        learns = state.snapshot.learns
-        bids: dict[int, list[Bid]] = {}
-        furthest: dict[int, int] = {}
-        for candidate, ad, price, reason, band in zip(
-            columns.candidates, ads, prices, reasons, bands, strict=True
-        ):
-            position = candidate.request
-            if ad >= 0:
-                marks = columns.marks_of(candidate) if learns[ad] else b""
-                bids.setdefault(position, []).append(
-                    Bid(candidate.slot, candidate.deal, ad, price, marks, band)
-                )
-            elif reason > furthest.get(position, 0):
-                furthest[position] = reason
+        bids, furthest = _by_request(decisions, columns, state.snapshot)
         for position, request in enumerate(batch):
             if position in bids:
                 self._bid(state, request, bids[position], now_s)
@@ -372,6 +350,41 @@ class Bidder:
     def _refuse(self, call: BidCall, exchange_id: str, outcome: str, response: bytes) -> None:
         self._tally.outcomes[exchange_id, outcome] += 1
         call.answer(response)
+
+
+def _columns_of(
+    batch: list[_Request], snapshot: Snapshot, users: Users, rows: Mapping[int, int], monotonic_ns: int
+) -> CandidateColumns:
+    """Return what may still be answered as columns; takes segments from whom they may not be looked at."""
+    columns = CandidateColumns(snapshot)
+    for position, request in enumerate(batch):
+        if request.opportunity.exchange_id in snapshot.exchanges and monotonic_ns < request.deadline_ns:
+            row = rows.get(request.opportunity.user_hash, 0)
+            if row and not request.opportunity.permissions.profile:
+                # Capped, but in no segment. Of two requests of one tick the stricter holds.
+                users.bits[row] = 0
+            columns.add(position, request.opportunity, row)
+    return columns
+
+
+def _by_request(
+    decisions: Decisions, columns: CandidateColumns, snapshot: Snapshot
+) -> tuple[dict[int, list[Bid]], dict[int, int]]:
+    """Return the bids of each request, by its position in the batch; and how far others came."""
+    bids: dict[int, list[Bid]] = {}
+    furthest: dict[int, int] = {}
+    learns = snapshot.learns
+    ads, prices, reasons, bands = (column.tolist() for column in decisions)
+    for candidate, ad, price, reason, band in zip(
+        columns.candidates, ads, prices, reasons, bands, strict=True
+    ):
+        position = candidate.request
+        if ad >= 0:
+            marks = columns.marks_of(candidate) if learns[ad] else b""
+            bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price, marks, band))
+        elif reason > furthest.get(position, 0):
+            furthest[position] = reason
+    return bids, furthest
 
 
 def _unseen_reason(request: _Request, monotonic_ns: int) -> Reason:
