@@ -7,6 +7,10 @@ How long a worker has been silent is counted here: from when this process first 
 another, in time that elapsed. What the heartbeats themselves say, the server's time, would make every worker
 silent for as long as that clock is put forward, and take away what all of them have promised. A reaper that
 begins knows of no silence yet, so the lease of a worker that died before it is back that much later.
+
+How long a vanished worker's bids may be billed in time is the exchanges' affair, and in the config: without
+one, nothing is taken back. A config with a shorter timeout says nothing of the bids made before it, so a
+longer one is still kept to while they may be billed.
 """
 
 import asyncio
@@ -25,6 +29,9 @@ from pacing.ledger_clock import elapsed_s
 INTERVAL_S: Final = 0.25
 THOROUGH_INTERVAL_S: Final = 10.0
 """Seconds between two looks at every campaign, for what a reaper that died half-way has left."""
+
+CONFIG_LAG_S: Final = 60.0
+"""So long after this process has a new config, a worker may still bid by the one before."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,23 +56,45 @@ class Silences:
         }
 
 
+class NoticeTimeouts:
+    """The longest timeout by which a bid may have been made that can still be billed in time."""
+
+    def __init__(self) -> None:
+        self._last_seen_s: dict[int, float] = {}
+
+    def longest(self, bundle: Bundle | None, now_s: float) -> int | None:
+        """Return it, in seconds, for the config in use; None while none is known.
+
+        `now_s` is of a clock that elapses.
+        """
+        if bundle is not None:
+            own = max((exchange.notice_timeout_seconds for exchange in bundle.exchanges), default=0)
+            self._last_seen_s[own] = now_s
+        self._last_seen_s = {
+            timeout_s: seen_s
+            for timeout_s, seen_s in self._last_seen_s.items()
+            if now_s - seen_s <= timeout_s + CONFIG_LAG_S
+        }
+        return max(self._last_seen_s, default=None)
+
+
 async def reap_until(stop: asyncio.Event, ledger: Ledger, bundles: Callable[[], Bundle | None]) -> None:
     """Reap every INTERVAL_S; while Redis fails, keep trying. `bundles` returns the config in use, if any."""
-    thorough_at_s, silences = -THOROUGH_INTERVAL_S, Silences()
+    thorough_at_s, silences, timeouts = -THOROUGH_INTERVAL_S, Silences(), NoticeTimeouts()
     while not stop.is_set():
         begun_s = elapsed_s()
         thorough = begun_s - thorough_at_s >= THOROUGH_INTERVAL_S
-        bundle = bundles()
-        exchanges = bundle.exchanges if bundle is not None else ()
-        notice_timeout_s = max((exchange.notice_timeout_seconds for exchange in exchanges), default=0)
         # The controller logs that Redis is away.
         with contextlib.suppress(redis.RedisError):
             heartbeats = await ledger.heartbeats()
-            silent = silences.longer_than(silence_seconds_max(notice_timeout_s), heartbeats, elapsed_s())
-            reaped = await ledger.reap(silent, thorough=thorough)
-            if thorough:
-                thorough_at_s = begun_s
-            if reaped:
-                logger.info("%s leased to vanished workers is free again", money_text(reaped))
+            now_s = elapsed_s()
+            notice_timeout_s = timeouts.longest(bundles(), now_s)
+            if notice_timeout_s is not None:
+                silent = silences.longer_than(silence_seconds_max(notice_timeout_s), heartbeats, now_s)
+                reaped = await ledger.reap(silent, thorough=thorough)
+                if thorough:
+                    thorough_at_s = begun_s
+                if reaped:
+                    logger.info("%s leased to vanished workers is free again", money_text(reaped))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), INTERVAL_S)
