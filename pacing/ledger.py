@@ -86,6 +86,8 @@ _UNADJUSTED = {
     2: "there is no such account; `hustings budget status` lists the campaigns",
     3: "less than nothing would be spent; check its sign and its amount",
     4: f"{ADJUSTMENTS_PER_CAMPAIGN_MAX} were made before, which is all that are remembered",
+    5: "more would be spent than the largest amount; check the amount",
+    6: "another amount was booked under this id before; give it an id of its own",
 }
 
 _ACCOUNT = Script("account")
@@ -219,7 +221,7 @@ class Ledger:
         With `line_item`, a line item's code, its spend is corrected too. The correction is an entry of the
         stream of bills, with the fields `adjustment`, `reason` and `price_cpm_micros`, so that these still
         sum up to what is spent. False: it was made before. Raises LedgerError when there is no such
-        account, or it would have spent less than nothing.
+        account, it would have spent less than nothing or more than MONEY_MAX, or the id is of another amount.
         """
         if not adjustment_id or len(adjustment_id) > ID_CHARS_MAX:
             raise ValueError(f"an adjustment's id has 1 to {ID_CHARS_MAX} characters")

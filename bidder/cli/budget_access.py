@@ -11,7 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 from bidder.cli.redis_option import redis_or_exit, say_and_exit
 from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, fetch
-from config.schema import Bundle, Campaign
+from config.schema import Bundle, Campaign, code_of
 from pacing.ledger import Ledger, LedgerError
 
 CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The id of a campaign.")]
@@ -37,6 +37,17 @@ def named_campaign(bundle: Bundle, campaign_id: str) -> Campaign:
         hint = f"did you mean `{nearest[0]}`?" if nearest else "the live config has none at all"
         say_and_exit(f"no campaign is called `{campaign_id}`; {hint}")
     return campaigns[campaign_id]
+
+
+async def booked_campaign(client: AsyncRedis, bundle: Bundle, campaign_id: str) -> int:
+    """Return the code of a campaign that is in the config, or has left it and still has an account.
+
+    Exits with status 2, and the nearest name in the config, when there is neither.
+    """
+    account = await Ledger(client).account(code_of(campaign_id))
+    if account is None or account.campaign_id != campaign_id:
+        return code_of(named_campaign(bundle, campaign_id).id)
+    return account.code
 
 
 async def open_account(ledger: Ledger, campaign: Campaign) -> None:

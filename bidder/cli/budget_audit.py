@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from bidder.cli.budget_access import named_campaign, required_bundle, run
+from bidder.cli.budget_access import booked_campaign, required_bundle, run
 from bidder.cli.logged_changes import ByOption, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url, say_and_exit
 from config.calendar import day_bounds_s, epoch_s
 from config.limits import REPORT_BYTES_MAX
 from config.money import format_money, money_text, parse_money
-from config.schema import When, code_of
+from config.schema import When
 from pacing import reconcile
 from pacing.change_log import LoggedChange, record
 from pacing.exchange_report import Booked, Difference, booked_on, compare
@@ -156,8 +156,8 @@ def reconcile_command(
 
 
 async def _accept(client: AsyncRedis, campaign_id: str, by: str) -> None:
-    campaign = named_campaign(await required_bundle(client), campaign_id)
-    difference = await reconcile.accept(client, code_of(campaign.id), time.time())
+    code = await booked_campaign(client, await required_bundle(client), campaign_id)
+    difference = await reconcile.accept(client, code, time.time())
     if difference is None:
         say_and_exit(f"{campaign_id} has no account yet")
     change = LoggedChange(

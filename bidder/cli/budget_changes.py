@@ -17,12 +17,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bidder.cli.budget_access import CampaignArgument, named_campaign, required_bundle, run
+from bidder.cli.budget_access import CampaignArgument, booked_campaign, required_bundle, run
 from bidder.cli.logged_changes import ByOption, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url, say_and_exit
+from config import redis_keys
 from config.limits import CHANGES_MAX
-from config.money import money_text, parse_money
-from config.schema import code_of
+from config.money import foreign_currency, money_text, parse_money
+from config.schema import Bundle, code_of
 from pacing import stop as global_stop
 from pacing.change_log import LoggedChange, latest, record
 from pacing.ledger import Ledger, LedgerError
@@ -81,6 +82,10 @@ def adjust_command(
         ),
     ],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")],
+    line_item: Annotated[
+        str,
+        typer.Option(metavar="ID", help="The line item of the campaign that it was for, if it was for one."),
+    ] = "",
     back: Annotated[bool, typer.Option("--back", help="Take the amount off what is spent.")] = False,
     redis: RedisOption = None,
     data: DataOption = DATA_DIR_DEFAULT,
@@ -93,20 +98,29 @@ def adjust_command(
         say_and_exit(str(error))
 
     async def adjust(client: AsyncRedis) -> tuple[bool, int]:
-        found = named_campaign(await required_bundle(client), campaign)
+        bundle = await required_bundle(client)
+        foreign = foreign_currency(amount, bundle.engine.currency)
+        if foreign is not None:
+            say_and_exit(
+                f"{amount} is in {foreign}, and the books are in {bundle.engine.currency}; convert it"
+            )
+        code = await booked_campaign(client, bundle, campaign)
+        line_item_code = code_of(line_item) if line_item else 0
+        if line_item and not await _has_spent(client, bundle, code, line_item):
+            say_and_exit(f"{campaign} has no line item `{line_item}`, and never spent for one")
         ledger = Ledger(client)
         try:
-            made = await ledger.adjust(code_of(found.id), adjustment_id, money, reason)
-        except LedgerError as error:
+            made = await ledger.adjust(code, adjustment_id, money, reason, line_item=line_item_code)
+        except (LedgerError, ValueError) as error:
             say_and_exit(str(error))
-        account = await ledger.account(code_of(found.id))
+        account = await ledger.account(code)
         spent = 0 if account is None else account.spent
         if made:
             change = LoggedChange(
                 by=who(by),
                 action="adjust",
-                campaign=found.id,
-                what=f"spent, adjustment {adjustment_id}",
+                campaign=campaign,
+                what=f"spent, adjustment {adjustment_id}" + (f" of {line_item}" if line_item else ""),
                 before=money_text(spent - money),
                 after=money_text(spent),
                 reason=reason,
@@ -119,6 +133,14 @@ def adjust_command(
         typer.echo(f"{campaign} has spent {money_text(spent)} now")
     else:
         typer.echo(f"adjustment {adjustment_id} was made before; {campaign} has spent {money_text(spent)}")
+
+
+async def _has_spent(client: AsyncRedis, bundle: Bundle, campaign_code: int, line_item_id: str) -> bool:
+    """Say whether a campaign has a line item, or had one that spent."""
+    campaign = bundle.campaigns_by_code().get(campaign_code)
+    known = campaign is not None and line_item_id in {item.id for item in campaign.line_items}
+    key = redis_keys.spent_by_line_item(campaign_code)
+    return known or await client.hexists(key, str(code_of(line_item_id)))
 
 
 def log_command(

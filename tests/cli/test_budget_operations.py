@@ -15,7 +15,7 @@ from bidder.cli.logged_changes import from_config
 from config import bundle_store, redis_keys
 from config.diff import diff
 from config.money import BILLION, Money
-from config.schema import Bundle, ExchangeProfile, Flight, When
+from config.schema import Bundle, ExchangeProfile, Flight, When, code_of
 from pacing import stop as global_stop
 from pacing.ledger import Ledger
 from tests.cli.test_budget import BUNDLE_OF_TWO, HARVEST, budget, with_redis
@@ -178,6 +178,47 @@ def test_an_adjustment_is_made_once_and_is_in_the_log(billed: str) -> None:
     )
     result = budget("adjust", "harvest-days", "99", "--back", "--id", "x", "--reason", "y", "--redis", billed)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def adjust(url: str, *arguments: str) -> tuple[int, str]:
+    result = budget("adjust", *arguments, "--reason", "the exchange's report", "--redis", url)
+    return result.exit_code, result.stdout + result.stderr
+
+
+def test_a_campaign_that_has_left_the_config_can_be_corrected_and_accepted(billed: str) -> None:
+    async def leave(client: AsyncRedis) -> None:
+        await Ledger(client).register(code_of("gone"), "gone", BILLION, None, "UTC")
+
+    with_redis(billed, leave)
+    assert adjust(billed, "gone", "0.25", "--id", "a") == (0, "gone has spent 0.25 now\n")
+    assert budget("audit", "--accept", "gone", "--redis", billed).exit_code == 0
+
+
+def test_a_correction_may_be_of_a_line_item_that_the_campaign_has_or_had(billed: str) -> None:
+    assert adjust(billed, "harvest-days", "0.25", "--id", "a", "--line-item", "harvest-days-1")[0] == 0
+    assert logged(billed)[0]["what"].endswith(" of harvest-days-1")
+    with redis.Redis.from_url(billed) as client:
+        client.hset(redis_keys.spent_by_line_item(HARVEST), str(code_of("long-gone")), 7)
+    assert adjust(billed, "harvest-days", "0.25", "--id", "b", "--line-item", "long-gone")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("harvest-days", "€1.50", "--id", "x"), "€1.50 is in €, and the books are in USD"),
+        (("harvest-days", "1 CAD", "--id", "x"), "in CAD"),
+        (("harvest-days", "1", "--id", ""), "id has 1 to"),
+        (("harvest-days", "1", "--id", "x", "--line-item", "nothing"), "no line item `nothing`"),
+        (("nobody", "1", "--id", "x"), "no campaign is called `nobody`"),
+        (("harvest-days", "2", "--id", "taken"), "another amount was booked under this id"),
+    ],
+)
+def test_what_adjust_cannot_use_is_one_sentence(billed: str, arguments: tuple[str, ...], words: str) -> None:
+    assert adjust(billed, "harvest-days", "1", "--id", "taken")[0] == 0
+    status, text = adjust(billed, *arguments)
+    assert (status, text.count("\n")) == (2, 1)
+    assert words in text
+    assert budget("audit", "--redis", billed).exit_code == 0
 
 
 def test_a_stop_is_shown_and_logged_until_it_is_lifted(billed: str) -> None:

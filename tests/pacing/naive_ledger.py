@@ -26,7 +26,7 @@ class NaiveLedger:
     """(day, amount)."""
     leases: dict[int, int] = field(default_factory=dict)
     returned: dict[int, int] = field(default_factory=dict)
-    adjustments: set[str] = field(default_factory=set)
+    adjustments: dict[str, int] = field(default_factory=dict)
     billed: set[tuple[int, int, int]] = field(default_factory=set)
     settled: dict[int, dict[int, int]] = field(default_factory=dict)
     """Owner -> second of expiry -> sum of the bounds of its settled bids."""
@@ -119,7 +119,7 @@ class NaiveLedger:
         """Whether it was made: once for each id, and never below nothing spent."""
         if adjustment_id in self.adjustments or self.spent + amount < 0:
             return False
-        self.adjustments.add(adjustment_id)
+        self.adjustments[adjustment_id] = amount
         self.spent += amount
         self.adjusted += amount
         return True

@@ -319,3 +319,25 @@ async def test_a_server_that_lost_its_workers_gives_nobody_their_numbers(
     await redis_client.flushdb()
     after = {await ledger.new_owner() for _ in range(20)}
     assert len(before | after) == 40
+
+
+async def test_corrections_end_where_money_does(redis_client: redis.asyncio.Redis) -> None:
+    ledger = await open_ledger(redis_client, MONEY_MAX)
+    assert await ledger.adjust(CODE, "all", MONEY_MAX - 3, "all but three units", line_item=7)
+    with pytest.raises(LedgerError, match="more would be spent than the largest amount"):
+        await ledger.adjust(CODE, "more", 4, "one too many")
+    assert await ledger.adjust(CODE, "rest", 3, "the last of it")
+    assert await ledger.adjust(CODE, "back", -MONEY_MAX, "all of it")
+    # The line item's own sum has not come back with the campaign's.
+    with pytest.raises(LedgerError, match="more would be spent"):
+        await ledger.adjust(CODE, "again", MONEY_MAX, "all", line_item=7)
+    assert (await account_of(ledger)).spent == 0
+
+
+async def test_an_id_stands_for_one_amount(redis_client: redis.asyncio.Redis) -> None:
+    ledger = await open_ledger(redis_client, 100)
+    assert await ledger.adjust(CODE, "march-1", 5, "billed in a crash")
+    assert not await ledger.adjust(CODE, "march-1", 5, "billed in a crash")
+    with pytest.raises(LedgerError, match="another amount was booked under this id"):
+        await ledger.adjust(CODE, "march-1", 6, "billed in another crash")
+    assert (await account_of(ledger)).spent == 5
