@@ -1,1 +1,1 @@
-"""The events port: wins, bills, losses, impressions, clicks, conversions, cookie sync."""
+"""The trainer of predictions: event streams as examples, and the elected process that learns from them."""

@@ -142,3 +142,19 @@ def test_links_and_paths_lead_somewhere(name: str) -> None:
             assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
     for path in re.findall(r"`((?:deploy|config)/[\w./-]+)`", TEXTS[name]):
         assert (ROOT / path).exists(), path
+
+
+def test_the_map_of_files_names_each_module_and_no_other() -> None:
+    map_ = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## The files\n")[2].partition("\n## ")[0]
+    seen: set[Path] = set()
+    for section in map_.split("\n### ")[1:]:
+        heading, _, text = section.partition("\n")
+        folders = [ROOT / name for name in heading.split(", ")]
+        folders += [ROOT / name for name in re.findall(r"^`(\w+/\w+(?:/\w+)?)`: ", text, re.MULTILINE)]
+        modules = {path.stem for folder in folders for path in folder.glob("[!_]*.py")}
+        last_cells = "\n".join(row.rpartition(" | ")[2] for row in text.splitlines())
+        named = set(re.findall(r"`(\w+)`", last_cells))
+        assert named == modules, heading
+        seen.update(folders)
+    packages = ("bidder", "pacing", "segments", "config", "loadtest")
+    assert seen == {path.parent for package in packages for path in (ROOT / package).rglob("__init__.py")}
