@@ -38,6 +38,7 @@ from pacing.goal import GOAL_INTERVAL_S, GoalState, fetch_delivered, resolve_goa
 from pacing.hold_back import LateBills, first_look, held_back, look_again, prior_share
 from pacing.landscape import weights, win_shares
 from pacing.ledger import Ledger, LedgerError
+from pacing.ledger_clock import elapsed_s
 from pacing.outcomes import OutcomeReader
 from pacing.pace import (
     INTERVAL_S,
@@ -57,6 +58,12 @@ LEASE_INTERVALS: Final = 3
 """A leader that has been silent for this many intervals is replaced."""
 HELD_STEPS: Final = 64
 """What is held back is not written anew for a change by less than this part of it."""
+GAP_SECONDS: Final = 5.0
+"""For so long nobody leads who has another config than the published one: who has it needs two intervals."""
+TURN_SECONDS: Final = 15.0
+"""... and then may for so long, if nobody does. The gap is shorter than workers go by one plan."""
+RETRY_INTERVAL_S: Final = 0.5
+"""Between two attempts to use a Redis that fails."""
 SHADE_INTERVAL_S: Final = 10.0
 """Seconds between two rebuilds of the shading rows."""
 
@@ -78,6 +85,9 @@ class Controller:
         self._election = Election(client, CONTROLLER_LEASE, owner, LEASE_INTERVALS * interval_s)
         self._registered: str | None = None
         self._published: str | None = None
+        self._has_published = True
+        """Whether this process works with the published config, as far as is known."""
+        self._apart_since_s: float | None = None
         self._states: dict[int, CampaignState] = {}
         self._curves: dict[int, tuple[tuple[int, int, int, Campaign], PlanCurve]] = {}
         self._traffic = Traffic(client)
@@ -101,15 +111,16 @@ class Controller:
 
         `bundles` returns the config this process works with; `changed` is set when that is another, which
         is not kept waiting for the next interval. While Redis fails, the controller keeps
-        trying. While the config in Redis is another, or gone, it does nothing: a server that was emptied
+        trying. While the config is gone from Redis it does nothing: a server that was emptied
         has lost what was spent, and accounts opened anew would spend it again. Workers stop when no
-        plan comes; publishing a config is a person's decision to go on.
+        plan comes; publishing a config is a person's decision to go on. While the config in Redis is another
+        than this process has, it stands back for one that has it (`_may_lead`).
         """
         failing = False
         while not stop.is_set():
             try:
                 bundle = bundles()
-                if await self._is_published(bundle):
+                if await self._may_lead(bundle, elapsed_s()):
                     await self.tick(bundle, time.time())
                 if failing:
                     logger.info("the pacing controller can use Redis again")
@@ -118,11 +129,21 @@ class Controller:
                 if not failing:
                     logger.warning("the pacing controller can't use Redis and keeps trying: %s", error)
                 failing = True
-            await _first_set(stop, changed, self._interval_s)
+            # When Redis is back, workers wait for a plan that is not the one of before.
+            wait_s = min(self._interval_s, RETRY_INTERVAL_S) if failing else self._interval_s
+            await _first_set(stop, changed, wait_s)
         with contextlib.suppress(redis.RedisError):
             await self.resign()
 
-    async def _is_published(self, bundle: Bundle) -> bool:
+    async def _may_lead(self, bundle: Bundle, now_s: float) -> bool:
+        """Say whether to be a candidate now; who may not gives the lease up.
+
+        Of a config that was published a moment ago each process hears in its own time; one that is faulty,
+        or another release's, some or all of them never take, and go on with what they have. Then whoever has
+        it is to lead, and where nobody has, plans must come all the same, or a bad write to one key would end
+        all bidding. So who has another config leads by turns, and leaves gaps in which one that has it takes
+        over. `now_s` is of a clock that elapses.
+        """
         version = await published_version(self._client)
         if version != self._published and not version:
             logger.error(
@@ -130,7 +151,17 @@ class Controller:
                 "until a backup is restored, or `hustings config apply DIR` opens new accounts"
             )
         self._published = version
-        return version == bundle.version
+        self._has_published = version == bundle.version
+        if self._has_published:
+            self._apart_since_s = None
+            return True
+        if self._apart_since_s is None:
+            self._apart_since_s = now_s
+        turn_s = (now_s - self._apart_since_s) % (GAP_SECONDS + TURN_SECONDS)
+        may_lead = bool(version) and turn_s >= GAP_SECONDS
+        if not may_lead:
+            await self.resign()
+        return may_lead
 
     async def tick(self, bundle: Bundle, now_s: float) -> bool:
         """Do one round if this is the leader, or can become it; say whether a plan was published.
@@ -139,7 +170,8 @@ class Controller:
         """
         if not await self._election.elected(lambda: self._take_up(now_s)):
             return False
-        if self._registered != bundle.version:
+        if self._registered != bundle.version and self._has_published:
+            # An older config's budgets must not undo those of the one that is published.
             await self._register(bundle)
         outcomes = await self._outcomes.read(bundle, now_s)
         if await self._traffic.look(bundle.campaigns_by_code(), bool(await self._ledger.beats()), now_s):

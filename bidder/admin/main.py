@@ -41,7 +41,7 @@ from pacing.reaper import reap_until
 SHUTDOWN_SECONDS_MAX = 2.0
 RESIGN_SECONDS_MAX = 5.0
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("bidder.admin.main")
 
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:

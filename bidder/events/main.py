@@ -41,7 +41,7 @@ KEYS_CHECK_SECONDS: Final = 1.0
 ADOPTION_SECONDS: Final = 2.0
 """Between two looks for spools that belong to nobody."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("bidder.events.main")
 
 
 async def serve(settings: Settings, announce_ready: Callable[[int], None], stop: asyncio.Event) -> None:

@@ -50,7 +50,7 @@ from segments.bitsets import unpack_users
 from segments.lookup import UserLookup
 from segments.registry import RegistryError, SegmentRegistry
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("bidder.port.main")
 SYNC_SECONDS = 0.5
 HURRIED_SYNC_SECONDS = 0.1
 HURRIED_SECONDS_MAX = 10.0

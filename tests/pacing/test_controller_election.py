@@ -12,7 +12,7 @@ from redis.typing import EncodableT, FieldT
 from config.bundle_store import publish as publish_bundle
 from config.calendar import day_bounds_s, local_day
 from config.money import BILLION, CpmMicros, Money
-from config.redis_keys import CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS, delivered
+from config.redis_keys import BUNDLE_VERSION, CONTROLLER_LEASE, PLAN, STREAM_LOSSES, STREAM_WINS, delivered
 from config.schema import (
     Advertiser,
     Budget,
@@ -413,3 +413,59 @@ async def test_an_emptied_server_gets_no_new_accounts_until_somebody_publishes(
     await until(accounts_open)
     stop.set()
     await task
+
+
+async def test_a_config_that_nobody_can_use_does_not_end_pacing(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers would stop for want of plans, though each goes on with the config it has."""
+    monkeypatch.setattr("pacing.controller.GAP_SECONDS", 0.1)
+    await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
+    stop = asyncio.Event()
+    task = asyncio.create_task(candidate(redis_client, "a", 0.02).run(stop, bundle))
+    await until(lambda: paced(redis_client, 1))
+    await redis_client.set(BUNDLE_VERSION, "garbage")
+    # Another host may have taken it, and opened the account with what it says.
+    await Ledger(redis_client).register(EVEN, "even", 7 * BILLION, None, ZONE)
+    before = await fetch(redis_client)
+    assert before is not None
+    await until(lambda: paced(redis_client, before.version + 3))
+    accounts = await Ledger(redis_client).accounts([EVEN])
+    assert accounts[EVEN].total == 7 * BILLION, "a config that is not published opens no account"
+    stop.set()
+    await task
+
+
+async def test_who_has_the_published_config_takes_over(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacing.controller.GAP_SECONDS", 0.2)
+    monkeypatch.setattr("pacing.controller.TURN_SECONDS", 0.2)
+    await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
+    stop = asyncio.Event()
+    behind, ahead = candidate(redis_client, "behind", 0.02), candidate(redis_client, "ahead", 0.02)
+    tasks = [asyncio.create_task(behind.run(stop, bundle))]
+    await until(lambda: paced(redis_client, 1))
+    await publish_bundle(redis_client, bundle("2", campaign("even")), BUNDLE_KEY)
+    before = await fetch(redis_client)
+    assert before is not None
+    # It is alone for a while, and leads in its turns.
+    await until(lambda: paced(redis_client, before.version + 3))
+    tasks.append(asyncio.create_task(ahead.run(stop, lambda: bundle("2", campaign("even")))))
+
+    async def has_taken_over() -> bool:
+        return ahead.leading and not behind.leading
+
+    await until(has_taken_over)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    await until(lambda: paced(redis_client, plan.version + 20))
+    assert ahead.leading
+    stop.set()
+    await asyncio.gather(*tasks)
+
+
+async def paced(client: redis.asyncio.Redis, version: int) -> bool:
+    """Tell whether the plan of this version, or a later one, is out."""
+    plan = await fetch(client)
+    return plan is not None and plan.version >= version
