@@ -11,7 +11,7 @@ from config.findings import Findings, Known
 from config.named_audiences import parsed, put_in
 from config.price_checks import foreign_segment
 from config.schema import Advertiser
-from config.shape import nearest_hint
+from config.wording import nearest_hint
 
 _WORD = re.compile(r"[A-Za-z0-9._-]+")
 

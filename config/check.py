@@ -39,7 +39,7 @@ from config.schema import (
     Targeting,
     code_of,
 )
-from config.shape import nearest_hint
+from config.wording import nearest_hint
 
 OPERATING_SYSTEMS = (
     "android",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from config.faults import SchemaPath
 from config.findings import Findings, Known
 from config.schema import POLITICS, Advertiser, Campaign, Engine, ExchangeProfile, PricePlace, Traffic
-from config.shape import nearest_hint
+from config.wording import nearest_hint
 
 _PRICED_BY: dict[str, tuple[PricePlace, ...]] = {
     "burl": ("burl",),

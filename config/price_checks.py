@@ -12,8 +12,8 @@ from config.limits import (
 )
 from config.money import MICROS, format_money
 from config.schema import Format, LineItem
-from config.shape import nearest_hint
 from config.value import PRICE_FIELDS
+from config.wording import nearest_hint
 
 _PLAYED = ("video", "audio")
 

@@ -8,21 +8,18 @@ A value that does not fit is replaced by a harmless one of the right type and it
 doubtful, so that the cross-checks of `config.check` can still look at everything else.
 """
 
-import difflib
 import re
-from collections.abc import Iterable
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from config import schema
-from config.currency import ExchangeRate
 from config.faults import Fault, SchemaPath
-from config.limits import AUDIENCE_DEPTH_MAX, CONFIG_NODES_MAX, ID_CHARS_MAX
+from config.limits import AUDIENCE_DEPTH_MAX, CONFIG_NODES_MAX
 from config.money import CpmMicros, Money, foreign_currency
-from config.value import Factor, Rate
+from config.wording import article, as_list, label, nearest, nearest_hint, words_of
 from config.yaml_file import YamlFile, place_of
 from config.yaml_tree import Mapping, Node, Scalar, Sequence, is_null
 
@@ -31,58 +28,7 @@ _THOUSANDS = re.compile(r"\d{3}(\.\d+)?")
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 _TWO_WAYS = re.compile(r"\W?[1-9]\d{0,2}\.\d{3}")
 """An amount with a point, or with what separates thousands in half of the world."""
-_WEEKDAYS = tuple(sorted(get_args(schema.Weekday)))
-"""As msgspec describes them."""
-
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
-
-
-def _pattern(alias: Any) -> str:
-    """The pattern inside one of the schema's Annotated aliases."""
-    pattern: str = get_args(alias)[1].pattern
-    return pattern
-
-
-PATTERN_WORDS = {
-    _pattern(schema.Id): (
-        "letters, digits, `.`, `_` and `-`, starting with a letter or a digit, "
-        f"at most {ID_CHARS_MAX} characters"
-    ),
-    _pattern(schema.Url): "a web address that starts with https:// or http://, without spaces or quotes",
-    _pattern(schema.Country): "a country as three capital letters, like USA",
-    _pattern(schema.Region): "a country and a region, like USA-IA",
-    _pattern(schema.Zip): "a country and a postal code, like USA-50309",
-    r"^[A-Za-z0-9]{1,8}$": "at most eight letters or digits, like 679",
-    _pattern(schema.Network): "addresses of a network, like 192.0.2.0/24 or 2001:db8::/32",
-    _pattern(schema.Place): "a site's domain or an app's bundle, like news.example",
-    _pattern(schema.Seller): "an exchange and the account there, as ads.txt has them: exchange.example 47",
-    _pattern(schema.Domain): "a domain in small letters, like brand.example",
-    _pattern(schema.Taxonomy): "the number of a category taxonomy but 1, like 7",
-    _pattern(schema.Category): "an IAB content category, like IAB11-4",
-    _pattern(schema.PriceMacro): "${AUCTION_PRICE}, or with an encoding, like ${AUCTION_PRICE:B64}",
-    _pattern(schema.Page): "a domain, and the beginning of a path if you like, like shop.example/boots",
-    r"^[A-Z]{3}$": "three capital letters, like USD or USA",
-    r"^\d{4}-\d{2}-\d{2}$": "a day, like 2026-11-03",
-    r"^[a-z]{2}$": "a language as two small letters, like en",
-}
-"""What each pattern of the schema means to a person."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` was probably meant to be."""
-    # Capital letters are looked past only when nothing is near with them.
-    known = list(known)
-    matches = difflib.get_close_matches(word, known, n=1)
-    if not matches:
-        small = {name.lower(): name for name in reversed(known)}
-        matches = [small[match] for match in difflib.get_close_matches(word.lower(), small, n=1)]
-    return matches[0] if matches else None
-
-
-def nearest_hint(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean `x`?``, or nothing when no known word is near."""
-    match = nearest(word, known)
-    return f"; did you mean `{match}`?" if match else ""
 
 
 class _TooManyValuesError(Exception):
@@ -142,11 +88,11 @@ class Shape:
                     message = (
                         f"nested more than {AUDIENCE_DEPTH_MAX} deep; define a segment for the inner part"
                     )
-                    self._refuse(path, f"{_label(path)}: {message}")
+                    self._refuse(path, f"{label(path)}: {message}")
                     return _placeholder(type_)
             type_ = members[0]
         if is_null(node):
-            self._refuse(path, f"{_label(path)} has no value; give it one, or take it out")
+            self._refuse(path, f"{label(path)} has no value; give it one, or take it out")
             return _placeholder(type_)
         if isinstance(type_, inspect.StructType):
             return self._struct(node, type_, path)
@@ -156,14 +102,14 @@ class Shape:
             return self._mapping(node, type_, path)
         if not isinstance(node, Scalar):
             kind = "a list" if isinstance(node, Sequence) else "keys under it"
-            self._refuse(path, f"{_label(path)} needs {_words(type_)}, not {kind}")
+            self._refuse(path, f"{label(path)} needs {words_of(type_)}, not {kind}")
             return _placeholder(type_)
         return self._scalar(node, type_, path)
 
     def _struct(self, node: Node, type_: inspect.StructType, path: SchemaPath) -> object:
         fields = {field.encode_name: field for field in type_.fields}
         if not isinstance(node, Mapping):
-            self._refuse(path, f"{_label(path)} needs keys under it ({', '.join(fields)})")
+            self._refuse(path, f"{label(path)} needs keys under it ({', '.join(fields)})")
             return _placeholder(type_)
         values: dict[str, object] = {}
         for key, value in node.pairs:
@@ -178,7 +124,7 @@ class Shape:
             if name not in values and field.required:
                 # Either a near-miss was reported for it already, or it is missing.
                 if (*path, name) not in self.doubtful:
-                    self.faults.append(self._file.fault(path, f"{_label(path)} needs the key `{name}`"))
+                    self.faults.append(self._file.fault(path, f"{label(path)} needs the key `{name}`"))
                     self.doubtful.add((*path, name))
                 values[name] = _placeholder(field.type)
         return type_.cls(**values)
@@ -204,15 +150,15 @@ class Shape:
             return
         meant = nearest(name, fields)
         hint = f"did you mean `{meant}`?" if meant else f"it can have {', '.join(fields)}"
-        owner = _label(path) if path and isinstance(path[-1], str) else _article(type_.cls.__name__)
+        owner = label(path) if path and isinstance(path[-1], str) else article(type_.cls.__name__)
         self._refuse_key(key, f"`{name}` is not a key of {owner}; {hint}")
         if meant:
             self.doubtful.add((*path, meant))
 
     def _list(self, node: Node, type_: inspect.VarTupleType, path: SchemaPath) -> tuple[object, ...]:
         if not isinstance(node, Sequence):
-            example = _as_list(node, type_.item_type) if isinstance(node, Scalar) else "`- ` before each item"
-            self._refuse(path, f"{_label(path)} needs a list; write {example}")
+            example = as_list(node, type_.item_type) if isinstance(node, Scalar) else "`- ` before each item"
+            self._refuse(path, f"{label(path)} needs a list; write {example}")
             return ()
         return tuple(
             self._value(item, type_.item_type, (*path, index)) for index, item in enumerate(node.items)
@@ -221,7 +167,7 @@ class Shape:
     def _mapping(self, node: Node, type_: inspect.DictType, path: SchemaPath) -> dict[str, object]:
         """Read keys that the manager chose: ids of other things."""
         if not isinstance(node, Mapping):
-            self._refuse(path, f"{_label(path)} needs keys under it, each {_words(type_.key_type)}")
+            self._refuse(path, f"{label(path)} needs keys under it, each {words_of(type_.key_type)}")
             return {}
         values: dict[str, object] = {}
         for key, value in node.pairs:
@@ -229,7 +175,9 @@ class Shape:
             if not isinstance(type_.key_type, inspect.StrType) or not _matches(
                 type_.key_type.pattern or "", name
             ):
-                self._refuse_key(key, f"`{name[:80]}` can't be a key here; it needs {_words(type_.key_type)}")
+                self._refuse_key(
+                    key, f"`{name[:80]}` can't be a key here; it needs {words_of(type_.key_type)}"
+                )
             elif name in values:
                 self._refuse_key(key, f"`{name}` is written twice here; keep one of the two")
             else:
@@ -242,7 +190,7 @@ class Shape:
         value: object = text
         if isinstance(type_, inspect.StrType):
             if type_.pattern is not None and not _matches(type_.pattern, text):
-                problem = f"it needs {_words(type_)}"
+                problem = f"it needs {words_of(type_)}"
             elif type_.max_length is not None and len(text) > type_.max_length:
                 problem = f"it is {len(text)} characters long; at most {type_.max_length} are read"
             elif type_.min_length is not None and len(text) < type_.min_length:
@@ -253,16 +201,16 @@ class Shape:
             value = next((known for known in type_.values if str(known) == text), None)
             if value is None:
                 known = [str(known) for known in type_.values]
-                problem = f"it needs {_words(type_)}{nearest_hint(text, known)}"
+                problem = f"it needs {words_of(type_)}{nearest_hint(text, known)}"
         elif isinstance(type_, inspect.BoolType):
             value = text.lower() == "true"
             if node.kind != "bool":
-                problem = f"it needs {_words(type_)}"
+                problem = f"it needs {words_of(type_)}"
         elif isinstance(type_, inspect.IntType):
             whole = node.kind == "int" and _INT.fullmatch(text) is not None
             value = int(text) if whole else None
             if value is None or not _within(int(text), type_):
-                problem = f"it needs {_words(type_)}"
+                problem = f"it needs {words_of(type_)}"
         else:
             assert isinstance(type_, inspect.CustomType)
             if (
@@ -270,21 +218,21 @@ class Shape:
                 and (sign := foreign_currency(text, self._currency)) is not None
             ):
                 message = f"`{text[:80]}` is in {sign}, and engine.yaml says {self._currency}; convert it"
-                self._refuse(path, f"{_label(path)}: {message}")
+                self._refuse(path, f"{label(path)}: {message}")
                 return _placeholder(type_)
             if type_.cls is Money and _TWO_WAYS.fullmatch(text):
                 thousands = text.replace(".", ",")
                 message = f"`{text}` can be read in two ways; write {thousands} or {text}0"
-                self._refuse(path, f"{_label(path)}: {message}")
+                self._refuse(path, f"{label(path)}: {message}")
                 return _placeholder(type_)
             try:
                 return schema.decode_hook(type_.cls, text)
             except ValueError as error:
-                self._refuse(path, f"{_label(path)}: {error}")
+                self._refuse(path, f"{label(path)}: {error}")
                 return _placeholder(type_)
         if problem is None:
             return value
-        self._refuse(path, f"{_label(path)} is `{text[:80]}`; {problem}")
+        self._refuse(path, f"{label(path)} is `{text[:80]}`; {problem}")
         # Misspelt text still says which other values it was meant to go with.
         return text if isinstance(type_, inspect.StrType) else _placeholder(type_)
 
@@ -310,27 +258,6 @@ class Shape:
             else:
                 values[key.value] = self._plain(value, (*path, key.value), depth + 1)
         return values
-
-
-def _as_list(node: Scalar, item: inspect.Type) -> str:
-    """Return the list that a text was meant to be."""
-    if not isinstance(item, inspect.LiteralType):
-        return f"[{node.value}]"
-    known = _values(item)
-    parts = re.split(r"[\s,;/]+", node.value)
-    span = [
-        value for value in (nearest(end, known) for end in re.split(r"\s*(?:-|–|to)\s*", node.value)) if value
-    ]
-    if len(span) == 2 and item.values == _WEEKDAYS:  # as in mon-fri
-        parts = list(known[known.index(span[0]) : known.index(span[1]) + 1])
-    if not parts or any(part not in known for part in parts):
-        return f"[{', '.join(known[:2])}], or others of {', '.join(known)}"
-    return f"[{', '.join(parts)}]"
-
-
-def _values(type_: inspect.LiteralType) -> tuple[str, ...]:
-    """What may be written, in an order that a person knows."""
-    return get_args(schema.Weekday) if type_.values == _WEEKDAYS else tuple(map(str, type_.values))
 
 
 @cache
@@ -360,48 +287,6 @@ def _placeholder(type_: inspect.Type) -> object:
         case inspect.CustomType():
             return type_.cls("1970-01-01" if issubclass(type_.cls, str) else 1)
     return None
-
-
-def _words(type_: inspect.Type) -> str:
-    """What a value of this type looks like, to a person."""
-    match type_:
-        case inspect.StrType(pattern=str(pattern)):
-            return PATTERN_WORDS.get(pattern, f"text that matches {pattern}")
-        case inspect.StrType():
-            return "text"
-        case inspect.IntType():
-            return f"a whole number from {type_.ge} to {type_.le}, without quotes"
-        case inspect.LiteralType():
-            return f"one of {', '.join(_values(type_))}"
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.CustomType(cls=cls) if cls is Money:
-            return "an amount of money, like 12.50"
-        case inspect.CustomType(cls=cls) if cls is CpmMicros:
-            return "a CPM, like 4.50"
-        case inspect.CustomType(cls=cls) if cls is ExchangeRate:
-            return "a rate, like 1.0842"
-        case inspect.CustomType(cls=cls) if cls is Rate:
-            return "a rate, like 0.0012 or 0.12%"
-        case inspect.CustomType(cls=cls) if cls is Factor:
-            return "a factor, like 1.25"
-    return "a moment, like 2026-11-03 20:00"
-
-
-def _label(path: SchemaPath) -> str:
-    match path:
-        case ():
-            return "this file"
-        case (*_, str(key)):
-            return f"`{key}`"
-        case (*_, key, int(index)):
-            return f"item {index + 1} of `{key}`"
-    return "this value"
-
-
-def _article(class_name: str) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", class_name).lower()
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -17,7 +17,7 @@ from config.findings import Finding
 from config.money import MICROS, cpm_text
 from config.place_codes import COUNTRIES, STATES
 from config.schema import Advertiser, Bundle, Creative, Places
-from config.shape import nearest_hint
+from config.wording import nearest_hint
 
 CPM_CHEAP_MICROS = MICROS // 50
 """Two hundredths for a thousand impressions win next to nothing; for one impression they are a price."""

@@ -36,7 +36,7 @@ import msgspec
 
 from config.faults import Fault
 from config.limits import CONFIG_NODES_MAX, TEMPLATE_COPIES_MAX
-from config.shape import nearest_hint
+from config.wording import nearest_hint
 from config.yaml_file import YamlFile, place_of
 from config.yaml_tree import Mapping, Node, Scalar, Sequence
 

@@ -17,7 +17,7 @@ from config.limits import CONFIG_FILE_BYTES_MAX, CONFIG_NODES_MAX
 from config.load import load_folder
 from config.money import BILLION, CpmMicros, Money
 from config.schema import When, decode_bundle, encode_bundle
-from config.shape import PATTERN_WORDS
+from config.wording import PATTERN_WORDS
 from tests.config.folder import ADVERTISER, SEGMENTS, edited, write_folder
 
 HERE = "⟪"
