@@ -42,8 +42,6 @@ CONTEXTS_CACHED_MAX = 16_384
 """Combinations of exchange, device, system and site or app whose rows a worker remembers."""
 PLACES_CACHED_MAX = 16_384
 """Combinations of exchange, country, region, metro and postal code likewise."""
-PACKED_MARKS_CACHED_MAX = 16_384
-"""Contexts whose marks a worker remembers as a token has them."""
 PART_BYTES_CACHED_MAX = 8 * 1024
 """A larger media object, deal list or block list is read anew each time."""
 

@@ -23,15 +23,13 @@ ten, and the published experience is that such collisions cost nothing that can 
 """
 
 import hashlib
-import struct
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.compiled import inlined, kernel
-from config.limits import PACKED_MARKS_CACHED_MAX
 
 CONTEXT_FIELDS: Final = ("region", "metro", "site", "exchange", "device", "system", "slot", "viewability")
 CONTEXT_MARKS: Final = len(CONTEXT_FIELDS)
@@ -68,18 +66,13 @@ def hour_mark(now_s: int) -> int:
     return HOUR << MARK_BITS | now_s // 3_600 % 24
 
 
-@lru_cache(PACKED_MARKS_CACHED_MAX)
-def pack_marks(marks: bytes) -> bytes:
-    """Write the marks of a context, CONTEXT_MARKS of them, three bytes each.
-
-    marks: as they stand in memory, int64[CONTEXT_MARKS].
-    """
-    values = struct.unpack(f"{CONTEXT_MARKS}q", marks)
-    return b"".join((mark & (1 << MARK_BITS) - 1).to_bytes(3, "big") for mark in values)
+def pack_marks(marks: Iterable[int]) -> bytes:
+    """Write marks of a context, three bytes each; their fields are not written."""
+    return b"".join((mark & (1 << MARK_BITS) - 1).to_bytes(3, "big") for mark in marks)
 
 
 def unpack_marks(packed: bytes) -> list[int]:
-    """Read what `pack_marks` wrote."""
+    """Read what `pack_marks` wrote of CONTEXT_MARKS marks, in their order."""
     return [
         field << MARK_BITS | int.from_bytes(packed[3 * field : 3 * field + 3], "big")
         for field in range(CONTEXT_MARKS)

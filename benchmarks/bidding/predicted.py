@@ -194,7 +194,7 @@ def _marks(step: int) -> str:
     values = [""] * CONTEXT_MARKS
     values[SITE] = f"step {step}"
     marks = np.array([context_mark(field, value) for field, value in enumerate(values)], np.int64)
-    return pack_marks(marks.tobytes()).hex()
+    return pack_marks(marks.tolist()).hex()
 
 
 def _config() -> Bundle:

@@ -18,12 +18,11 @@ import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
 from bidder.decision.dimensions import DIMENSIONS
-from bidder.decision.facts import FACTS, MARKS_BYTES
+from bidder.decision.facts import FACTS
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
 from bidder.decision.places import PLACE_KINDS
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
-from pacing.features import pack_marks
 
 _NONE = np.empty(0, np.int64)
 ONE_FLOOR = -1
@@ -82,8 +81,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Position of the request in the batch."""
     slot: Slot
     deal: DealOffer | None
-    facts: int
-    """Where its facts begin in the flat array."""
+    marks: bytes
+    """Of its context, packed (`bidder.decision.facts`)."""
 
 
 class CandidateColumns:
@@ -134,7 +133,8 @@ class CandidateColumns:
         if len(slots) > 1 and any(slot.pod for slot in slots):
             slots = _break_by_break(slots)
         facts = snapshot.facts
-        facts_of_request = place.facts + context.facts
+        numbers_of_request = place.facts.numbers + context.facts.numbers
+        marks_of_request = place.facts.marks + context.facts.marks
         pod_id = ""
         for slot in slots:
             pod = slot.pod
@@ -151,7 +151,11 @@ class CandidateColumns:
             if slot.google is not None:
                 barred = snapshot.google[exchange.id].barred(slot.google)
                 blocked_here = self._blocked_besides(blocked, barred)
-            facts_start = FACTS * len(self._facts)
+            facts_start, marks = FACTS * len(self._facts), b""
+            if facts is not None:
+                of_slot = facts.of_slot(slot)
+                self._facts.append(numbers_of_request + of_slot.numbers)
+                marks = marks_of_request + of_slot.marks
             of_imp = (
                 self._imps,
                 self._pods,
@@ -164,14 +168,12 @@ class CandidateColumns:
                 *blocked_here,
                 *shared,
             )
-            if facts is not None:
-                self._facts.append(facts_of_request + facts.of_slot(slot))
             for deal in slot.deals:
                 terms = self._deal_terms(slot, deal, opportunity, left)
                 if terms is not None:
                     # Under a deal one bid, but in a break as many as it takes.
                     times = ads_max if pod_seconds else 1
-                    self._put(Candidate(request, slot, deal, facts_start), (*terms, *of_imp), times)
+                    self._put(Candidate(request, slot, deal, marks), (*terms, *of_imp), times)
             if slot.deals_only:
                 continue
             floor, floors = self._floor(slot, None)
@@ -180,7 +182,7 @@ class CandidateColumns:
                 terms = (row, floor, floors, opportunity.first_price, False, False, left)
                 # Alternatives for one place in a break would keep each other's like out of its other places.
                 times = ads_max if pod is None or pod_seconds else 1
-                self._put(Candidate(request, slot, None, facts_start), (*terms, *of_imp), times)
+                self._put(Candidate(request, slot, None, marks), (*terms, *of_imp), times)
 
     def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:
         for _ in range(times):
@@ -229,10 +231,6 @@ class CandidateColumns:
             _integers(self._floors),
             np.frombuffer(bytearray(b"".join(self._facts)), np.int64) if self._facts else _NONE,
         )
-
-    def marks_of(self, candidate: Candidate) -> bytes:
-        """Return the marks of a candidate's context, packed."""
-        return pack_marks(self._facts[candidate.facts // FACTS][MARKS_BYTES])
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""

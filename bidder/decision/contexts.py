@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bidder.decision.dimensions import DIMENSIONS, Dimension, met_inventory, offered_inventory
-from bidder.decision.facts import Facts
+from bidder.decision.facts import NO_FACTS, Facts, Part
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import CONTEXTS_CACHED_MAX
 from pacing.cells import device_index, first_cell
@@ -45,8 +45,7 @@ class Context(NamedTuple):
     """One for each of DIMENSIONS."""
     excluding: tuple[int, ...]
     """Rows of ads that exclude the site or app."""
-    facts: bytes
-    """Its part of `bidder.decision.facts`; empty where no value depends on them."""
+    facts: Part
     cell: int
     """The row, of the shading table, of the first format (`pacing.cells`)."""
 
@@ -81,7 +80,7 @@ class Contexts:
         context = Context(
             tuple(required),
             tuple(excluded[value] for value in met if value in excluded),
-            self._facts.of_context(opportunity) if self._facts is not None else b"",
+            self._facts.of_context(opportunity) if self._facts is not None else NO_FACTS,
             first_cell(self._exchange_index[opportunity.exchange_id], device_index(opportunity.device_type)),
         )
         self._known[key] = context

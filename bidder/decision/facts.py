@@ -10,12 +10,13 @@ Where a config has prices that depend on the moment, each imp of a batch gets FA
     FACT_VIEW         how likely it is to be seen, in billionths, as the exchange states it; 0: it does not
     FACT_COMPLETION   how likely it is to be played to its end, likewise
 
-The three parts are worked out once each, kept as the bytes of int64s with the rows that follow from the
-same place or context, and joined.
+The three parts are worked out once each, kept with the rows that follow from the same place or context, and
+joined: as the bytes of int64s, and the marks also as a token carries them.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from bidder.openrtb.opportunity import MediaOffer, Opportunity, Slot
 from config.limits import MEDIA_SHAPES_CACHED_MAX
@@ -32,16 +33,28 @@ from pacing.features import (
     SYSTEM,
     VIEWABILITY,
     context_mark,
+    pack_marks,
 )
 
 FACT_EXCHANGE, FACT_ZIP, FACT_MARKS = range(3)
 FACT_VIEW = FACT_MARKS + CONTEXT_MARKS
 FACT_COMPLETION = FACT_VIEW + 1
 FACTS = FACT_COMPLETION + 1
-MARKS_BYTES = slice(8 * FACT_MARKS, 8 * FACT_VIEW)
-"""Where the marks are in the bytes of an imp's facts."""
 
 assert CONTEXT_FIELDS == ("region", "metro", "site", "exchange", "device", "system", "slot", "viewability")
+
+
+class Part(NamedTuple):
+    """One of the three parts of an imp's facts."""
+
+    numbers: bytes
+    """int64s."""
+    marks: bytes
+    """Its marks once more: `pacing.features.pack_marks`."""
+
+
+NO_FACTS = Part(b"", b"")
+"""Where no value depends on any."""
 
 
 def context_values(opportunity: Opportunity, slot: Slot) -> tuple[str, ...]:
@@ -80,8 +93,12 @@ def _integers(*values: int) -> bytes:
     return struct.pack(f"{len(values)}q", *values)
 
 
-_VIEWABILITY_MARKS = [_integers(context_mark(VIEWABILITY, str(tenth))) for tenth in range(11)]
-_NOTHING_STATED = _integers(context_mark(VIEWABILITY, ""), 0, 0)
+def _part(marks: Sequence[int], before: tuple[int, ...] = ()) -> Part:
+    return Part(_integers(*before, *marks), pack_marks(marks))
+
+
+_VIEWABILITY = [_part((context_mark(VIEWABILITY, str(tenth)),)) for tenth in range(11)]
+_NO_VIEWABILITY = _part((context_mark(VIEWABILITY, ""),))
 
 
 class Facts:
@@ -91,38 +108,43 @@ class Facts:
         self._exchange_index = exchange_index
         self._zip_numbers = zip_numbers
         # The part of an imp whose exchange states neither rate.
-        self._slots: dict[MediaOffer, bytes] = {}
+        self._slots: dict[MediaOffer, Part] = {}
 
-    def of_place(self, exchange_id: str, country: str, region: str, metro: str, zip_code: str) -> bytes:
+    def of_place(self, exchange_id: str, country: str, region: str, metro: str, zip_code: str) -> Part:
         """Return the part of a place, as an exchange's requests have it."""
-        return _integers(
-            self._exchange_index[exchange_id],
-            self._zip_numbers.get(zip_code, -1),
-            context_mark(REGION, region or country),
-            context_mark(METRO, metro),
-        )
+        marks = (context_mark(REGION, region or country), context_mark(METRO, metro))
+        before = (self._exchange_index[exchange_id], self._zip_numbers.get(zip_code, -1))
+        return _part(marks, before=before)
 
-    def of_context(self, opportunity: Opportunity) -> bytes:
+    def of_context(self, opportunity: Opportunity) -> Part:
         """Return the part of the context: site, exchange, device and system."""
-        return _integers(
-            context_mark(SITE, opportunity.bundle or opportunity.domain),
-            context_mark(EXCHANGE, opportunity.exchange_id),
-            context_mark(DEVICE, str(opportunity.device_type)),
-            context_mark(SYSTEM, opportunity.operating_system),
+        return _part(
+            (
+                context_mark(SITE, opportunity.bundle or opportunity.domain),
+                context_mark(EXCHANGE, opportunity.exchange_id),
+                context_mark(DEVICE, str(opportunity.device_type)),
+                context_mark(SYSTEM, opportunity.operating_system),
+            )
         )
 
-    def of_slot(self, slot: Slot) -> bytes:
+    def of_slot(self, slot: Slot) -> Part:
         """Return the part of an imp."""
         unstated = self._slots.get(slot.media) or self._add_slot(slot.media)
         view, completion = slot.view_billionths, slot.completion_billionths
         if not view and not completion:
             return unstated
-        viewability = _VIEWABILITY_MARKS[10 * view // BILLION] if view else _NOTHING_STATED[:8]
-        return unstated[:8] + viewability + _integers(view, completion)
+        viewability = _VIEWABILITY[10 * view // BILLION] if view else _NO_VIEWABILITY
+        return Part(
+            unstated.numbers[:8] + viewability.numbers + _integers(view, completion),
+            unstated.marks[:3] + viewability.marks,
+        )
 
-    def _add_slot(self, media: MediaOffer) -> bytes:
+    def _add_slot(self, media: MediaOffer) -> Part:
         if len(self._slots) >= MEDIA_SHAPES_CACHED_MAX:
             self._slots.clear()
-        unstated = _integers(context_mark(SLOT, slot_text(media))) + _NOTHING_STATED
+        slot = _part((context_mark(SLOT, slot_text(media)),))
+        unstated = Part(
+            slot.numbers + _NO_VIEWABILITY.numbers + _integers(0, 0), slot.marks + _NO_VIEWABILITY.marks
+        )
         self._slots[media] = unstated
         return unstated

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bidder.decision.exchange_rows import PoliticalRows
-from bidder.decision.facts import Facts
+from bidder.decision.facts import NO_FACTS, Facts, Part
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import PLACES_CACHED_MAX
 from config.schema import ExchangeProfile
@@ -29,8 +29,7 @@ class Place(NamedTuple):
     """Ads that name no place, then a row for each of PLACE_KINDS: any of them will do."""
     barred: tuple[int, ...]
     """Ads that exclude the place, and political ads that the exchange does not show there."""
-    facts: bytes
-    """Its part of `bidder.decision.facts`; empty where no value depends on them."""
+    facts: Part
 
 
 class PlaceRows:
@@ -70,6 +69,6 @@ class PlaceRows:
         barred = [rows[value] for rows, value in zip(self._excluded, values, strict=True) if value in rows]
         if self._political.any:
             barred += self._political.barred(exchange, key[1], key[2])
-        facts = self._facts.of_place(*key) if self._facts is not None else b""
+        facts = self._facts.of_place(*key) if self._facts is not None else NO_FACTS
         place = self._known[key] = Place((self._anywhere_row, *within), tuple(barred), facts)
         return place

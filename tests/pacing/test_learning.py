@@ -123,7 +123,7 @@ def test_bids_sum_the_slots_that_are_learned(
     in_parts = context_sum(weights, facts, 1, hour) + ad_sum(weights, *ad)
     in_parts += crossed_sum(weights, facts, 1, hour, ad[1], ad[2])
     assert in_parts == int(weights[slots].sum(dtype=np.int64))
-    assert unpack_marks(pack_marks(facts[1:].tobytes())) == context
+    assert unpack_marks(pack_marks(facts[1:].tolist())) == context
 
 
 def test_an_examples_marks_lead_to_as_many_slots() -> None:
