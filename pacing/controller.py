@@ -259,7 +259,9 @@ class Controller:
                 spent=observed.spent,
                 window_s=curve.start_s,
             )
-            dated = (local_day(int(now_s), campaign.time_zone), ceiling)
+            # Moved to a zone where it is still yesterday, a campaign goes on with the day under way.
+            day = max(local_day(int(now_s), campaign.time_zone), accounts[code].day)
+            dated = (day, ceiling)
             if self._ceilings.get(code) != dated:
                 await self._ledger.set_ceiling(code, *dated)
                 self._ceilings[code] = dated

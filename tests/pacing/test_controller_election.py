@@ -469,3 +469,36 @@ async def paced(client: redis.asyncio.Redis, version: int) -> bool:
     """Tell whether the plan of this version, or a later one, is out."""
     plan = await fetch(client)
     return plan is not None and plan.version >= version
+
+
+async def test_a_campaign_moved_to_a_zone_where_it_is_yesterday_goes_on(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    """The day under way does not begin again: both days there share one day's money."""
+    leader, ledger = candidate(redis_client, "a"), Ledger(redis_client)
+    spent = []
+    for number, zone in enumerate(("Pacific/Kiritimati", "Pacific/Niue", "Pacific/Niue")):
+        now_s = NOW_S + number * 5
+        moved = bundle(str(number), campaign("even", time_zone=zone))
+        assert await leader.tick(moved, now_s)
+        day = local_day(now_s, zone)
+        lease = await ledger.grant(EVEN, 1, DAILY // 4, day, 1_000, 1)
+        assert lease.granted > 0
+        minute, bound = int(time.time()) // 60, 10**15
+        bill = (
+            EVEN,
+            1,
+            minute,
+            number,
+            lease.outstanding,
+            bound,
+            day,
+            minute * 60 + 900,
+            {"bid": str(number)},
+        )
+        assert await ledger.settle(*bill) is Settlement.SETTLED
+        account = await ledger.account(EVEN)
+        assert account is not None
+        spent.append(account.spent_day)
+        assert account.day == local_day(NOW_S, "Pacific/Kiritimati")
+    assert spent[0] < spent[1] < spent[2] <= DAILY
