@@ -172,7 +172,7 @@ class Controller:
             return False
         if self._registered != bundle.version and self._has_published:
             # An older config's budgets must not undo those of the one that is published.
-            await self._register(bundle)
+            await self._register(bundle, now_s)
         outcomes = await self._outcomes.read(bundle, now_s)
         if await self._traffic.look(bundle.campaigns_by_code(), bool(await self._ledger.beats()), now_s):
             self._curves.clear()
@@ -216,7 +216,7 @@ class Controller:
         await self._outcomes.load(now_s)
         self._shaded_at_s = -math.inf
 
-    async def _register(self, bundle: Bundle) -> None:
+    async def _register(self, bundle: Bundle, now_s: float) -> None:
         for campaign in bundle.campaigns_by_code().values():
             try:
                 await self._ledger.open(campaign)
@@ -224,7 +224,9 @@ class Controller:
                 logger.error("campaign %s has no account and does not spend: %s", campaign.id, error)
         for campaign, line_item in bundle.line_items_by_account().values():
             try:
-                await self._ledger.open_line_item(campaign, line_item)
+                await self._ledger.open_line_item(
+                    campaign, line_item, local_day(int(now_s), campaign.time_zone)
+                )
             except LedgerError as error:
                 logger.error("line item %s has no account and does not spend: %s", line_item.id, error)
         self._registered = bundle.version

@@ -97,7 +97,7 @@ _CALL_SHORT = Script("call_short")
 _CHANGES = Script("changes")
 _FIRST_TIME = Script("first_time")
 _HEARTBEAT = Script("heartbeat")
-_REGISTER = Script("register")
+_REGISTER = Script("register", "limbs")
 _SET_FIELDS = Script("set_fields")
 _SETTLE = Script("settle", "limbs", "day", "delivery")
 _SHORT = Script("short")
@@ -146,10 +146,15 @@ class Ledger:
             code, campaign.id, budget.total, budget.daily, campaign.time_zone, hourly=budget.hourly
         )
 
-    async def open_line_item(self, campaign: Campaign, line_item: LineItem) -> None:
-        """Register a line item with the budget of its own that it has in the config. Raises LedgerError."""
+    async def open_line_item(self, campaign: Campaign, line_item: LineItem, day: int) -> None:
+        """Register a line item with the budget of its own that it has in the config. Raises LedgerError.
+
+        `day` is the campaign's local day.
+        """
         budget, code = line_item.budget, account_code(campaign.id, line_item.id)
-        await self.register_line_item(code, line_item.id, budget.total, budget.daily, campaign.time_zone)
+        await self.register_line_item(
+            code, line_item.id, budget.total, budget.daily, campaign.time_zone, day=day
+        )
 
     async def register(
         self,
@@ -168,15 +173,23 @@ class Ledger:
         await self._register("campaign", code, campaign_id, total, daily, hourly, time_zone)
 
     async def register_line_item(
-        self, code: int, line_item_id: str, total: int | None, daily: int | None, time_zone: str
+        self,
+        code: int,
+        line_item_id: str,
+        total: int | None,
+        daily: int | None,
+        time_zone: str,
+        *,
+        day: int = 0,
     ) -> None:
         """Open the account of a line item with a budget of its own, or give it this budget.
 
-        What the line item has spent before counts against `total`; without a total the campaign's is the
-        limit. Raises LedgerError when the code's account belongs to a line item of another id.
+        What the line item has spent before counts against `total`, and on `day`, the local day, against
+        `daily`; without a total the campaign's is the limit. Raises LedgerError when the code's account
+        belongs to a line item of another id.
         """
         total = MONEY_MAX if total is None else total
-        await self._register("line item", code, line_item_id, total, daily, None, time_zone)
+        await self._register("line item", code, line_item_id, total, daily, None, time_zone, day)
 
     async def _register(
         self,
@@ -187,11 +200,14 @@ class Ledger:
         daily: int | None,
         hourly: int | None,
         time_zone: str,
+        day: int = 0,
     ) -> None:
         must_be_money(total=total, daily=daily or 0, hourly=hourly or 0)
-        keys = [redis_keys.ledger(code), redis_keys.spent_by_line_item(code & _CAMPAIGN_BITS)]
+        campaign_code = code & _CAMPAIGN_BITS
+        keys = [redis_keys.ledger(code), redis_keys.spent_by_line_item(campaign_code)]
+        keys.append(redis_keys.delivered(campaign_code, day))
         limits = ("" if amount is None else amount for amount in (daily, hourly))
-        arguments = (id_, total, *limits, time_zone, (code >> 32) or "")
+        arguments = (id_, total, *limits, time_zone, (code >> 32) or "", day)
         reply: bytes = await _REGISTER.run(self._client, keys, arguments)
         if reply.decode() != id_:
             raise LedgerError(

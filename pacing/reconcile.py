@@ -13,13 +13,16 @@ holds the last entry that was added up, the sum up to it and how many entries th
 reads `spent` and the state of the stream in one transaction, adds up what came since the checkpoint, and
 moves it there. Two processes that audit at once write the same.
 
+A line item with a budget of its own is charged in its account and in the campaign's sum for it, so these
+are equal too.
+
 What can't be added up any more (the stream was trimmed past the checkpoint) is taken from the account as
 it stands, and the audit says since when it sees everything. A difference stays until somebody has looked
 into it and accepts it (`accept`).
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -31,6 +34,8 @@ from config.money import money_text
 from pacing.account import Account
 from pacing.bills import BEGINNING, EMPTY, StreamState, bills_between, read_state
 from pacing.ledger import Ledger
+
+_CAMPAIGN_BITS = 0xFFFF_FFFF
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -65,14 +70,23 @@ class Audit(msgspec.Struct, frozen=True):
 async def audit_all(client: redis.asyncio.Redis, ledger: Ledger, now_s: float | None = None) -> list[Audit]:
     """Audit every campaign that ever had an account, by id. Raises redis.RedisError."""
     members = cast(set[bytes], await client.smembers(redis_keys.CAMPAIGNS))
-    codes = sorted(map(int, members))
+    own_members = cast(set[bytes], await client.smembers(redis_keys.LINE_ITEM_ACCOUNTS))
+    line_items: dict[int, list[int]] = {}
+    for own in sorted(map(int, own_members)):
+        line_items.setdefault(own & _CAMPAIGN_BITS, []).append(own)
     now_s = time.time() if now_s is None else now_s
-    audits = [await audit(client, ledger, code, now_s) for code in codes]
+    codes = sorted(map(int, members))
+    audits = [await audit(client, ledger, code, now_s, line_items.get(code, ())) for code in codes]
     return sorted((found for found in audits if found is not None), key=lambda one: one.account.campaign_id)
 
 
-async def audit(client: redis.asyncio.Redis, ledger: Ledger, code: int, now_s: float) -> Audit | None:
-    """Audit one account and move its checkpoint; None when there is no account. Raises redis.RedisError."""
+async def audit(
+    client: redis.asyncio.Redis, ledger: Ledger, code: int, now_s: float, line_items: Sequence[int] = ()
+) -> Audit | None:
+    """Audit one campaign's account and move its checkpoint; None when there is no account.
+
+    `line_items` are the account codes of those with a budget of their own. Raises redis.RedisError.
+    """
     spent, state, before = await _look(client, code)
     if spent is None:
         return None
@@ -82,7 +96,29 @@ async def audit(client: redis.asyncio.Redis, ledger: Ledger, code: int, now_s: f
     account = await ledger.account(code)
     if account is None:
         return None
-    return Audit(account, spent, after.billed, after.since_s, _faults(account, spent, after.billed))
+    faults = _faults(account, spent, after.billed)
+    for own in line_items:
+        faults += await _line_item_faults(client, ledger, own, account.campaign_id)
+    return Audit(account, spent, after.billed, after.since_s, faults)
+
+
+async def _line_item_faults(
+    client: redis.asyncio.Redis, ledger: Ledger, code: int, campaign_id: str
+) -> tuple[str, ...]:
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.hget(redis_keys.ledger(code), "spent")
+        pipe.hget(redis_keys.spent_by_line_item(code & _CAMPAIGN_BITS), str(code >> 32))
+        spent, charged = map(int, [amount or 0 for amount in await pipe.execute()])
+    account = await ledger.account(code)
+    if account is None:
+        return ()
+    faults = _sides(account)
+    if spent != charged:
+        faults += (
+            f"{account.campaign_id} of {campaign_id} says {money_text(spent)} is spent of its own budget, "
+            f"and its bills come to {money_text(charged)}",
+        )
+    return faults
 
 
 async def accept(client: redis.asyncio.Redis, code: int, now_s: float) -> int | None:
@@ -154,14 +190,18 @@ def _checkpoint(stored: Mapping[bytes, bytes]) -> Checkpoint:
 
 
 def _faults(account: Account, spent: int, billed: int) -> tuple[str, ...]:
-    faults = []
+    if spent == billed:
+        return _sides(account)
+    return (
+        *_sides(account),
+        f"{account.campaign_id} says {money_text(spent)} is spent, and its bills come to "
+        f"{money_text(billed)}",
+    )
+
+
+def _sides(account: Account) -> tuple[str, ...]:
     try:
         account.check()
     except AssertionError as error:
-        faults.append(str(error))
-    if spent != billed:
-        faults.append(
-            f"{account.campaign_id} says {money_text(spent)} is spent, and its bills come to "
-            f"{money_text(billed)}"
-        )
-    return tuple(faults)
+        return (str(error),)
+    return ()

@@ -80,6 +80,20 @@ async def test_a_budget_given_in_flight_counts_what_was_spent_before(
     assert (await read(ledger, OWN)).total == MONEY_MAX
 
 
+async def test_a_daily_budget_given_in_flight_is_of_the_whole_day(redis_client: redis.asyncio.Redis) -> None:
+    ledger = Ledger(redis_client)
+    await ledger.register(CAMPAIGN, "state-fair", 10_000, None, "UTC")
+    for sequence in range(3):
+        await bill(ledger, 1, sequence, 70, reserved=False)
+    # What was given back is not spent any more.
+    await ledger.adjust(CAMPAIGN, "note", -20, "a credit note", line_item=LINE_ITEM)
+    await ledger.register_line_item(OWN, "fair-banner", None, 250, "UTC", day=20_000)
+    own = await read(ledger, OWN)
+    assert (own.spent, own.day, own.spent_day) == (190, 20_000, 190)
+    assert (await ledger.grant(OWN, 1, 250, 20_000, BID_MAX, 1)).granted == 60
+    assert (await ledger.grant(OWN, 1, 250, 20_001, BID_MAX, 1)).granted > 60
+
+
 async def test_a_bid_made_before_the_budget_frees_no_reservation_of_it(
     redis_client: redis.asyncio.Redis,
 ) -> None:

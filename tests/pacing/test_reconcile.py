@@ -13,6 +13,7 @@ from pacing.reconcile import Audit, Checkpoint
 
 CODE = 0xC0FFEE
 PRICE = 2_500_000
+LINE_ITEM = 0xBEEF
 
 
 class Books:
@@ -126,6 +127,26 @@ async def test_every_account_is_audited_in_the_config_or_not(redis_client: redis
     assert [audit.account.campaign_id for audit in audits] == ["autumn", "spring"]
     assert await reconcile.audit(redis_client, books.ledger, 8, 1_000.0) is None
     assert await reconcile.accept(redis_client, 8, 1_000.0) is None
+
+
+async def test_a_line_items_own_account_is_held_against_its_bills(redis_client: redis.asyncio.Redis) -> None:
+    books = await books_of(redis_client)
+    own = LINE_ITEM << 32 | CODE
+    await books.ledger.register_line_item(own, "spring-banner", 10 * BILLION, None, "UTC")
+    expiry_s = books.minute * 60 + 70
+    bill = (CODE, 1, books.minute, 1, PRICE, 5_000_000, books.minute // 1_440, expiry_s, {"bid": "1"})
+    await books.ledger.settle(*bill, line_item=LINE_ITEM)
+    await books.ledger.adjust(CODE, "note", -1_000_000, "a credit note", line_item=LINE_ITEM)
+    (found,) = await reconcile.audit_all(redis_client, books.ledger, 1_000.0)
+    assert found.faults == ()
+    await redis_client.hincrby(redis_keys.ledger(own), "spent", 7)
+    await redis_client.hincrby(redis_keys.ledger(own), "leased", 5)
+    (found,) = await reconcile.audit_all(redis_client, books.ledger, 1_000.0)
+    (sides, bills) = found.faults
+    assert sides.startswith("the account of spring-banner does not add up")
+    assert bills == (
+        "spring-banner of spring says 0.001500007 is spent of its own budget, and its bills come to 0.0015"
+    )
 
 
 async def test_bills_are_read_in_pages_from_one_entry_to_another(redis_client: redis.asyncio.Redis) -> None:
