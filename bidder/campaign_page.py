@@ -23,7 +23,7 @@ _ITEMS_SHOWN: Final = 20
 _REASONS_SHOWN: Final = 12
 _DAYS_DRAWN_MIN: Final = 7
 _FIGURE_HEADS: Final = "".join(
-    f'<th class="n">{head}' for head in ("bids", "won", "impressions", "clicks", "CTR", "spent", "CPM")
+    f'<th class="n">{head}' for head in ("bids", "won", "impressions", "clicks", "CTR", "spent", "CPM", "CPC")
 )
 
 
@@ -70,6 +70,7 @@ def _section(campaign: CampaignReport, currency: str) -> str:
         ("CPM", "–" if figures.cpm_micros is None else format_money(1_000 * figures.cpm_micros, currency)),
         ("bids won", _percent(figures.win_rate)),
         ("clicks", f"{figures.clicks:,}"),
+        ("a click", _per_click(figures, currency)),
         ("conversions", f"{figures.conversions:,}"),
         ("people reached", f"{campaign.reach:,}"),
         ("times each", _number(campaign.frequency)),
@@ -167,8 +168,13 @@ def _cells(figures: Figures, currency: str) -> str:
         _percent(figures.click_rate),
         format_money(figures.spent, currency),
         "–" if cpm_micros is None else format_money(1_000 * cpm_micros, currency),
+        _per_click(figures, currency),
     )
     return "".join(f'<td class="n">{cell}' for cell in cells)
+
+
+def _per_click(figures: Figures, currency: str) -> str:
+    return format_money(figures.spent // figures.clicks, currency) if figures.clicks else "–"
 
 
 def _frequencies(campaign: CampaignReport) -> str:

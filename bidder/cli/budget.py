@@ -302,7 +302,8 @@ def _table(status: Status) -> Table:
         caption=caption,
         caption_justify="left",
     )
-    table.add_column("Campaign")
+    # An id that is cut can't be typed.
+    table.add_column("Campaign", overflow="fold")
     table.add_column("State", no_wrap=True)
     # Few campaigns have an hourly budget, and a terminal is narrow.
     hourly = any(row.hourly is not None for row in status.campaigns)

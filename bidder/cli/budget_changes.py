@@ -13,9 +13,6 @@ from typing import Annotated
 import msgspec
 import typer
 from redis.asyncio import Redis as AsyncRedis
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from bidder.cli.budget_access import CampaignArgument, booked_campaign, required_bundle, run
 from bidder.cli.logged_changes import ByOption, who
@@ -162,24 +159,23 @@ def log_command(
             line = {"at": _when(at_ms)} | msgspec.structs.asdict(change)
             typer.echo(msgspec.json.encode(line).decode())
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("When (UTC)", "Who", "Did", "To", "What", "Before", "After", "Why"):
-        table.add_column(heading)
+    if not changes:
+        typer.echo("nothing was changed yet")
     for at_ms, change in changes:
-        table.add_row(_when(at_ms), *(str(value) for value in _row(change)))
-    Console().print(table)
+        typer.echo(f"{_when(at_ms)}  {change.by}  {_told(change)}")
 
 
-def _row(change: LoggedChange) -> tuple[str, ...]:
-    return (
-        change.by,
-        change.action,
-        change.campaign or "all",
-        change.what,
-        change.before,
-        change.after,
-        change.reason,
-    )
+def _told(change: LoggedChange) -> str:
+    """Return what a change did, in one line: to which campaign, from what to what, and why."""
+    did = change.what if change.action == "config" else f"{change.action} {change.what}".strip()
+    if change.before and change.after:
+        did += f" {change.before} -> {change.after}"
+    elif change.after:
+        did += f": {change.after}"
+    elif change.before:
+        did += f": {change.before}"
+    why = f" ({change.reason})" if change.reason else ""
+    return f"{change.campaign or 'all campaigns'}: {did}{why}"
 
 
 def _when(at_ms: int) -> str:

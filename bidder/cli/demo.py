@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 import redis.asyncio
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -55,7 +56,7 @@ SEED = 2016
 EXCHANGE_ID = "plain"
 RIVALS = Landscapes.alike(LogNormal(median_cpm_micros=3_000_000))
 """Strong enough that about half of the bids lose, so that shading has something to learn."""
-BAR_CELLS = 12
+BAR_CELLS = 10
 _REFRESH_SECONDS = 0.5
 _LOOKS_MAX = 20
 _EXIT_DISAGREES = 1
@@ -230,6 +231,7 @@ def _as_data(bundle: Bundle, summary: Summary, accounts: Mapping[int, Account]) 
     def exact(money: int) -> Decimal:
         return Decimal(money) / BILLION
 
+    clicks = {account.id: account.clicks for account in summary.campaigns}
     return {
         "requests": summary.requests,
         "bids": summary.bids,
@@ -246,6 +248,7 @@ def _as_data(bundle: Bundle, summary: Summary, accounts: Mapping[int, Account]) 
                 "id": campaign.id,
                 "budget": exact(campaign.budget.total),
                 "spent": exact(accounts[code].spent if code in accounts else 0),
+                "clicks": clicks.get(campaign.id, 0),
             }
             for code, campaign in bundle.campaigns_by_code().items()
         ],
@@ -265,14 +268,16 @@ def _picture(
         f" for {summary.impressions:,} impressions  p50 {latency.p50:.1f} ms  p99 {latency.p99:.1f} ms  ",
         (f"{summary.errors} errors", "bold red" if summary.errors else "dim"),
     )
-    table = Table("campaign", "pacing")
-    for heading in ("spent", "of today's"):
-        table.add_column(heading, justify="right")
+    table = Table("campaign", "pacing", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("spent", justify="right", min_width=9)
+    table.add_column("of today's", justify="right")
     table.add_column("", min_width=BAR_CELLS)
-    table.add_column("leased", justify="right")
+    for heading in ("clicks", "a click"):
+        table.add_column(heading, justify="right", min_width=8)
+    clicks = {account.id: account.clicks for account in summary.campaigns}
     for code, campaign in bundle.campaigns_by_code().items():
         account = accounts.get(code)
-        spent, leased = (account.spent, account.leased) if account else (0, 0)
+        spent, clicked = account.spent if account else 0, clicks.get(campaign.id, 0)
         budget = campaign.budget.daily or campaign.budget.total
         filled = min(BAR_CELLS, round(BAR_CELLS * spent / budget))
         table.add_row(
@@ -281,7 +286,8 @@ def _picture(
             format_money(spent, summary.currency),
             format_money(budget, summary.currency),
             Text.assemble(("━" * filled, "green"), ("━" * (BAR_CELLS - filled), "dim")),
-            format_money(leased, summary.currency),
+            f"{clicked:,}",
+            format_money(spent // clicked, summary.currency) if clicked else "–",
         )
     where = Text(
         f"dashboard http://{settings.admin_host}:{settings.admin_port}/   Ctrl-C ends the run", "dim"

@@ -244,7 +244,11 @@ def test_pauses_are_logged_with_the_user_and_host(billed: str) -> None:
     pause, resume = logged(billed)
     assert (pause["action"], pause["campaign"], resume["by"]) == ("pause", "harvest-days", "bob")
     assert "@" in pause["by"]
-    assert "harvest-days" in budget("log", "--redis", billed).stdout
+    lines = budget("log", "--redis", billed).stdout.splitlines()
+    assert {line.split("  ", 1)[1] for line in lines} == {
+        f"{pause['by']}  harvest-days: pause",
+        "bob  harvest-days: resume",
+    }
 
 
 def changed() -> Bundle:

@@ -70,7 +70,14 @@ def test_budgets_are_small_where_spent_at_once_and_large_where_spread(bundle: Bu
         assert campaign.budget.daily is not None
         low, high = (2, 40) if campaign.pacing == "asap" else (3_000, 30_000)
         assert low * BILLION <= campaign.budget.daily <= high * BILLION
-    assert Counter(campaign.pacing for campaign in campaigns(bundle)) == {"asap": 5, "even": 5}
+    assert Counter(campaign.pacing for campaign in campaigns(bundle)) == {"asap": 6, "even": 5}
+
+
+def test_one_line_item_pays_by_the_click(bundle: Bundle) -> None:
+    (clicked,) = [
+        one for one in campaigns(bundle) if all(item.bid_cpc is not None for item in one.line_items)
+    ]
+    assert all(item.expected_rate is not None for item in clicked.line_items)
 
 
 def test_all_are_live_whenever_the_demo_runs(bundle: Bundle) -> None:
