@@ -24,6 +24,7 @@ from config.settings import LogFormat
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _LEFT_OUT = "left_out"
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 class RepeatFilter(logging.Filter):
@@ -62,14 +63,18 @@ class _Window:
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people; one that stands for others says for how many."""
+    """A line for people; one that stands for others says for how many.
+
+    What a line quotes can't end it, and begin another, or draw on the terminal: control characters are
+    written as escapes. Only a stack takes lines of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__(_TEXT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         left_out = getattr(record, _LEFT_OUT, 0)
-        line = super().formatMessage(record)
+        line = super().formatMessage(record).translate(_ESCAPES)
         return f"{line} (and {left_out} such lines before, left out)" if left_out else line
 
 

@@ -34,6 +34,8 @@ _TAG = "tag:yaml.org,2002:"
 _NULL = re.compile(r"(?:~|null|Null|NULL)?")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+")
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML takes nowhere but in an escape (1.2, production 1), XML not even there, and JSON in part."""
 
 FAST = getattr(yaml, "CSafeLoader", None)
 """libyaml's parser, None where PyYAML was built without it."""
@@ -118,6 +120,9 @@ def _compose(events: Iterator[Event]) -> Node | None:
             continue
         node: Node
         if isinstance(event, ScalarEvent):
+            if event.style == '"' and (found := _UNPRINTABLE.search(event.value)):
+                problem = f"an escape for a control character, U+{ord(found[0]):04X}; delete it"
+                raise YamlFault(*_place(event), problem)
             node = Scalar(event.value, _kind(event), *_place(event))
         elif isinstance(event, AliasEvent):
             if event.anchor not in anchors:

@@ -80,6 +80,13 @@ def test_a_fault_is_one_line_with_its_stack(said: Said) -> None:
     assert "ValueError: broken" in json.loads(line)["exception"]
 
 
+def test_what_a_line_quotes_does_not_begin_another(said: Said) -> None:
+    logs.configure("text", "admin")
+    logging.getLogger("a.place").warning("stopped by %s", "ann\n2026-11-03 ERROR \x1b[31mall is lost\x9b")
+    (line,) = said()
+    assert line.endswith(r"WARNING a.place stopped by ann\x0a2026-11-03 ERROR \x1b[31mall is lost\x9b")
+
+
 def test_what_ends_a_process_is_said_in_the_form_of_its_log(said: Said) -> None:
     logs.configure("text", "admin")
     logs.say("no Redis")

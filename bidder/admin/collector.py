@@ -5,6 +5,7 @@ and adds gauges made from the rest of the snapshot. Amounts are in currency unit
 graphs and alerts; the exact figures are the ledger's (`/status.json`).
 """
 
+import math
 import platform
 from collections.abc import Iterator
 from functools import cache
@@ -78,11 +79,11 @@ class SnapshotCollector(Collector):
             yield InfoMetricFamily(
                 "hustings_config", "The live config.", value={"version": snapshot.bundle.version}
             )
-        if snapshot.plan:
+        if snapshot.plan or snapshot.readiness.ready:
             yield GaugeMetricFamily(
                 "hustings_plan_age_seconds",
-                "Time since the pacing controller's last plan.",
-                max(snapshot.now_s - snapshot.plan.made_at_s, 0.0),
+                "Time since the pacing controller's last plan; endless where workers wait for the first.",
+                max(snapshot.now_s - snapshot.plan.made_at_s, 0.0) if snapshot.plan else math.inf,
             )
 
     def _shading(self) -> Metric:

@@ -1,7 +1,7 @@
 """What becomes of a notice, and the count of it."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 from bidder.metrics import NOTICES
 
@@ -34,6 +34,15 @@ class Outcome(StrEnum):
     UNAVAILABLE = "unavailable"
     """Neither Redis nor the disk took it; the caller was asked to repeat the notice."""
 
+
+for _outcome in (
+    *(Outcome.OVERPRICED, Outcome.UNPRICED, Outcome.BAD_SIGNATURE),
+    *(Outcome.STALE_PRICE, Outcome.UNKNOWN_CAMPAIGN, Outcome.EXPIRED),
+):
+    # Begun at 0, as an alert waits for the first: Prometheus sees no increase in a series that begins at 1.
+    NOTICES.labels("bill", _outcome.value)
+for _kind in get_args(Kind):
+    NOTICES.labels(_kind, Outcome.UNAVAILABLE.value)
 
 DONE = (Outcome.OK, Outcome.LATE)
 """What has changed something in Redis."""

@@ -160,7 +160,10 @@ async def _follow_model(worker: BidWorker, client: redis.asyncio.Redis) -> None:
 async def _follow_stop(worker: BidWorker, client: redis.asyncio.Redis, seen: global_stop.Stop | None) -> None:
     async for stop in global_stop.watch(client, seen):
         worker.hold(stop is not None)
-        _LOG.warning("bidding goes on" if stop is None else f"bidding is stopped by {stop.by}: {stop.reason}")
+        if stop is None:
+            _LOG.warning("bidding goes on")
+        else:
+            _LOG.warning("bidding is stopped by %s: %s", stop.by, stop.reason)
 
 
 async def _follow_config(

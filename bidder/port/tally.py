@@ -13,6 +13,9 @@ from bidder import metrics
 from bidder.decision.reasons import Reason
 from bidder.decision.snapshot import BidLabel
 
+# Begun at 0, as an alert waits for the first: Prometheus sees no increase in a series that begins at 1.
+metrics.NO_BIDS.labels(Reason.FAULT.name.lower())
+
 
 class Tally:
     """Counts since the last `export`."""

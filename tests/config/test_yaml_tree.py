@@ -40,6 +40,19 @@ def test_nodes_know_their_place_in_characters() -> None:
     assert [(item.line, item.column) for item in value.items] == [(2, 5), (2, 8)]
 
 
+@pytest.mark.parametrize("escape", [r"\e", r"\0", r"\x7f", r"\x9b", r"\ud800", r"\uffff"])
+def test_an_escape_brings_in_no_character_that_markup_can_not_hold(escape: str) -> None:
+    with pytest.raises(YamlFault, match="control character, U\\+") as raised:
+        compose(f'name: "fall {escape} colours"')
+    assert (raised.value.line, raised.value.column) == (1, 7)
+
+
+def test_an_escape_may_stand_for_what_can_be_read() -> None:
+    root = compose(r'"a\tb\nc\N\u00fc\U0001f342"')
+    assert isinstance(root, Scalar)
+    assert root.value == "a\tb\nc\x85\u00fc\U0001f342"
+
+
 def test_an_alias_is_the_node_and_not_a_copy() -> None:
     root = compose("a: &x [1]\nb: *x\n")
     assert isinstance(root, Mapping)

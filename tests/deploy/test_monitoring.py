@@ -1,15 +1,18 @@
 """Rules and dashboard: they parse, and every metric, label and label value in them is one of ours."""
 
+import itertools
 import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.metrics import Counter, Histogram, MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
 
 from bidder import metrics
 from bidder.admin.collector import SnapshotCollector
@@ -98,6 +101,35 @@ def test_an_expression_asks_for_metrics_and_labels_that_exist(expression: str) -
             if name in own:
                 assert label in own[name] | SCRAPED_LABELS, f"{name} has no label {label}"
             check_value(name, label, value)
+
+
+def test_what_an_alert_waits_for_the_first_of_is_there_before_it() -> None:
+    begun = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import bidder.metrics, bidder.port.tally, bidder.events.outcome, prometheus_client as p;"
+            "print(p.generate_latest().decode())",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    series = [
+        (sample.name, sample.labels)
+        for family in text_string_to_metric_families(begun.stdout)
+        for sample in family.samples
+    ]
+    first_ones = [rule for rule in rules() if re.search(r"increase\(.*\) > 0\s*$", rule["expr"], re.DOTALL)]
+    assert len(first_ones) >= 4
+    for rule in first_ones:
+        name, matchers = re.findall(r"increase\(\s*(\w+)(?:\{([^}]*)\})?", rule["expr"])[0]
+        wanted = {label: value.split("|") for label, value in _MATCHER.findall(matchers)}
+        for values in itertools.product(*wanted.values()):
+            labels = dict(zip(wanted, values, strict=True))
+            assert any(name == of and labels.items() <= own.items() for of, own in series), (
+                f"{rule['alert']} can't see the first of {name}{labels}"
+            )
 
 
 def check_value(name: str, label: str, pattern: str) -> None:
