@@ -72,6 +72,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def click_rate(self) -> float | None:
+        """None when nothing was shown."""
         return self.clicks / self.impressions if self.impressions else None
 
     @property
@@ -90,12 +91,16 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class DayFigures(msgspec.Struct, frozen=True):
+    """What a campaign did on one day."""
+
     day: int
     """Local days since 1970."""
     figures: Figures
 
 
 class LineItemFigures(msgspec.Struct, frozen=True):
+    """What a line item did on all days of the report."""
+
     id: str
     name: str
     figures: Figures
@@ -112,6 +117,8 @@ class ReasonShare(msgspec.Struct, frozen=True):
 
 
 class CampaignReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign on the days of the report; amounts in billionths."""
+
     id: str
     name: str
     advertiser: str
@@ -138,6 +145,8 @@ class CampaignReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the page, the tables and the JSON are made of."""
+
     made_at_s: int
     currency: str
     config_version: str

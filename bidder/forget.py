@@ -49,6 +49,7 @@ class Forgotten(msgspec.Struct, frozen=True):
 
     @property
     def anything(self) -> bool:
+        """Tell whether anything was held."""
         return self.segments or self.caps or self.links or self.frequencies
 
 

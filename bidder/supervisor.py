@@ -62,6 +62,7 @@ class Life:
 
     @classmethod
     async def spawn(cls, name: str, module: str, metrics_dir: str) -> "Life":
+        """Start a process, which waits for its settings."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module),
             stdin=asyncio.subprocess.PIPE,
@@ -71,11 +72,13 @@ class Life:
         return cls(process, metrics_dir)
 
     def give(self, settings: Settings) -> None:
+        """Give the process its settings, so that it begins."""
         assert self._process.stdin is not None
         # The pipe stays open for as long as this process lives: its end tells the child to stop.
         self._process.stdin.write(settings.to_json() + b"\n")
 
     async def until_ready_or_ended(self) -> None:
+        """Wait until it serves, or is no more."""
         ready = asyncio.create_task(self.ready.wait())
         await asyncio.wait((ready, self.ended), return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()

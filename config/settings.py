@@ -66,10 +66,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a process that stops keeps idle connections open."""
 
     def to_json(self) -> bytes:
+        """Write them for a child process."""
         return msgspec.json.encode(self)
 
     @staticmethod
     def from_json(data: bytes | str) -> "Settings":
+        """Read what `to_json` wrote."""
         return msgspec.json.decode(data, type=Settings)
 
 

@@ -44,6 +44,7 @@ class YamlFile(msgspec.Struct, frozen=True):
         return self._found(path)[0]
 
     def fault(self, path: SchemaPath, message: str) -> Fault:
+        """Return a fault at the place of the deepest part of `path` that was written."""
         place, copy = self._found(path)
         return Fault(self.name, *place, message, copy)
 

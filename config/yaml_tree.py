@@ -59,6 +59,8 @@ class Scalar(msgspec.Struct, frozen=True):
 
 
 class Sequence(msgspec.Struct, frozen=True):
+    """A list."""
+
     items: list["Node"]
     line: int
     column: int

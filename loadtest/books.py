@@ -50,6 +50,7 @@ class Books:
         return True
 
     def enter_win(self, campaign_id: str) -> None:
+        """Enter an auction won."""
         self._accounts[campaign_id].wins += 1
         self.wins += 1
 
@@ -59,10 +60,12 @@ class Books:
         self.spent += cost
 
     def enter_impression(self, campaign_id: str) -> None:
+        """Enter an ad shown."""
         self._accounts[campaign_id].impressions += 1
         self.impressions += 1
 
     def enter_click(self, campaign_id: str) -> None:
+        """Enter a click."""
         self._accounts[campaign_id].clicks += 1
         self.clicks += 1
 

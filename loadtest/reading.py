@@ -8,6 +8,7 @@ _SHOWN_CHARS_MAX = 60
 
 
 def list_of(value: object) -> list[Any]:
+    """Return a list, an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
@@ -17,10 +18,12 @@ def objects_of(value: object) -> list[Object]:
 
 
 def texts_of(value: object) -> list[str]:
+    """Return the texts in a list; what else it holds is left out."""
     return [item for item in list_of(value) if isinstance(item, str)]
 
 
 def object_of(value: object) -> Object:
+    """Return an object, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
@@ -30,6 +33,7 @@ def is_count(value: object) -> TypeGuard[int]:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell whether a value is a number; JSON's true is none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

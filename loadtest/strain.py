@@ -73,10 +73,12 @@ class Strain:
         self._share = self._share_max = 0.0
 
     def begin(self) -> None:
+        """Count from now on."""
         self._is_on = True
         self._begin = self._last = (self._clock(), self._cpu_clock())
 
     def end(self) -> None:
+        """Count no more."""
         if self._is_on:
             self._share = self._share_since(self._begin)
         self._is_on = False

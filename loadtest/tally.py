@@ -82,10 +82,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate_per_s(self) -> float:
+        """Requests sent in a second."""
         return self.requests / self.elapsed_s if self.elapsed_s else 0.0
 
     @property
     def bid_rate(self) -> float:
+        """The share of requests that were bid on."""
         return self.bid_answers / self.requests if self.requests else 0.0
 
 

@@ -39,6 +39,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def free(self) -> int:
+        """What is neither spent nor leased; negative after late bills, or a cut below what is spent."""
         return self.total - self.spent - self.leased
 
     @property

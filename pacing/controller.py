@@ -197,6 +197,7 @@ class Controller:
 
     @property
     def leading(self) -> bool:
+        """Tell whether this process decides now."""
         return self._election.leading
 
     async def _take_up(self, now_s: float) -> None:

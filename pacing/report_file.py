@@ -69,11 +69,14 @@ class ReportError(Exception):
 
 
 class Tally(NamedTuple):
+    """What a line, or several, add up to."""
+
     impressions: int = 0
     spend: int = 0
     """Billionths."""
 
     def plus(self, impressions: int, spend: int) -> "Tally":
+        """Return the sum with so much more."""
         return Tally(self.impressions + impressions, self.spend + spend)
 
 

@@ -42,6 +42,8 @@ class Script:
 
 
 class Call(NamedTuple):
+    """One call of a script."""
+
     script: Script
     keys: Sequence[bytes]
     arguments: Sequence[Argument]

@@ -69,6 +69,7 @@ class Family(msgspec.Struct, frozen=True):
 
     @property
     def hashes(self) -> tuple[int, ...]:
+        """All of them, the person first."""
         return (self.person, *self.ids)
 
 

@@ -54,10 +54,12 @@ class Node:
 
     @property
     def well(self) -> bool:
+        """Tell whether look-ups may use it now."""
         return self.wire is not None and self.wire.open
 
     @property
     def connected(self) -> bool:
+        """Tell whether it is connected, even if it is left alone because it is slow."""
         return self._connection is not None and self._connection.open
 
     async def open(self) -> None:

@@ -49,6 +49,7 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 def is_text(kind: Any) -> bool:
+    """Tell whether an Arrow type is text, as a dictionary or not."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return any(
@@ -64,6 +65,7 @@ def is_text(kind: Any) -> bool:
 
 
 def is_texts(kind: Any) -> bool:
+    """Tell whether an Arrow type is a list of texts."""
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(test(kind) for test in lists) and is_text(kind.value_type)
 

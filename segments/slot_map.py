@@ -31,6 +31,7 @@ class SlotMap(msgspec.Struct, frozen=True):
 
     @property
     def addresses(self) -> set[Address]:
+        """Return the nodes that hold any slot."""
         return {address for _, _, address in self.ranges}
 
     def by_slot(self) -> list[Address | None]:

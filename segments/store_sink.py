@@ -76,6 +76,7 @@ class Permitted:
         return [name for name in bare if name not in self._by_name and not name_fault(name)]
 
     def why_refused(self, name: str) -> str:
+        """Return the reason for which a name is not loaded; of each name it is worked out once."""
         bare = self._bare(name)
         if bare not in self._said:
             self._said[bare] = self._reason(bare)

@@ -42,6 +42,8 @@ _TYPES: Final = {
 
 
 class PageFile(NamedTuple):
+    """A file of the dashboard."""
+
     content_type: str
     body: bytes
 

@@ -76,6 +76,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return local_hour(int(self.now_s), campaign.time_zone)
 
     def in_flight(self, campaign: Campaign) -> bool:
+        """Tell whether the moment of the snapshot is in the campaign's flight."""
         start_s, end_s = flight_bounds_s(campaign.flight, campaign.time_zone)
         return start_s <= self.now_s < end_s
 
@@ -106,6 +107,7 @@ class Watcher:
         return self._clock()
 
     async def readiness(self) -> Readiness:
+        """Return whether the engine may be sent traffic."""
         return await ask(self._client)
 
     async def snapshot(self) -> Snapshot:

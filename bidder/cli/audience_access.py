@@ -63,10 +63,12 @@ def progress_bar(how_far: ProgressColumn) -> Progress:
 
 
 def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
     typer.echo(msgspec.json.encode(value))
 
 
 def now_s() -> int:
+    """Return the time in unix seconds."""
     return int(time.time())
 
 

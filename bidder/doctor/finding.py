@@ -20,14 +20,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(check: str, says: str) -> Finding:
+    """All is well; there is nothing to mend."""
     return Finding(check, "ok", says)
 
 
 def warn(check: str, says: str, mend: str) -> Finding:
+    """The engine runs, and worse than it could."""
     return Finding(check, "warn", says, mend)
 
 
 def fail(check: str, says: str, mend: str) -> Finding:
+    """The engine will not run, or lose money or data."""
     return Finding(check, "fail", says, mend)
 
 

@@ -37,6 +37,7 @@ def secret_findings(secret: Path, *, shared: bool) -> Iterator[Finding]:
 
 
 def admin_finding(host: str, token_file: str) -> Finding:
+    """Say whether nobody but operators can see the admin port on this host and with this token."""
     if token_file:
         try:
             load_admin_token(Path(token_file))
@@ -60,6 +61,7 @@ def folder_findings(folder: Path) -> tuple[Bundle | None, list[Finding]]:
 
 
 def price_finding(bundle: Bundle, price_keys: str) -> Finding:
+    """Say whether the keys are there for each exchange that encrypts its prices."""
     try:
         require_price_keys(bundle.exchanges, price_keys)
     except SettingsError as error:

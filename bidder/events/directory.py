@@ -91,6 +91,7 @@ class Directory:
         return code in self.cap_lives or not known
 
     def line_item_id(self, code: int) -> str:
+        """Return the id behind a code; UNKNOWN when no config names it, as in the two below."""
         return self._line_items.get(code, UNKNOWN)
 
     def exchange_id(self, code: int) -> str:

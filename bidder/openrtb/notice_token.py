@@ -130,6 +130,7 @@ class Notice(msgspec.Struct, frozen=True):
 
     @property
     def format(self) -> Format:
+        """The format of the ad."""
         return FORMATS[self.flags >> 1 & 3]
 
     @property
@@ -140,6 +141,7 @@ class Notice(msgspec.Struct, frozen=True):
 
     @property
     def billed_on_impression(self) -> bool:
+        """Tell whether the bid's price is booked when the ad is shown, and not by /bill."""
         return bool(self.flags & FLAG_BILLED_ON_IMPRESSION)
 
     @property

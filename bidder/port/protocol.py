@@ -294,6 +294,7 @@ class BidConnection(asyncio.Protocol):
             self._pause_or_resume_reading()
 
     def close_if_idle(self, before_ns: int) -> None:
+        """Close the connection if its latest request began before a `time.monotonic_ns`."""
         transport = self._transport
         if transport is None or self._began_ns >= before_ns:
             return

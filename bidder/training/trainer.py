@@ -105,6 +105,7 @@ class Trainer:
 
     @property
     def leading(self) -> bool:
+        """Tell whether this process trains now."""
         return self._election.leading
 
     async def _read_all(self, catalogue: Catalogue) -> bool:

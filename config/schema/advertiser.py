@@ -122,6 +122,8 @@ class PacingWeight(Model, frozen=True, kw_only=True):
 
 
 class Campaign(Model, frozen=True, kw_only=True):
+    """A budget, and the line items that may spend it."""
+
     id: Id
     name: str = ""
     time_zone: str = "UTC"

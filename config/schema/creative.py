@@ -44,12 +44,16 @@ class Approval(Model, frozen=True, kw_only=True):
 
 
 class Image(Model, frozen=True, kw_only=True):
+    """A picture and its size in pixels."""
+
     url: Url
     w: Pixels
     h: Pixels
 
 
 class MediaFile(Model, frozen=True, kw_only=True):
+    """One encoding of a video or audio ad (VAST `MediaFile`)."""
+
     url: Url
     mime: str
     w: Pixels | None = None

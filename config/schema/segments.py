@@ -21,6 +21,8 @@ class SegmentRule(Model, frozen=True, kw_only=True):
 
 
 class Segment(Model, frozen=True, kw_only=True):
+    """A named audience."""
+
     name: Id
     description: str = ""
     owner: Id | None = None
@@ -30,4 +32,6 @@ class Segment(Model, frozen=True, kw_only=True):
 
 
 class SegmentList(Model, frozen=True, kw_only=True):
+    """The whole file."""
+
     segments: tuple[Segment, ...]

@@ -35,6 +35,8 @@ class Places(Model, frozen=True, kw_only=True):
 
 
 class Geo(Model, frozen=True, kw_only=True):
+    """Where an ad may run, and where not; an empty `include` is everywhere."""
+
     include: Places = Places()
     exclude: Places = Places()
 
@@ -47,6 +49,8 @@ class Inventory(Model, frozen=True, kw_only=True):
 
 
 class InventoryTargeting(Model, frozen=True, kw_only=True):
+    """What an ad may run in, and what not; an empty `include` is everything."""
+
     include: Inventory = Inventory()
     exclude: Inventory = Inventory()
 

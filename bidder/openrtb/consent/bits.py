@@ -24,6 +24,7 @@ class Unreadable(Exception):  # noqa: N818 - it names the sender's fault, not an
 
 
 def bit_length(text: str) -> int:
+    """Return how many bits a text stands for."""
     return len(text) * BITS_PER_CHAR
 
 
