@@ -72,6 +72,7 @@ def _section(campaign: CampaignReport, currency: str) -> str:
         ("clicks", f"{figures.clicks:,}"),
         ("a click", _per_click(figures, currency)),
         ("conversions", f"{figures.conversions:,}"),
+        ("played to the end", f"{figures.completions:,}"),
         ("people reached", f"{campaign.reach:,}"),
         ("times each", _number(campaign.frequency)),
     )

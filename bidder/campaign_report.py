@@ -62,6 +62,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     impressions: int = 0
     clicks: int = 0
     conversions: int = 0
+    completions: int = 0
     bills: int = 0
     spent: int = 0
 

@@ -16,7 +16,17 @@ from config.money import cpm_text, money_text
 
 COLUMNS: Final = (
     *("campaign", "line_item", "day", "bids", "wins", "losses", "win_rate", "impressions", "clicks"),
-    *("click_rate", "conversions", "spent", "cpm", "currency", "reach", "frequency", "reasons"),
+    *(
+        "click_rate",
+        "conversions",
+        "completions",
+        "spent",
+        "cpm",
+        "currency",
+        "reach",
+        "frequency",
+        "reasons",
+    ),
 )
 _REASONS_MAX: Final = 5
 
@@ -65,6 +75,7 @@ def _figures(figures: Figures) -> dict[str, object]:
         "clicks": figures.clicks,
         "click_rate": _rate(figures.click_rate),
         "conversions": figures.conversions,
+        "completions": figures.completions,
         "spent": money_text(figures.spent),
         "cpm": "" if cpm_micros is None else cpm_text(cpm_micros),
     }

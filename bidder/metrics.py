@@ -172,11 +172,11 @@ MODEL_MADE = Gauge(
 # The training process.
 PREDICTED_EVENTS = Counter(
     "hustings_predicted_events",
-    "Clicks and conversions that the live model expected of the impressions there were.",
+    "Clicks, conversions and whole plays that bids' rates expected of the impressions there were.",
     ["campaign", "event"],
 )
 ACTUAL_EVENTS = Counter(
-    "hustings_actual_events", "Clicks and conversions that came of them.", ["campaign", "event"]
+    "hustings_actual_events", "Clicks, conversions and whole plays that came of them.", ["campaign", "event"]
 )
 MODEL_REVIEWS = Counter(
     "hustings_model_reviews",
@@ -187,7 +187,8 @@ MODEL_REVIEWS = Counter(
 # The events process.
 NOTICES = Counter(
     "hustings_notices",
-    "Notices, pixels and clicks by kind (win, bill, loss, impression, click, conversion) and outcome.",
+    "Notices, pixels and clicks by kind (win, bill, loss, impression, click, conversion, completion) and "
+    "outcome.",
     ["kind", "outcome"],
 )
 SPOOL_ENTRIES = Gauge(

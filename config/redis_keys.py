@@ -95,6 +95,7 @@ STREAM_WINS = b"hustings:wins"
 STREAM_IMPRESSIONS = b"hustings:impressions"
 STREAM_CLICKS = b"hustings:clicks"
 STREAM_CONVERSIONS = b"hustings:conversions"
+STREAM_COMPLETIONS = b"hustings:completions"
 STREAM_LOSSES = b"hustings:losses"
 STREAM_REFUSED = b"hustings:refused"
 """Notices whose token was genuine but whose charge was refused: overpriced or unpriced."""
@@ -197,6 +198,11 @@ def seen(campaign_code: int, owner: int, minute: int) -> bytes:
 def lost(campaign_code: int, owner: int, minute: int) -> bytes:
     """Bit string: one bit for each bid of that minute, at its sequence number: a loss was reported."""
     return b"{c:%08x}:lost:%d:%d" % (campaign_code, owner, minute)
+
+
+def completed(campaign_code: int, owner: int, minute: int) -> bytes:
+    """Bit string: likewise that an ad was played to its end."""
+    return b"{c:%08x}:completed:%d:%d" % (campaign_code, owner, minute)
 
 
 def converted(campaign_code: int, owner: int, minute: int, sequence: int) -> bytes:

@@ -64,11 +64,12 @@ class Vast(msgspec.Struct, frozen=True):
     duration_seconds: int | None
     click_through_url: str
     click_tracking_urls: tuple[str, ...]
+    completion_urls: tuple[str, ...]
     insecure_urls: tuple[str, ...]
 
 
 class Trackers(msgspec.Struct, frozen=True):
-    """What an ad calls when it is shown, when it is clicked, and where the click then goes.
+    """What an ad calls when it is shown, clicked, and played to its end; and where the click then goes.
 
     URLs may still hold `${AUCTION_...}` macros.
     """
@@ -76,6 +77,7 @@ class Trackers(msgspec.Struct, frozen=True):
     impression_urls: tuple[str, ...]
     click_tracking_urls: tuple[str, ...]
     click_url: str
+    completion_urls: tuple[str, ...] = ()
 
 
 def trackers(mtype: int, adm: str) -> Trackers:
@@ -97,7 +99,9 @@ def trackers(mtype: int, adm: str) -> Trackers:
             _text(link_object.get("url")),
         )
     vast = read_vast(adm)
-    return Trackers(vast.impression_urls, vast.click_tracking_urls, vast.click_through_url)
+    return Trackers(
+        vast.impression_urls, vast.click_tracking_urls, vast.click_through_url, vast.completion_urls
+    )
 
 
 def html_kind(adm: str) -> HtmlKind:
@@ -140,6 +144,12 @@ def read_vast(adm: str) -> Vast:
         duration_seconds=durations[0] if durations else None,
         click_through_url=_first(found, "ClickThrough"),
         click_tracking_urls=tuple(filter(None, map(_content, found.get("ClickTracking", ())))),
+        completion_urls=tuple(
+            filter(
+                None,
+                (_content(each) for each in found.get("Tracking", ()) if each.get("event") == "complete"),
+            )
+        ),
         insecure_urls=tuple(insecure),
     )
 

@@ -1,6 +1,6 @@
 """What follows an auction: win, billing, impression, click and loss, as an exchange reports them.
 
-    won    nurl, a short while later burl and the impression pixels, perhaps later a click
+    won    nurl, a short while later burl and the impression pixels, perhaps later a click or a whole play
     lost   lurl
 
 The exchange books a bid's spend when its billing notice is answered 2xx, once. The billing notice is the
@@ -31,10 +31,11 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class NoticeHabits(msgspec.Struct, frozen=True, kw_only=True):
-    """How an exchange's notices behave. Shares are of notices, `click_share` of impressions,
-    `reordered_share` of wins."""
+    """How an exchange's notices behave. Shares are of notices, `click_share` of impressions, `played_share`
+    of those of video and audio, `reordered_share` of wins."""
 
     click_share: float = 0.02
+    played_share: float = 0.7
     repeated_share: float = 0.0
     lost_share: float = 0.0
     delayed_share: float = 0.0
@@ -97,6 +98,10 @@ class Notices:
             books.enter_impression(campaign_id)
         if billed or (shown and not bid.get("burl")):
             books.enter_spend(campaign_id, outcome.cost)
+        if shown and ad.completion_urls and rng.random() < habits.played_share:
+            # In a fraction of the time that people take: a load test should end.
+            for url in ad.completion_urls:
+                await self._send("completion", url, outcome, rng)
         if shown and rng.random() < habits.click_share:
             await asyncio.sleep(rng.uniform(0, habits.click_after_max_s))
             if await self._click(ad, outcome, rng):

@@ -55,6 +55,7 @@ What = Literal[
     "recognised",
     "clicks",
     "conversions",
+    "completions",
     "bills",
     "spent",
     "offered",

@@ -1,4 +1,4 @@
-"""How often an impression brings a click or a conversion: the published model, and its look-up.
+"""How often an impression brings a click, a conversion or a whole play: the published model, and its look-up.
 
 The model is logistic regression over hashed features (`pacing.features`), learned aside
 (`pacing.learning`), proven in the shadow (`pacing.shadow`) and published as one value under one key, which
@@ -41,7 +41,7 @@ from config.schema import Format, LineItem
 from config.value import Event
 from pacing.features import TABLE_SLOTS
 
-Predicted = Literal["click", "conversion"]
+Predicted = Literal["click", "conversion", "completion"]
 PREDICTED: Final[tuple[Predicted, ...]] = get_args(Predicted)
 """The events that a model predicts, in the order of the tables of `Scoring`."""
 SCORE_ONE: Final = 2_048

@@ -30,6 +30,7 @@ _SUM_OF_EVENT: Final[Mapping[Event, str]] = {
     "impression": "impressions",
     "click": "clicks",
     "conversion": "conversions",
+    "completion": "completions",
 }
 """The sums of `pacing.delivery` of the events that are counted."""
 
@@ -43,8 +44,10 @@ _UNIT_OF_EVENT: Final[Mapping[Event, str]] = {
 }
 
 RateSource = Literal["model", "config", "usual", "exchange"]
-"""Whose word a rate is: a model's, the line item's `expected_rate`, the usual rate of the format, or for what
-no event tells of the exchange's, in each request."""
+"""Whose word a rate is: a model's, the line item's `expected_rate`, the usual rate of the format, or the
+exchange's in each request, for which the other two stand in."""
+_UNPREDICTED: Final[Mapping[Event, RateSource]] = {"completion": "exchange"}
+"""Whose word it is without a model, where an exchange may give its own."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +183,7 @@ def _line_item(
         tracked = tracks.get((code_of(line_item.id), predicts), tracked)
         stated = line_item.expected_rate is not None and predicts == event
         live = summary is not None and predicts in summary.live
-        rate_by = "model" if live else "config" if stated else "usual"
+        rate_by = "model" if live else _UNPREDICTED.get(predicts, "config" if stated else "usual")
     elif predicts is not None:
         rate_by = "exchange"
     return LineItemBidding(
@@ -191,9 +194,10 @@ def _line_item(
         cost=_cost(sums, event),
         predicts=predicts,
         rate_by=rate_by,
-        predicted_rate=tracked.predicted_rate,
+        # What an exchange said is not known any more.
+        predicted_rate=tracked.predicted_rate if rate_by != "exchange" else None,
         observed_rate=tracked.observed_rate,
-        calibration=tracked.calibration,
+        calibration=tracked.calibration if rate_by != "exchange" else None,
     )
 
 
@@ -218,11 +222,10 @@ def _cost(sums: Mapping[str, int], event: Event) -> str | None:
 
 def bidding_table(bidding: Bidding, currency: str) -> Table:
     """Return the table of campaigns, and of their line items that go by a rate."""
-    days = "today" if bidding.days == 1 else f"last {bidding.days} days"
-    table = Table(
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_models_text(bidding), caption_justify="left"
-    )
-    table.add_column(f"Bidding, {days}")
+    days = "bids of today" if bidding.days == 1 else f"bids of the last {bidding.days} days"
+    caption = days + _models_text(bidding)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    table.add_column("Campaign")
     for heading in ("Pays", "Cost", "Won", "Bid", "Paid", "Predicted", "Came", "Pred/came"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in bidding.campaigns:
@@ -239,8 +242,8 @@ def bidding_table(bidding: Bidding, currency: str) -> Table:
                 f"{_money(item.price, currency)}/{_UNIT_OF_EVENT[item.pays_for]}",
                 _money(item.cost, currency) if item.pays_for in PREDICTED else "",
                 *_auction_cells(item.auctions, currency),
-                "exchange" if item.rate_by == "exchange" else _share(item.predicted_rate, 3),
-                _share(item.observed_rate, 3),
+                "exchange" if item.rate_by == "exchange" else _rate(item.predicted_rate),
+                _rate(item.observed_rate),
                 "–" if item.calibration is None else f"{item.calibration:.2f}",
             )
     return table
@@ -248,26 +251,32 @@ def bidding_table(bidding: Bidding, currency: str) -> Table:
 
 def _auction_cells(auctions: Auctions, currency: str) -> tuple[str, str, str]:
     return (
-        _share(auctions.win_rate, 1),
+        _rate(auctions.win_rate),
         _money(auctions.bid_cpm, currency),
         _money(auctions.paid_cpm, currency),
     )
 
 
 def _models_text(bidding: Bidding) -> str:
-    """Say what predicts clicks and conversions, and since when."""
-    if not any(item.rate_by for row in bidding.campaigns for item in row.line_items):
-        return ""
+    """Say what predicts the events that any bid goes by, and since when."""
+    predicted = {item.predicts for row in bidding.campaigns for item in row.line_items}
     said = []
     for model in bidding.models:
+        if model.event not in predicted:
+            continue
         by = f"model {bidding.model_version}" if model.live else "expected or usual rates"
+        if model.event == "completion" and not model.live:
+            by = "what exchanges say, or " + by
         since = "" if model.since is None else f" since {model.since[:16].replace('T', ' ')} UTC"
         said.append(f"{model.event}s by {by}{since}")
-    return "Rates: " + "; ".join(said)
+    return "".join(f"\n{one}" for one in said)
 
 
-def _share(share: float | None, decimals: int) -> str:
-    return "–" if share is None else f"{share:.{decimals}%}"
+def _rate(rate: float | None) -> str:
+    """Write a rate with the decimals it needs: clicks are one in a thousand, whole plays one in two."""
+    if rate is None:
+        return "–"
+    return f"{rate:.{1 if rate >= 0.1 else 2 if rate >= 0.01 else 3}%}"
 
 
 def _money(text: str | None, currency: str) -> str:

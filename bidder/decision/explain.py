@@ -161,12 +161,12 @@ def _rate_billionths(ad: Ad, opportunity: Opportunity, slot: Slot, predict: Pred
     prior = prior_billionths(ad.line_item, ad.creative.format)
     if event == "view":
         return slot.view_billionths or prior
-    if event == "completion":
-        return slot.completion_billionths or prior
     if event == "impression":
         return BILLION
     predicted = predict(event, ad, opportunity, slot, now_s)
-    return prior if predicted is None else predicted
+    if predicted is None:
+        return slot.completion_billionths or prior if event == "completion" else prior
+    return predicted
 
 
 def _factor_millionths(adjustments: BidAdjustments, segments: Set[str], zip_code: str) -> int:

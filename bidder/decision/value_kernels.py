@@ -48,12 +48,9 @@ def value_of(
     if event != _IMPRESSION:
         rate = values.prior[ad]
         table = _TABLE_OF_EVENT[event]
-        if table >= 0:
-            if scoring.live[table]:
-                predicted = _predicted(
-                    values, scoring, facts, start, hour, sums, sums_of, table, ad, campaign
-                )
-                rate = trusted(rate, predicted, scoring.trust[line_item])
+        if table >= 0 and scoring.live[table]:
+            predicted = _predicted(values, scoring, facts, start, hour, sums, sums_of, table, ad, campaign)
+            rate = trusted(rate, predicted, scoring.trust[line_item])
         elif event == _VIEW and facts[start + FACT_VIEW] > 0:
             rate = facts[start + FACT_VIEW]
         elif event == _COMPLETION and facts[start + FACT_COMPLETION] > 0:

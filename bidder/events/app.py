@@ -1,7 +1,7 @@
 """The events port: what exchanges and browsers call after a bid. An aiohttp application.
 
     GET or POST  /win?t&p&m   /bill?t&p   /loss?t&l&m     204
-                 /imp?t&p     /conv?t                     a transparent pixel
+                 /imp?t&p     /conv?t       /complete?t   a transparent pixel
                  /click?t                                 302 to the creative's landing page, or 404
                  /sync/{exchange}                         302 to the exchange, a pixel, or 204
                  /visit?u                                 a transparent pixel
@@ -64,6 +64,7 @@ def events_app(
         ("/imp", routes.impression),
         ("/click", routes.click),
         ("/conv", routes.conversion),
+        ("/complete", routes.completion),
         ("/sync/{exchange}", routes.sync),
         ("/visit", routes.visit),
     ):
@@ -144,6 +145,9 @@ class _Routes:
 
     async def conversion(self, request: web.Request) -> web.Response:
         return await self._take("conversion", request, _pixel)
+
+    async def completion(self, request: web.Request) -> web.Response:
+        return await self._take("completion", request, _pixel)
 
     async def click(self, request: web.Request) -> web.Response:
         url = self._desk.landing_url(request.query)

@@ -12,6 +12,7 @@ Outcome and has counted it. Where money and memory are touched:
                  impressions stream, frequency caps                     nothing
     /click       clicks stream                                          nothing
     /conv        conversions stream                                     nothing
+    /complete    completions stream                                     nothing
 
 What is written to a stream is added to the campaign's sums of its bid's day and hour in the same round trip
 (`pacing.delivery`).
@@ -45,7 +46,7 @@ from bidder.metrics import CAP_RECORDS_DROPPED, LOSS_REASONS
 from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
 from config import redis_keys
 from config.calendar import local_day, local_hour
-from config.limits import CONVERSION_MEMORY_SECONDS_MAX, LOSS_MEMORY_SECONDS_MAX
+from config.limits import CONVERSION_MEMORY_SECONDS_MAX, LOSS_MEMORY_SECONDS_MAX, SEEN_SECONDS
 from pacing.caps import FORGOTTEN, record_impression
 from pacing.delivery import Happening, What, append_and_count
 from pacing.ledger import Ledger
@@ -104,6 +105,8 @@ class NoticeDesk:
                 return await self._click(notice, steps_done)
             case "conversion":
                 return await self._conversion(notice, steps_done)
+            case "completion":
+                return await self._completion(notice, steps_done)
 
     def counts_for_nothing(self, kind: Kind, query: Query) -> bool:
         """Say whether a notice is forged or a rendering for review; if so, it has been counted."""
@@ -175,7 +178,7 @@ class NoticeDesk:
         entry |= self._min_to_win(notice, query, at_s)
         news = await once(
             steps_done,
-            partial(self._first_loss, notice),
+            partial(self._first_bit, redis_keys.lost, notice, LOSS_MEMORY_SECONDS_MAX),
             partial(self._append_and_count, redis_keys.STREAM_LOSSES, entry, notice, "losses"),
         )
         if news:
@@ -204,6 +207,16 @@ class NoticeDesk:
         )
         return count("conversion", Outcome.OK if news else Outcome.DUPLICATE)
 
+    async def _completion(self, notice: Notice, steps_done: int) -> Outcome:
+        """Remember that a video or audio ad was played to its end."""
+        entry = event_entry(notice, self._directory.current)
+        news = await once(
+            steps_done,
+            partial(self._first_bit, redis_keys.completed, notice, SEEN_SECONDS),
+            partial(self._append_and_count, redis_keys.STREAM_COMPLETIONS, entry, notice, "completions"),
+        )
+        return count("completion", Outcome.OK if news else Outcome.DUPLICATE)
+
     def _read(self, kind: Kind, query: Query) -> Notice | Outcome:
         """Return the notice of a genuine token; or the outcome, counted, of one that counts for nothing."""
         notice = self._tokens.read(split_token(query.get(TOKEN, ""))[0])
@@ -223,11 +236,14 @@ class NoticeDesk:
             notice.campaign_code, notice.owner, notice.minute, notice.sequence, what
         )
 
-    async def _first_loss(self, notice: Notice) -> bool:
-        key = redis_keys.lost(notice.campaign_code, notice.owner, notice.minute)
+    async def _first_bit(
+        self, key_of: Callable[[int, int, int], bytes], notice: Notice, kept_seconds: int
+    ) -> bool:
+        """Set a bid's bit in a bit string of its own; say whether it was not set."""
+        key = key_of(notice.campaign_code, notice.owner, notice.minute)
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.setbit(key, notice.sequence, 1)
-            pipe.expire(key, LOSS_MEMORY_SECONDS_MAX)
+            pipe.expire(key, kept_seconds)
             before, _ = await pipe.execute()
         return not before
 

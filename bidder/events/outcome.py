@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from bidder.metrics import NOTICES
 
-Kind = Literal["win", "bill", "loss", "impression", "click", "conversion"]
+Kind = Literal["win", "bill", "loss", "impression", "click", "conversion", "completion"]
 
 
 class Outcome(StrEnum):

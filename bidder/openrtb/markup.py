@@ -90,8 +90,11 @@ def vast(creative: Creative, shape: StreamShape, protocol: int, title: str, urls
     linear = Xml.SubElement(part, "Linear")
     if creative.skip_after_seconds is not None and SKIPPABLE in shown_attributes(shape, creative):
         linear.set("skipoffset", _clock(creative.skip_after_seconds))
+    if modern:
+        _tracking_events(linear, urls)
     Xml.SubElement(linear, "Duration").text = _clock(creative.duration_seconds or 0)
     if not modern:
+        _tracking_events(linear, urls)
         _video_clicks(linear, "ClickThrough", urls)
     files = Xml.SubElement(linear, "MediaFiles")
     for file in playable_files(shape, creative):
@@ -102,7 +105,7 @@ def vast(creative: Creative, shape: StreamShape, protocol: int, title: str, urls
 
 
 def _wrapper(creative: Creative, version: str, urls: NoticeUrls) -> str:
-    """Impressions and clicks are ours to count; everything else is behind the `vast_url`."""
+    """Impressions, clicks and whole plays are ours to count; everything else is behind the `vast_url`."""
     modern = version.startswith("4")
     root = _vast_root(version)
     wrapper = Xml.SubElement(Xml.SubElement(root, "Ad", id=creative.id), "Wrapper")
@@ -111,7 +114,9 @@ def _wrapper(creative: Creative, version: str, urls: NoticeUrls) -> str:
         Xml.SubElement(wrapper, "VASTAdTagURI").text = creative.vast_url
     Xml.SubElement(wrapper, "Impression").text = urls.impression("vast_impression")
     part = Xml.SubElement(Xml.SubElement(wrapper, "Creatives"), "Creative", id=creative.id)
-    _video_clicks(Xml.SubElement(part, "Linear"), "ClickTracking", urls)
+    linear = Xml.SubElement(part, "Linear")
+    _tracking_events(linear, urls)
+    _video_clicks(linear, "ClickTracking", urls)
     if modern:
         Xml.SubElement(wrapper, "VASTAdTagURI").text = creative.vast_url
     return Xml.tostring(root, encoding="unicode")
@@ -126,6 +131,11 @@ def _clock(seconds: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}"
+
+
+def _tracking_events(linear: Xml.Element, urls: NoticeUrls) -> None:
+    events = Xml.SubElement(linear, "TrackingEvents")
+    Xml.SubElement(events, "Tracking", event="complete").text = urls.completion()
 
 
 def _video_clicks(linear: Xml.Element, kind: str, urls: NoticeUrls) -> None:

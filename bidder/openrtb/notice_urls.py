@@ -40,6 +40,10 @@ class NoticeUrls(msgspec.Struct, frozen=True):
         """Return the URL that says an ad was shown, for a place in the bid."""
         return f"{self.events_url}/imp?t={TOKEN}{self._price(place)}"
 
+    def completion(self) -> str:
+        """Return the URL that says a video or audio ad was played to its end."""
+        return f"{self.events_url}/complete?t={TOKEN}"
+
     def notices(self) -> dict[str, str]:
         """Return `nurl`, `burl` and `lurl`, as far as the exchange is to have them."""
         exchange = self.exchange

@@ -1,4 +1,4 @@
-"""The event streams as examples: impressions, and the clicks and conversions that came of them.
+"""The event streams as examples: impressions, and the clicks, conversions and whole plays that came of them.
 
     reader = ExampleReader(client)
     while (round_ := await reader.read(catalogue)) is not None:
@@ -9,7 +9,9 @@ stretch of time: who reads one stream further than another learns wrong rates. W
 trimmed past the last round, it goes on where the impressions begin.
 
 Entries without marks are of bids that nothing is learned from; those of line items or exchanges that are no
-longer in the config are left out.
+longer in the config are left out, and so are those of exchanges that show registered creatives: these call no
+URL of ours, whatever they bring. Whole plays are learned of video and audio ads of line items that pay for
+them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ import numpy as np
 import redis.asyncio
 
 from bidder.openrtb.notice_token import FORMATS
-from config.redis_keys import STREAM_CLICKS, STREAM_CONVERSIONS, STREAM_IMPRESSIONS
+from config.redis_keys import STREAM_CLICKS, STREAM_COMPLETIONS, STREAM_CONVERSIONS, STREAM_IMPRESSIONS
 from config.schema import Bundle, Format, LineItem, code_of
 from pacing.features import (
     CAMPAIGN,
@@ -39,7 +41,11 @@ from pacing.track_record import Owner
 PAGE_ENTRIES = 5_000
 """Impressions of one round."""
 BEGINNING = "0-0"
-_STREAMS: dict[Predicted, bytes] = {"click": STREAM_CLICKS, "conversion": STREAM_CONVERSIONS}
+_STREAMS: dict[Predicted, bytes] = {
+    "click": STREAM_CLICKS,
+    "conversion": STREAM_CONVERSIONS,
+    "completion": STREAM_COMPLETIONS,
+}
 _FORMATS: dict[bytes, Format] = {format_.encode(): format_ for format_ in FORMATS}
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -51,6 +57,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     line_items: Mapping[bytes, tuple[str, LineItem]]
     """By id: its campaign's id, and itself; of campaigns that something is learned of."""
     exchanges: frozenset[bytes]
+    """Those that show our markup."""
     owners: Mapping[int, Owner]
     """By line item code."""
 
@@ -70,7 +77,9 @@ def catalogue_of(bundle: Bundle) -> Catalogue:
         if campaign.learns
         for line_item in campaign.line_items
     }
-    exchanges = frozenset(exchange.id.encode() for exchange in bundle.exchanges)
+    exchanges = frozenset(
+        exchange.id.encode() for exchange in bundle.exchanges if exchange.markup != "registered"
+    )
     return Catalogue(line_items, exchanges, owners)
 
 
@@ -148,13 +157,22 @@ def _example(fields: Mapping[bytes, bytes], catalogue: Catalogue) -> _Example | 
     return _Example(marks, exchange.decode(), campaign_id, line_item, codes[1], minute, format_)
 
 
+def _is_played_for(example: _Example) -> bool:
+    """Say whether its line item pays for whole plays, and it can be played."""
+    return example.line_item.price.event == "completion" and example.format in ("video", "audio")
+
+
 def _arranged(
     event: Predicted,
     impressions: Sequence[tuple[bytes, _Example]],
     events: Sequence[tuple[bytes, _Example]],
 ) -> Examples:
-    labelled = [(_order(id_.decode()), False, example) for id_, example in impressions]
-    labelled += [(_order(id_.decode()), True, example) for id_, example in events]
+    labelled = [
+        (_order(id_.decode()), came, example)
+        for came, entries in ((False, impressions), (True, events))
+        for id_, example in entries
+        if event != "completion" or _is_played_for(example)
+    ]
     labelled.sort(key=lambda one: one[:2])
     cells: dict[str, int] = {}
     campaigns: list[str] = []

@@ -117,7 +117,9 @@ class Trainer:
                 page = examples[event]
                 rates = await asyncio.to_thread(trainer.take, page)
                 self._record.count(event, page, rates, catalogue.owners)
-                _count(event, page, rates)
+                # Without a model, bids for whole plays go by what each request says, which is not known here.
+                if event != "completion" or trainer.live is not None:
+                    _count(event, page, rates)
             if not await self._election.renewed():
                 return False
         return True
@@ -169,8 +171,13 @@ class Trainer:
         live = model.events if model is not None else {}
         known = cast(dict[bytes, bytes], await self._client.hgetall(TRAINING.decode()))
         self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
-        loaded = [trainer.load(known.get(event.encode(), b"")) for event, trainer in self._events.items()]
-        # What one of them does not know it must read, and the others must not read twice.
+        # An event that an older version did not learn is learned from now on. Where one can't be read,
+        # it must read again what the others must not read twice.
+        loaded = [
+            trainer.load(known[event.encode()])
+            for event, trainer in self._events.items()
+            if event.encode() in known
+        ]
         if not all(loaded):
             self._events = {event: EventTrainer(event, live.get(event)) for event in PREDICTED}
         position = known.get(_POSITION, b"").decode() if all(loaded) else BEGINNING

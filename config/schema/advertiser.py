@@ -140,9 +140,9 @@ class Campaign(Model, frozen=True, kw_only=True):
 
     @property
     def learns(self) -> bool:
-        """Whether clicks or conversions matter to it, so that what its bids bring is learned from."""
+        """Whether its bids go by what impressions bring, or its goal does, so that this is learned from."""
         return self.goal is not None or any(
-            line_item.price.event in ("click", "conversion") for line_item in self.line_items
+            line_item.price.event in ("click", "conversion", "completion") for line_item in self.line_items
         )
 
 

@@ -23,6 +23,7 @@ ZONE = "UTC"
 SINCE_S = 1_771_372_800
 """2026-02-18 00:00 UTC."""
 CLICKS, CONVERSIONS, FLAT, SEEN = "for-clicks", "for-conversions", "flat-price", "for-views"
+PLAYED = "for-plays"
 AIMED, PRICED = "aimed-at-clicks", "pays-for-events"
 
 
@@ -35,12 +36,13 @@ def config() -> Bundle:
         bid_cpm_max=CpmMicros(9_000_000),
         expected_rate=Rate(100_000),
     )
+    played = line_item(PLAYED, bid_cpm=None, bid_cpcv=Money(BILLION // 50), bid_cpm_max=CpmMicros(30_000_000))
     seen = line_item(SEEN, bid_cpm=None, bid_vcpm=CpmMicros(4_000_000))
     goal = Goal(type="cpc", target=Money(BILLION * 2 // 5))
     return bundle(
         advertiser(
             campaigns=[
-                campaign(PRICED, [clicks, conversions, seen], time_zone=ZONE),
+                campaign(PRICED, [clicks, conversions, seen, played], time_zone=ZONE),
                 campaign(AIMED, [line_item(FLAT)], goal=goal, time_zone=ZONE),
                 campaign("plain", [line_item("nothing-special")], time_zone=ZONE),
             ]
@@ -70,6 +72,7 @@ async def set_up(client: AsyncRedis) -> None:
         await happened(client, PRICED, CLICKS, day, bids=200, bills=40, clicks=2, **cost)
         await was_predicted(client, PRICED, CLICKS, day, "click", 1_000, 3 * BILLION, 2)
     await was_predicted(client, PRICED, CONVERSIONS, today, "conversion", 1_000, BILLION // 10, 0)
+    await was_predicted(client, PRICED, PLAYED, today, "completion", 1_000, 600 * BILLION, 850)
     await happened(client, AIMED, FLAT, today, bids=10, bills=10, clicks=2, spent=BILLION, offered=BILLION)
     await publish(client, Model(version=12, made_at_s=SINCE_S, events={}, since_s={"conversion": SINCE_S}))
 
@@ -100,11 +103,12 @@ def test_bids_of_the_last_days_for_a_program(live: str) -> None:
     assert bidding["models"] == [
         {"event": "click", "live": False, "since": None},
         {"event": "conversion", "live": False, "since": "2026-02-18T00:00:00+00:00"},
+        {"event": "completion", "live": False, "since": None},
     ]
     priced, aimed, plain = bidding["campaigns"]
     won = {"bids": 400, "billed": 80, "win_rate": 0.2, "bid_cpm": "3.5", "paid_cpm": "2.1"}
     assert (priced["auctions"], priced["goal"]) == (won, None)
-    clicks, conversions, seen = priced["line_items"]
+    clicks, conversions, seen, played = priced["line_items"]
     assert clicks == {
         "line_item": CLICKS,
         "auctions": won,
@@ -120,6 +124,7 @@ def test_bids_of_the_last_days_for_a_program(live: str) -> None:
     assert (conversions["rate_by"], conversions["predicted_rate"]) == ("config", 0.0001)
     assert (conversions["calibration"], conversions["cost"]) == (None, None)
     assert (seen["pays_for"], seen["price"], seen["rate_by"]) == ("view", "4", "exchange")
+    assert (played["rate_by"], played["predicted_rate"], played["observed_rate"]) == ("exchange", None, 0.85)
     assert aimed["goal"] == {"type": "cpc", "target": "0.4", "cost": "0.5"}
     assert aimed["line_items"][0]["predicts"] == "click"
     assert plain["line_items"][0]["predicts"] is None
@@ -136,9 +141,10 @@ def test_other_days_can_be_asked_for(live: str) -> None:
 
 def test_the_tables_fit_a_hundred_columns(live: str) -> None:
     shown = status(live).stdout
-    assert "Bidding, last 7 days" in shown
+    assert "bids of the last 7 days" in shown
     assert max(len(line) for line in shown.splitlines()) <= 100
     rows = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
+    assert rows[PLAYED][1:] == ["$0.02/play", "–", "–", "–", "–", "exchange", "85.0%", "–"]
     assert rows[CLICKS][1:] == ["$0.50/click", "$0.04", "20.0%", "$3.50", "$2.10", "0.300%", "0.200%", "1.50"]
     assert rows[SEEN][1] == "$4.00/vCPM"
     assert "exchange" in rows[SEEN]

@@ -117,6 +117,7 @@ async def test_an_impression_is_booked_counted_and_capped_wherever_redis_fails(t
         ("/loss", redis_keys.STREAM_LOSSES),
         ("/click", redis_keys.STREAM_CLICKS),
         ("/conv", redis_keys.STREAM_CONVERSIONS),
+        ("/complete", redis_keys.STREAM_COMPLETIONS),
     ],
 )
 async def test_every_other_notice_is_remembered_once_wherever_redis_fails(

@@ -27,6 +27,7 @@ async def test_each_event_counts_once_and_a_bill_with_its_price(funded: EventsPo
             await funded.status("/imp", t=shown)
     await funded.status("/click", t=token(2))
     await funded.status("/conv", t=token(2))
+    await funded.status("/complete", t=token(1))
     await funded.status("/loss", t=token(3), l="102")
     await funded.status("/bill", t=token(4), p="999")
     expected = {
@@ -38,6 +39,7 @@ async def test_each_event_counts_once_and_a_bill_with_its_price(funded: EventsPo
         "recognised": 2,
         "clicks": 1,
         "conversions": 1,
+        "completions": 1,
         "losses": 1,
     }
     assert await sums(funded.client) == expected

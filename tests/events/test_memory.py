@@ -58,13 +58,14 @@ async def test_a_rendering_for_review_is_no_impression(port: EventsPort) -> None
 
 async def test_no_stream_names_a_person(funded: EventsPort) -> None:
     bought = token(1, user_hash=USER_HASH, billed_on_impression=True)
-    for path in ("/win", "/imp", "/click", "/conv", "/loss"):
+    for path in ("/win", "/imp", "/click", "/conv", "/complete", "/loss"):
         await funded.get(path, t=bought, p="2", l="102")
     streams = [
         redis_keys.STREAM_WINS,
         redis_keys.STREAM_IMPRESSIONS,
         redis_keys.STREAM_CLICKS,
         redis_keys.STREAM_CONVERSIONS,
+        redis_keys.STREAM_COMPLETIONS,
         redis_keys.STREAM_LOSSES,
         redis_keys.bills(CODE),
     ]
@@ -135,6 +136,7 @@ async def test_what_would_have_won_is_read_from_an_exchange_that_encrypts_sealed
         ("/loss", "loss", redis_keys.STREAM_LOSSES),
         ("/click", "click", redis_keys.STREAM_CLICKS),
         ("/conv", "conversion", redis_keys.STREAM_CONVERSIONS),
+        ("/complete", "completion", redis_keys.STREAM_COMPLETIONS),
     ],
 )
 async def test_a_repeated_notice_is_remembered_once(
@@ -150,11 +152,12 @@ async def test_a_repeated_notice_is_remembered_once(
 
 
 async def test_every_memory_fades(port: EventsPort) -> None:
-    for path in ("/win", "/loss", "/conv"):
+    for path in ("/win", "/loss", "/conv", "/complete"):
         await port.get(path, t=token(1), l="102")
     for key in (
         redis_keys.seen(CODE, OWNER, BID_MINUTE),
         redis_keys.lost(CODE, OWNER, BID_MINUTE),
+        redis_keys.completed(CODE, OWNER, BID_MINUTE),
         redis_keys.converted(CODE, OWNER, BID_MINUTE, 1),
     ):
         assert await port.client.ttl(key) > 0

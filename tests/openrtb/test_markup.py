@@ -72,6 +72,26 @@ def test_a_wrapper_counts_for_us_and_leads_on(protocol: int, version: str, order
     assert "ClickThrough" not in texts
 
 
+@pytest.mark.parametrize(
+    ("protocol", "order"),
+    [
+        (2, ["Duration", "TrackingEvents", "VideoClicks", "MediaFiles"]),
+        (3, ["Duration", "TrackingEvents", "VideoClicks", "MediaFiles"]),
+        (7, ["TrackingEvents", "Duration", "MediaFiles", "VideoClicks"]),
+        (13, ["TrackingEvents", "Duration", "MediaFiles", "VideoClicks"]),
+        (5, ["TrackingEvents", "VideoClicks"]),
+        (8, ["TrackingEvents", "VideoClicks"]),
+    ],
+)
+def test_a_whole_play_is_told_once_where_the_version_has_its_place(protocol: int, order: list[str]) -> None:
+    creative = video() if len(order) == 4 else video(media_files=(), vast_url=TAG, vast_version="2.0")
+    root = document(creative, protocol)
+    (linear,) = [element for element in root.iter() if element.tag.endswith("Linear")]
+    assert [child.tag.removeprefix(NAMESPACE) for child in linear] == order
+    (tracking,) = [element for element in root.iter() if element.tag.removeprefix(NAMESPACE) == "Tracking"]
+    assert (tracking.get("event"), tracking.text) == ("complete", URLS.completion())
+
+
 def test_a_skip_button_is_offered_unless_the_player_has_one() -> None:
     creative = video(skip_after_seconds=65, seconds=90)
     (linear,) = document(creative, 3).iter("Linear")

@@ -10,8 +10,14 @@ from bidder.training.examples import Catalogue, ExampleReader, catalogue_of
 from bidder.training.trainer import Trainer
 from config.calendar import local_day
 from config.money import CpmMicros, Money
-from config.redis_keys import STREAM_CLICKS, STREAM_CONVERSIONS, STREAM_IMPRESSIONS, TRAINING
-from config.schema import Bundle, Goal, code_of
+from config.redis_keys import (
+    STREAM_CLICKS,
+    STREAM_COMPLETIONS,
+    STREAM_CONVERSIONS,
+    STREAM_IMPRESSIONS,
+    TRAINING,
+)
+from config.schema import Bundle, ExchangeProfile, Goal, code_of
 from config.value import Rate
 from pacing import prediction
 from pacing.features import CONTEXT_MARKS, hour_mark
@@ -74,6 +80,28 @@ async def test_impressions_and_clicks_come_in_their_order_and_once(redis_client:
     rounds = await reader.read(catalogue())
     assert rounds is not None
     assert rounds["click"].labels.tolist() == [True, False]
+
+
+async def test_whole_plays_are_learned_where_they_are_paid_for_and_can_be_told(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    plays = line_item("plays", bid_cpm=None, bid_cpcv=Money(1), bid_cpm_max=CpmMicros(1))
+    clicks = line_item("clicks", bid_cpm=None, bid_cpc=Money(1), bid_cpm_max=CpmMicros(1))
+    exchanges = (ExchangeProfile(id="plain"), ExchangeProfile(id="reviewing", markup="registered"))
+    config = bundle(advertiser(campaigns=[campaign("priced", [plays, clicks])]), exchanges=exchanges)
+    video = {"line_item": "plays", "format": "video"}
+    told = [video, video, {"line_item": "clicks", "format": "video"}, video | {"exchange": "reviewing"}]
+    told.append({"line_item": "plays", "format": "native"})
+    for at_ms, changes in enumerate(told, 10):
+        await happen(redis_client, STREAM_IMPRESSIONS, at_ms, **changes)
+        await happen(redis_client, STREAM_COMPLETIONS, at_ms, **changes)
+    await happen(redis_client, STREAM_IMPRESSIONS, 20, **video)
+    rounds = await ExampleReader(redis_client).read(catalogue_of(config))
+    assert rounds is not None
+    assert rounds["completion"].labels.tolist() == [False, False, True, False], "the first is nobody's"
+    assert rounds["completion"].priors.tolist() == [600_000_000] * 4
+    assert rounds["completion"].cells == ["plain/priced"]
+    assert rounds["click"].labels.tolist() == [False] * 5, "registered creatives tell no click"
 
 
 async def test_what_nothing_is_learned_from_is_left_out(redis_client: redis.asyncio.Redis) -> None:
