@@ -128,9 +128,6 @@ async def append_and_count(
         raise counted
 
 
-# -- reading ---------------------------------------------------------------------------------------
-
-
 class Day(NamedTuple):
     """The sums of one local day of a campaign."""
 

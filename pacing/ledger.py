@@ -137,8 +137,6 @@ class Ledger:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
 
-    # -- accounts ----------------------------------------------------------------------------
-
     async def open(self, campaign: Campaign) -> None:
         """Register a campaign with the budgets it has in the config. Raises LedgerError."""
         budget, code = campaign.budget, code_of(campaign.id)
@@ -311,8 +309,6 @@ class Ledger:
         must_be_money(ceiling=amount)
         return await self._set_fields(code, "ceiling", amount, "ceiling_day", day)
 
-    # -- workers -----------------------------------------------------------------------------
-
     async def new_owner(self) -> int:
         """Return the number of a new worker, which is alive from now on.
 
@@ -411,8 +407,6 @@ class Ledger:
                 reaped += 0 if code >> 32 else int(leases.get(b"%d" % owner, 0))
         await run_all(self._client, calls)
         return reaped
-
-    # -- notices -----------------------------------------------------------------------------
 
     async def settle(
         self,

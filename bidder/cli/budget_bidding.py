@@ -217,9 +217,6 @@ def _cost(sums: Mapping[str, int], event: Event) -> str | None:
     return money_text(sums.get("spent", 0) // came) if came else None
 
 
-# -- the table -------------------------------------------------------------------------------------
-
-
 def bidding_table(bidding: Bidding, currency: str) -> Table:
     """Return the table of campaigns, and of their line items that go by a rate."""
     days = "bids of today" if bidding.days == 1 else f"bids of the last {bidding.days} days"
