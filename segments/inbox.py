@@ -65,6 +65,7 @@ _CONSUMER = "keeper"
 _HASH_BYTES = 8
 _ENTRIES_A_READ = 1_000
 _DAYS_DEFAULT = 30
+_DAYS_DIGITS_END = 10
 _PAUSE_SECONDS = 0.05
 _MODES: tuple[Mode, ...] = ("add", "remove", "replace")
 
@@ -173,9 +174,10 @@ class InboxReader:
             await self._registry.note_load(sorted(touched), Load(now_s, "inbox"))
         return Drained(len(entries), cookies, len(faults))
 
-    async def _refuse(self, advertiser: str, faults: Iterable[tuple[bytes, int, str]]) -> None:
+    async def _refuse(self, advertiser: str, faults: Sequence[tuple[bytes, int, str]]) -> None:
         pipeline = self._client.pipeline(transaction=False)
-        for entry_id, line, reason in faults:
+        # Earlier ones would be trimmed, and a million of them hold up all that the process does besides.
+        for entry_id, line, reason in faults[-INBOX_FAULTS_MAX:]:
             entry: Any = {"entry": entry_id, "line": line, "reason": reason}
             pipeline.xadd(redis_keys.inbox_faults(advertiser), entry, maxlen=INBOX_FAULTS_MAX)
         await pipeline.execute()
@@ -282,7 +284,7 @@ def _read_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> _Change:
     if mode not in _MODES:
         raise ValueError(f"`mode` is one of {', '.join(_MODES)}")
     days = fields.get(b"days", b"%d" % _DAYS_DEFAULT)
-    if not (days.isdigit() and 1 <= int(days[:9]) <= SEGMENT_TTL_DAYS_MAX):
+    if not (days.isdigit() and len(days) < _DAYS_DIGITS_END and 1 <= int(days) <= SEGMENT_TTL_DAYS_MAX):
         raise ValueError(f"`days` is a number from 1 to {SEGMENT_TTL_DAYS_MAX}")
     hashes = tuple(np.frombuffer(octets, ">u8").tolist())
     return _Change(entry_id, mode, int(days), hashes, names)

@@ -93,6 +93,8 @@ async def test_only_the_advertisers_own_bits_are_touched(oak: Audiences, tmp_pat
         ({"users": users("a"), "mode": "reset"}, "`mode` is one of add, remove, replace"),
         ({"users": users("a"), "days": "0"}, "`days` is a number from 1 to 730"),
         ({"users": users("a"), "days": "9" * 5_000}, "`days` is a number from 1 to 730"),
+        # Begins like a number of days, and ends far from one.
+        ({"users": users("a"), "days": "000000030" + "9" * 30}, "`days` is a number from 1 to 730"),
     ],
 )
 async def test_an_entry_that_cannot_be_read_is_refused_and_the_next_one_holds(
@@ -126,6 +128,19 @@ async def test_a_stream_that_grows_too_long_loses_its_oldest_and_says_so(
     await InboxReader(oak.client).drain("oak", TODAY, NOW_S)
     assert await faults(oak.client) == [("", 0, "2 entries were dropped: more than 3 were waiting")]
     assert [await oak.members(f"c{number}") for number in range(5)] == [None, None, *[{"oak-1"}] * 3]
+
+
+async def test_of_very_many_refusals_only_those_are_written_that_are_kept(
+    oak: Audiences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "INBOX_FAULTS_MAX", 3)
+    before = await oak.client.info("commandstats")
+    entry = await put(oak.client, users=users(*map(str, range(900))), segments="\n".join(["not-oaks"] * 900))
+    drained = await InboxReader(oak.client).drain("oak", TODAY, NOW_S)
+    after = await oak.client.info("commandstats")
+    assert drained.refused == 900
+    assert [line for at, line, _ in await faults(oak.client) if at == entry] == [898, 899, 900]
+    assert after["cmdstat_xadd"]["calls"] - before["cmdstat_xadd"]["calls"] == 1 + 3
 
 
 @pytest_asyncio.fixture
