@@ -6,11 +6,12 @@ both: the keys of a script or a transaction share a hash tag, a pipeline carries
 scripts by `execute_command`, and a clock is read by a script beside the key it matters for.
 """
 
-from collections.abc import Iterable
-from typing import cast
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import redis.asyncio
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
@@ -18,7 +19,7 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
     parse_url,
 )
-from redis.exceptions import MovedError
+from redis.exceptions import MovedError, RedisClusterException
 
 from config import bundle_store
 from config.redis_address import RedisAddress
@@ -86,9 +87,41 @@ _WITH_UVLOOP: dict[type[AbstractConnection], type[AbstractConnection]] = {
 }
 
 
+@contextlib.contextmanager
+def _in_redis_words() -> Iterator[None]:
+    """Say ConnectionError for what the client of a Cluster calls by a name of its own.
+
+    A Cluster of which no node can be reached, or no node serves a slot, is one more server that is away.
+    """
+    try:
+        yield
+    except RedisClusterException as error:
+        raise redis.ConnectionError(str(error)) from None
+
+
+class _Cluster(redis.asyncio.RedisCluster):
+    async def initialize(self, *args: Any, **kwargs: Any) -> "_Cluster":
+        with _in_redis_words():
+            await super().initialize(*args, **kwargs)
+        return self
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        with _in_redis_words():
+            return await super().execute_command(*args, **kwargs)
+
+    def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
+        return _ClusterPipeline(self, transaction)  # type: ignore[abstract] # so its base is, to the checker
+
+
+class _ClusterPipeline(ClusterPipeline):
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+        with _in_redis_words():
+            return await super().execute(raise_on_error, allow_redirections)
+
+
 def _cluster_client(address: RedisAddress) -> redis.asyncio.Redis:
     others = [parse_url(url) for url in address.urls[1:]]
-    client = redis.asyncio.RedisCluster.from_url(
+    client = _Cluster.from_url(
         address.urls[0],
         startup_nodes=[ClusterNode(node.get("host", "localhost"), node.get("port", 6379)) for node in others],
         # What a dead node held is out of reach; the rest is not.

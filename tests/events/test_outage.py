@@ -19,6 +19,7 @@ from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import Spool
 from bidder.openrtb.notice_token import TokenSigner
+from bidder.redis_client import redis_client
 from config import bundle_store, redis_keys
 from config.embedded_server import EmbeddedServer
 from config.limits import NOTICE_TAKEN_SECONDS_MAX, SPOOL_SECONDS_MAX
@@ -42,6 +43,7 @@ from tests.events.factories import (
     token,
 )
 from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
+from tests.segments.cluster import Cluster
 
 
 @asynccontextmanager
@@ -315,3 +317,22 @@ async def test_a_bill_that_came_after_its_impression_is_brought_again_too(tmp_pa
         os.truncate(log, known_bytes)
         server.revive()
         await until(lambda: spent_is(port, 2_000_000))
+
+
+async def test_bills_wait_while_no_node_of_a_cluster_can_be_reached(tmp_path: Path) -> None:
+    with Cluster.start(tmp_path, primaries=2) as cluster:
+        client = redis_client(cluster.url)
+        async with events_port(client, bundle(), tmp_path) as port:
+            await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+            assert await port.status("/bill", t=token(0), p="1") == 204
+            for node in cluster.nodes:
+                node.kill()
+            for sequence in range(1, 4):
+                assert await port.status("/bill", t=token(sequence), p="1") == 204
+            assert port.spool.waiting_count == 3
+            with pytest.raises(redis.ConnectionError):
+                await Ledger(client).bulletin()
+            for node in cluster.nodes:
+                node.revive()
+            await until(lambda: spent_is(port, 4_000_000))
+        await client.aclose()
