@@ -1,12 +1,16 @@
 """The guides: what they show can be run or read, and they leave out no field."""
 
 import inspect
+import json
 import re
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from bidder.cli.main import command_line
 from bidder.openrtb.decode import decode_request
 from config import limits, schema
 from config.audience import parse_audience
@@ -16,6 +20,8 @@ from tests.deploy.repository import DOCS, ROOT, known_options, parse_command_lin
 
 GUIDES = ("campaign-guide.md", "configuration.md", "operations.md", "exchanges.md", "load-testing.md")
 TEXTS = {name: (DOCS / name).read_text() for name in GUIDES}
+
+EXAMPLES = ROOT / "config" / "examples"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -63,6 +69,41 @@ def test_the_config_in_the_guides_is_sound(folder: Path) -> None:
     bundle = load_folder(folder)
     assert {exchange.id for exchange in bundle.exchanges} == {"plain", "rivermarket"}
     assert [advertiser.id for advertiser in bundle.advertisers] == ["hilltop-books"]
+
+
+def ran(*arguments: object) -> str:
+    line = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(command_line(line), line)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_the_campaign_guide_can_be_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "campaigns"
+    shutil.copytree(EXAMPLES, folder)
+    # The version is of this release's schema, too.
+    counts = ran("config", "check", folder).replace(str(folder), "campaigns").partition(" (version")[0]
+    assert counts in TEXTS["campaign-guide.md"]
+    files = {
+        text.splitlines()[0]: text for text in fences("campaign-guide.md") if text.startswith("# campaigns/")
+    }
+    (folder / "advertisers" / "hilltop-books.yaml").write_text(
+        files["# campaigns/advertisers/hilltop-books.yaml"]
+    )
+    added = files["# campaigns/segments.yaml, at its end"].split("\n", 1)[1]
+    (folder / "segments.yaml").write_text((folder / "segments.yaml").read_text() + added)
+    bundle = load_folder(folder)
+    (campaign,) = next(one for one in bundle.advertisers if one.id == "hilltop-books").campaigns
+    assert [item.id for item in campaign.line_items] == [
+        "spring-readers",
+        "readers-polk-county",
+        "readers-story-county",
+    ]
+
+
+def test_the_request_of_the_guides_is_bid_on() -> None:
+    told = json.loads(ran("explain", DOCS / "request.json", "--config", EXAMPLES, "--json"))
+    assert [imp["bid"] is not None for imp in told["imps"]] == [True]
 
 
 def test_both_ways_to_write_the_audience_mean_the_same(tmp_path: Path) -> None:
