@@ -114,20 +114,9 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     excluded = [ad.line_item.targeting.geo.exclude for ad in ads]
     line_items = list(dict.fromkeys((ad.campaign.id, ad.line_item.id) for ad in ads))
     campaigns = list(dict.fromkeys(ad.campaign.id for ad in ads))
-    # The ads are sorted: the first of an account is its dearest.
-    dearest = {code_of(ad.campaign.id): ad.line_item.cpm_max_micros for ad in reversed(ads)}
-    dearest |= {
-        account_code(ad.campaign.id, ad.line_item.id): ad.line_item.cpm_max_micros
-        for ad in ads
-        if ad.line_item.has_budget
-    }
-    own_accounts = [code for code in (account_code(*key) for key in line_items) if code in dearest]
-    accounts = (*(code_of(id_) for id_ in campaigns), *own_accounts)
+    bid_max_of_accounts = _accounts(ads)
     exchange_ids = tuple(profile.id for profile in bundle.exchanges)
     segment_words = segment_words_for(max(segment_indices.values(), default=0) + 1)
-    names = [""] * (segment_words * 64)
-    for name, index in segment_indices.items():
-        names[index] = name
     dimensions = tuple(
         value_rows(dimension, ads, rows, exchange_ids if index == EXCHANGE else dimension.values)
         for index, dimension in enumerate(DIMENSIONS)
@@ -165,11 +154,11 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         ads=tuple(ads),
         bid_labels=_bid_labels(ads),
         campaigns=bundle.campaigns_by_code(),
-        account_codes=accounts,
-        account_bid_max_cpm_micros=tuple(dearest[code] for code in accounts),
+        account_codes=tuple(bid_max_of_accounts),
+        account_bid_max_cpm_micros=tuple(bid_max_of_accounts.values()),
         words=words,
         segment_words=segment_words,
-        segment_names=tuple(names),
+        segment_names=_segment_names(segment_indices, segment_words),
         arrays=arrays,
         contexts=contexts,
         deals=deals,
@@ -200,6 +189,26 @@ def _ads(bundle: Bundle) -> list[Ad]:
     # Dearest first; the line item's id keeps its ads together and the order the same everywhere.
     ads.sort(key=lambda ad: (-ad.line_item.cpm_max_micros, ad.line_item.id, ad.creative.id))
     return ads
+
+
+def _accounts(ads: Sequence[Ad]) -> dict[int, int]:
+    """The highest price of each account, by code: campaigns, then line items with a budget of their own."""
+    campaigns: dict[int, int] = {}
+    line_items: dict[int, int] = {}
+    for ad in ads:
+        # The ads are sorted: the first of an account is its dearest.
+        campaigns.setdefault(code_of(ad.campaign.id), ad.line_item.cpm_max_micros)
+        if ad.line_item.has_budget:
+            own = account_code(ad.campaign.id, ad.line_item.id)
+            line_items.setdefault(own, ad.line_item.cpm_max_micros)
+    return campaigns | line_items
+
+
+def _segment_names(segment_indices: Mapping[str, int], segment_words: int) -> tuple[str, ...]:
+    names = [""] * (segment_words * 64)
+    for name, index in segment_indices.items():
+        names[index] = name
+    return tuple(names)
 
 
 def _bid_labels(ads: Sequence[Ad]) -> tuple[BidLabel, ...]:
