@@ -37,6 +37,7 @@ from pacing.price_grid import ANY_BAND
 
 PREPARED_ADS_MAX = 16_384
 """Prepared ads kept; past it all are forgotten and made anew as they are needed."""
+_PRICE_TEXTS_MAX = 16_384
 CATEGORY_TAXONOMY = 1
 """`cattax` of the categories a config names: IAB Content Category Taxonomy 1.0 (AdCOM)."""
 _ANY_POSITION = 0
@@ -199,8 +200,27 @@ class ResponseRenderer:
         self, bid: Bid, exchange: ExchangeProfile, urls: NoticeUrls, dsa: DsaTerms | None
     ) -> _PreparedAd:
         ad = self._snapshot.ads[bid.ad]
+        flags = FORMATS.index(ad.creative.format) << 1
+        if exchange.billing_event != "burl":
+            flags |= FLAG_BILLED_ON_IMPRESSION
+        if ad.line_item.has_budget:
+            flags |= FLAG_FROM_LINE_ITEM
+        campaign_code = code_of(ad.campaign.id)
+        fields = self._fields(ad, bid.slot, exchange, urls, dsa)
+        return _PreparedAd(
+            seat_opening=b'{"seat":%b,"bid":[' % orjson.dumps(ad.advertiser.seat_at(exchange.id)),
+            opening=b'{"id":"%x-%x-' % (self._owner, campaign_code),
+            parts=(b"," + orjson.dumps(fields)[1:]).split(TOKEN.encode()),
+            flags=flags,
+            codes=(code_of(ad.line_item.id), campaign_code, code_of(ad.creative.id), code_of(exchange.id)),
+            hold_s=exchange.notice_timeout_seconds,
+        )
+
+    def _fields(
+        self, ad: Ad, slot: Slot, exchange: ExchangeProfile, urls: NoticeUrls, dsa: DsaTerms | None
+    ) -> dict[str, object]:
+        """What is said of the ad in a bid (OpenRTB 2.6, 4.2.3)."""
         creative = ad.creative
-        format_index = FORMATS.index(creative.format)
         approval = creative.approvals.get(exchange.id)
         fields: dict[str, object] = {
             "adid": (approval and approval.id) or creative.id,
@@ -209,10 +229,10 @@ class ResponseRenderer:
             "adomain": [ad.advertiser.domain],
             "cat": categories(ad),
             "cattax": CATEGORY_TAXONOMY,
-            "mtype": format_index + 1,
+            "mtype": FORMATS.index(creative.format) + 1,
             "exp": exchange.notice_timeout_seconds,
         }
-        shape = _shape_that_matters(bid.slot.media, creative.format)
+        shape = _shape_that_matters(slot.media, creative.format)
         attributes = shown_attributes(shape, creative)
         if attributes or "attr" in exchange.requires:
             fields["attr"] = attributes
@@ -222,34 +242,21 @@ class ResponseRenderer:
             fields["apis"] = creative.apis
         if creative.app_bundle:
             fields["bundle"] = creative.app_bundle
-        if bid.slot.pod is not None and bid.slot.pod.seconds:
+        if slot.pod is not None and slot.pod.seconds:
             fields["slotinpod"] = _ANY_POSITION
         wants_preview = "banner_iurl" if creative.format == "banner" else "iurl"
         if "iurl" in exchange.requires or wants_preview in exchange.requires:
             fields["iurl"] = preview_url(creative)
-        fields |= _media_fields(ad, bid.slot.media, urls)
+        fields |= _media_fields(ad, slot.media, urls)
         if exchange.markup == "registered":
             del fields["adm"]
         fields |= urls.notices()
-        extension = self._extension(ad, exchange, bid.slot.google, dsa)
+        extension = self._extension(ad, exchange, slot.google, dsa)
         if "ext_protocol" in exchange.requires and "protocol" in fields:
             extension["protocol"] = fields["protocol"]
         if extension:
             fields["ext"] = extension
-        flags = format_index << 1
-        if exchange.billing_event != "burl":
-            flags |= FLAG_BILLED_ON_IMPRESSION
-        if ad.line_item.has_budget:
-            flags |= FLAG_FROM_LINE_ITEM
-        campaign_code = code_of(ad.campaign.id)
-        return _PreparedAd(
-            seat_opening=b'{"seat":%b,"bid":[' % orjson.dumps(ad.advertiser.seat_at(exchange.id)),
-            opening=b'{"id":"%x-%x-' % (self._owner, campaign_code),
-            parts=(b"," + orjson.dumps(fields)[1:]).split(TOKEN.encode()),
-            flags=flags,
-            codes=(code_of(ad.line_item.id), campaign_code, code_of(creative.id), code_of(exchange.id)),
-            hold_s=exchange.notice_timeout_seconds,
-        )
+        return fields
 
     def _extension(
         self, ad: Ad, exchange: ExchangeProfile, google: GoogleTerms | None, dsa: DsaTerms | None
@@ -302,6 +309,6 @@ def _shape_that_matters(offer: MediaOffer, format_: str) -> object:
     return None if format_ == "banner" else getattr(offer, format_)
 
 
-@lru_cache(16_384)
+@lru_cache(_PRICE_TEXTS_MAX)
 def _price_text(cpm_micros: int) -> bytes:
     return cpm_text(cpm_micros).encode()
