@@ -15,6 +15,7 @@ Linux 5.14 `net.ipv4.tcp_migrate_req=1` hands even these to the other sockets.
 """
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -44,16 +45,13 @@ class Listener:
         cls, host: str, port: int, protocol_factory: Callable[[], asyncio.BaseProtocol]
     ) -> "Listener":
         """Listen on a host and port; port 0 is any free one. Raises OSError."""
-        bound = bound_socket(host, port)
-        copy = bound.dup()
-        try:
+        with contextlib.ExitStack() as unless_open:
+            bound = unless_open.enter_context(bound_socket(host, port))
+            copy = unless_open.enter_context(bound.dup())
             server = await asyncio.get_running_loop().create_server(
                 protocol_factory, sock=bound, backlog=BACKLOG
             )
-        except BaseException:
-            bound.close()
-            copy.close()
-            raise
+            unless_open.pop_all()
         return cls(server, copy, protocol_factory)
 
     async def close(self) -> None:
@@ -90,15 +88,14 @@ def limited(
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """Return a socket bound to a port that other processes of this user may serve too. Raises OSError."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as unless_bound:
+        bound = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if sys.platform == "linux":
             # Inherited: a connection whose other end takes none of its answers for so long is given up.
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, IDLE_SECONDS_MAX * 1_000)
         bound.bind((host, port))
-    except BaseException:
-        bound.close()
-        raise
+        unless_bound.pop_all()
     return bound

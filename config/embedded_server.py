@@ -94,7 +94,8 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+        """Where it is, with its password. The user that has it is named because redis-cli wants one."""
+        return f"redis://default:{self._password}@127.0.0.1:{self._port}/0"
 
     @property
     def pid(self) -> int:
@@ -120,13 +121,12 @@ class EmbeddedServer:
         password. Raises EmbeddedServerError when another engine uses the folder or the start fails.
         """
         lock = _lock(data_dir)
-        try:
+        with contextlib.ExitStack() as unless_started:
+            unless_started.callback(os.close, lock)
             _end_left_behind(data_dir)
             password = password or secrets.token_urlsafe(24)
             server = cls(data_dir, durable, port or free_port(), password, directives, lock)
-        except BaseException:
-            os.close(lock)
-            raise
+            unless_started.pop_all()
         descriptor = os.open(data_dir / URL_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(server.url)

@@ -18,7 +18,7 @@ import msgspec
 import typer
 from redis.asyncio import Redis as AsyncRedis
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
@@ -28,6 +28,7 @@ from bidder.cli.budget_bidding import DAYS_DEFAULT, DAYS_MAX, Bidding, bidding_t
 from bidder.cli.budget_changes import adjust_command, log_command, start_command, stop_command
 from bidder.cli.logged_changes import ByOption, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url
+from bidder.cli.whole import print_whole
 from config.calendar import local_day, local_hour
 from config.money import format_money, money_text
 from config.schema import Campaign, LineItem, account_code, code_of
@@ -129,7 +130,7 @@ def status_command(
         if as_json:
             typer.echo(_as_json(await read(client)))
         else:
-            Console().print(_tables(await read(client)))
+            print_whole(_tables(await read(client)))
 
     async def show_on(client: AsyncRedis) -> None:
         if as_json:

@@ -17,13 +17,13 @@ import msgspec
 import typer
 from redis.asyncio import Redis as AsyncRedis
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from bidder.cli.budget_access import booked_campaign, required_bundle, run
 from bidder.cli.logged_changes import ByOption, who
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url, say_and_exit
+from bidder.cli.whole import print_whole
 from config.calendar import day_bounds_s, epoch_s
 from config.limits import REPORT_BYTES_MAX
 from config.money import format_money, money_text, parse_money
@@ -62,7 +62,7 @@ def audit_command(
         if as_json:
             typer.echo(_audits_json(audits))
         else:
-            Console().print(_audits_table(audits))
+            print_whole(_audits_table(audits))
         return any(audit.faults for audit in audits)
 
     async def again(client: AsyncRedis) -> bool:
@@ -142,7 +142,7 @@ def reconcile_command(
     if as_json:
         typer.echo(_differences_json(rows, theirs, booked, rounding))
     else:
-        Console().print(_differences_table(rows, theirs, currency, rounding))
+        print_whole(_differences_table(rows, theirs, currency, rounding))
         for campaign in booked.trimmed:
             typer.echo(f"{campaign}: its bills of that day are not all kept any more", err=True)
         if theirs.repeated_rows:
@@ -175,7 +175,7 @@ def _audits_table(audits: list[Audit]) -> Table:
     faults = [fault for audit in audits for fault in audit.faults]
     caption = "\n".join(faults) if faults else f"{len(audits)} accounts agree"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
-    table.add_column("Campaign")
+    table.add_column("Campaign", no_wrap=True)
     for heading in ("Budget", "= Spent", "+ Leases", "+ Free", "Bills", "Adjusted", "Late"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
@@ -228,7 +228,7 @@ def _differences_table(rows: list[Difference], report: Report, currency: str, ro
         else f"{format_money(-total, currency)} more is booked than the exchange asks for",
         caption_justify="left",
     )
-    table.add_column(report.grouped_by.replace("_", " ").capitalize())
+    table.add_column(report.grouped_by.replace("_", " ").capitalize(), no_wrap=True)
     for heading in ("Imps theirs", "ours", "Spend theirs", "ours", "Difference", "%"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Explained by")

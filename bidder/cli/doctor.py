@@ -9,11 +9,11 @@ from typing import Annotated
 import msgspec
 import redis
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, RedisOption, checked_url
+from bidder.cli.whole import print_whole
 from bidder.doctor.finding import Finding, fail, ok, warn
 from bidder.doctor.host import facts, host_findings, port_finding
 from bidder.doctor.installation import admin_finding, folder_findings, price_finding, secret_findings
@@ -119,7 +119,7 @@ def _show(found: list[Finding], as_json: bool) -> None:
     table = Table("", "what", "how it is", "how to mend it")
     for row in _rows(found):
         table.add_row(*row)
-    Console().print(table)
+    print_whole(table)
 
 
 def _rows(found: list[Finding]) -> Iterator[tuple[Text, ...]]:

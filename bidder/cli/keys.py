@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, say_and_exit
+from bidder.cli.whole import print_whole
 from config.notice_keys import KEY_BYTES, KeyFile, Keyring
 from config.settings import SettingsError, load_secrets, secret_path
 
@@ -105,7 +105,7 @@ def _show(ring: Keyring, as_json: bool) -> None:
             f"[bold]{begins}, now[/bold]" if row["signs"] else begins,
             "for as long as it signs" if until is None else f"until {_when(until)}",
         )
-    Console().print(table)
+    print_whole(table)
 
 
 def _when(epoch_s: int) -> str:
