@@ -20,7 +20,7 @@ from bidder.port.main import warm_up
 from bidder.redis_client import redis_client
 from config import bundle_store, redis_keys
 from config.embedded_server import EmbeddedServer
-from config.money import BILLION, Money
+from config.money import BILLION, Money, format_money
 from config.schema import Budget, Bundle, code_of
 from config.settings import ensure_secret_file, load_secrets
 from pacing.account import Account
@@ -108,14 +108,15 @@ class FaultFigures(msgspec.Struct, frozen=True, kw_only=True):
         """Say what it cost, and what allows that."""
         if self.skipped:
             return f"not tried: {self.skipped}"
-        unbid = self.requests - self.bids - self.requests_lost
-        costs = {
-            "requests without an answer": self.requests_lost,
-            "without a bid": unbid,
-            "billionths billed late": self.late_units,
+        counts = {
+            "without an answer": self.requests_lost,
+            "without a bid": self.requests - self.bids - self.requests_lost,
         }
-        said = ", ".join(f"{amount:,} {what}" for what, amount in costs.items() if amount)
-        return f"{said or 'nothing lost'} of {self.requests:,} requests ({ALLOWED[self.fault].because})"
+        said = [f"{count:,} {what}" for what, count in counts.items() if count]
+        if self.late_units:
+            said.append(f"{format_money(self.late_units, 'USD')} billed late")
+        costs = ", ".join(said) or "nothing lost"
+        return f"of {self.requests:,} requests {costs}; allowed: {ALLOWED[self.fault].because}"
 
 
 class DrillFigures(msgspec.Struct, frozen=True, kw_only=True):
