@@ -14,13 +14,15 @@ brings it twice; every notice names its bid, and the desk knows the second for a
 Only genuine notices are kept: a forged token or a rendering for review is counted and answered without
 Redis, so that a stranger can't fill the disk.
 
-An entry that Redis refuses, though it is there, waits for the next round while the others pass it.
+An entry that Redis refuses, though it is there, waits for the next round while the others pass it; so does
+one that another release wrote and this one can't read.
 
 A server that comes back without its last second of writes has lost notices that were answered. What was
 done in the last seconds is brought to it again (`bidder.events.recent`).
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -42,7 +44,8 @@ from pacing.ledger_clock import elapsed_s
 
 REPLAY_INTERVAL_S: Final = 0.5
 REPLAY_FAILURES_MAX: Final = 8
-"""After so many failures in a row a round of replaying ends."""
+"""After so many failures in a row a round of replaying ends. If Redis answered, the next one begins there."""
+_AWAY: Final = (redis.ConnectionError, redis.TimeoutError)
 GAUGE_ENTRIES: Final = 500
 """A long round tells how far it is after every so many entries."""
 _PARAMETERS = (TOKEN, PRICE, MULTIPLIER, MIN_TO_WIN, LOSS)
@@ -95,6 +98,8 @@ class Intake:
         self._elapsed = elapsed
         self._away = away
         self._wake = asyncio.Event()
+        # Where the next round goes on, after one that ended at entries that were refused.
+        self._passed: dict[Spool, int] = {}
 
     def adopt(self, spools: Sequence[Spool]) -> None:
         """Replay these as well from now on."""
@@ -166,13 +171,15 @@ class Intake:
             return
         replayed = failures = 0
         for spool in self._spools:
-            for entry in spool.waiting():
+            for entry in spool.waiting(self._passed.pop(spool, 0)):
                 try:
                     await self._bring(entry)
-                except redis.RedisError as error:
+                except (redis.RedisError, msgspec.DecodeError) as error:
                     failures += 1
                     if failures == REPLAY_FAILURES_MAX:
                         logger.warning("the replay of notices waits: %s", error)
+                        if not isinstance(error, _AWAY):
+                            self._passed[spool] = entry.end
                         return
                     continue
                 spool.done(entry)
@@ -210,7 +217,7 @@ class Intake:
 
     def _show(self) -> None:
         SPOOL_ENTRIES.set(sum(spool.waiting_count for spool in self._spools))
-        oldest_s = [_DECODER.decode(entry.payload).at_s for spool in self._spools for entry in _first(spool)]
+        oldest_s = [at_s for spool in self._spools for at_s in _came(spool)]
         SPOOL_AGE.set(max(self._clock() - min(oldest_s), 0.0) if oldest_s else 0.0)
 
 
@@ -219,9 +226,14 @@ def _parameters(query: Query) -> dict[str, str]:
     return {name: query[name].encode("utf-8", "replace").decode() for name in _PARAMETERS if name in query}
 
 
-def _first(spool: Spool) -> list[Entry]:
+def _came(spool: Spool) -> list[float]:
+    """Return when the first notice that waits came; nothing when none does, or it can't be read."""
     entry = next(spool.waiting(), None) if spool.waiting_count else None
-    return [] if entry is None else [entry]
+    if entry is None:
+        return []
+    with contextlib.suppress(msgspec.DecodeError):
+        return [_DECODER.decode(entry.payload).at_s]
+    return []
 
 
 def _steps_done(error: redis.RedisError) -> int:

@@ -122,9 +122,12 @@ class Spool:
         # Many wait for one future, and none of them may cancel it.
         await asyncio.shield(kept)
 
-    def waiting(self) -> Iterator[Entry]:
-        """Yield the entries that are not done, oldest first, those appended meanwhile included."""
-        offset = self._first
+    def waiting(self, after: int = 0) -> Iterator[Entry]:
+        """Yield the entries that are not done, oldest first, those appended meanwhile included.
+
+        `after` is the `end` of an entry to begin behind.
+        """
+        offset = max(self._first, after)
         while offset < self._size:
             entry, state = self._read(offset)
             if entry is None:

@@ -23,7 +23,8 @@
 -- budget of its own was not reserved from it: it is charged there, and frees nothing.
 -- A bill whose reservation had expired is added to `overdue`, wherever its money came from.
 
-if redis.call('EXISTS', KEYS[1]) == 0 then return 4 end
+-- Where the key is no account at all, this is the call that fails: before the bit is set.
+if redis.call('HEXISTS', KEYS[1], 'id') == 0 then return 4 end
 local price = limbs(ARGV[3])
 if less(limbs(ARGV[4]), price) then return 3 end
 local now = tonumber(redis.call('TIME')[1])

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from bidder.events.directory import LiveDirectory
-from bidder.events.intake import Intake
+from bidder.events.intake import REPLAY_FAILURES_MAX, Intake
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import Spool
@@ -336,3 +336,19 @@ async def test_bills_wait_while_no_node_of_a_cluster_can_be_reached(tmp_path: Pa
                 node.revive()
             await until(lambda: spent_is(port, 4_000_000))
         await client.aclose()
+
+
+async def test_what_redis_refuses_for_ever_holds_nothing_else_up(port: EventsPort) -> None:
+    """Also when there is more of it than one round of replaying tries."""
+    await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    await port.client.set(redis_keys.STREAM_CLICKS, "no stream")
+    # What another release wrote, too.
+    await port.spool.append(b"\xc1", 1)
+    for sequence in range(2 * REPLAY_FAILURES_MAX + 1):
+        assert (await port.get("/click", t=token(sequence))).status == 302
+    for sequence in range(3):
+        assert await port.status("/bill", t=token(sequence), p="2") == 204
+    await until(lambda: spent_is(port, 6_000_000))
+    await port.client.delete(redis_keys.STREAM_CLICKS)
+    await until(lambda: port.spool.waiting_count == 1)
+    assert len(await port.stream(redis_keys.STREAM_CLICKS)) == 2 * REPLAY_FAILURES_MAX + 1

@@ -341,3 +341,13 @@ async def test_an_id_stands_for_one_amount(redis_client: redis.asyncio.Redis) ->
     with pytest.raises(LedgerError, match="another amount was booked under this id"):
         await ledger.adjust(CODE, "march-1", 6, "billed in another crash")
     assert (await account_of(ledger)).spent == 5
+
+
+async def test_a_bill_that_failed_at_a_broken_account_is_booked_when_that_is_mended(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    await redis_client.set(redis_keys.ledger(CODE), "no account")
+    with pytest.raises(redis.ResponseError):
+        await bill(Ledger(redis_client), 1, 1, 5)
+    await redis_client.delete(redis_keys.ledger(CODE))
+    assert await bill(await open_ledger(redis_client, 100), 1, 1, 5) is Settlement.LATE
