@@ -168,7 +168,9 @@ class BidConnection(asyncio.Protocol):
         self._part_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserUpgrade, httptools.HttpParserError):
+        except httptools.HttpParserUpgrade:
+            self._end_after_answers()
+        except httptools.HttpParserError:
             self._end_with(_UNREADABLE)
         if self._part_bytes > HEADER_BYTES_MAX:
             if self._in_headers:
@@ -313,6 +315,17 @@ class BidConnection(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+    def _end_after_answers(self) -> None:
+        """Answer what came, and close: what follows would be in a protocol that nobody agreed to."""
+        if self._transport is None:
+            return
+        self._ended = True
+        self._pause_or_resume_reading()
+        if self._calls:
+            self._calls[-1].keep_alive = False
+        else:
+            self._transport.close()
 
     def _end_with(self, response: bytes) -> None:
         """Answer what came before, then this, and close; nothing more is read."""

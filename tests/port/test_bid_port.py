@@ -162,6 +162,22 @@ async def test_what_came_before_the_end_is_answered_first(connection: Connection
     assert await connection.at_end()
 
 
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (post(BODY, b"connection: upgrade", b"upgrade: h2c"), 400),
+        (b"CONNECT /bid/plain HTTP/1.1\r\nhost: b\r\n\r\nof another protocol", 405),
+    ],
+)
+async def test_who_asks_for_another_protocol_is_answered_once_and_let_go(
+    connection: Connection, said: bytes, status: int
+) -> None:
+    await connection.send(post(BODY) + said)
+    assert (await connection.receive())[0] == 200
+    assert (await connection.receive())[0] == status
+    assert await connection.at_end()
+
+
 @pytest.fixture
 def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bidder.port.main.IDLE_SECONDS_MAX", 0.2)
