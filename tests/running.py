@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import redis.asyncio
 from bidder.port.main import serve
 from bidder.redis_client import redis_client
 from config import bundle_store
+from config.calendar import local_day
 from config.schema import Bundle, code_of
 from config.settings import Settings, ensure_secret_file, load_secrets
 from pacing.ledger import Ledger
@@ -61,7 +63,8 @@ class RunningWorker:
         for campaign in bundle.campaigns_by_code().values():
             await self.ledger.open(campaign)
         for campaign, line_item in bundle.line_items_by_account().values():
-            await self.ledger.open_line_item(campaign, line_item)
+            today = local_day(int(time.time()), campaign.time_zone)
+            await self.ledger.open_line_item(campaign, line_item, today)
 
     async def until_funded(self, bundle: Bundle) -> None:
         """Wait until the worker has a lease on every account that has money."""
