@@ -151,6 +151,8 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Ctrl-C in the terminal is for the supervisor, which ends this server last.
             start_new_session=True,
+            # What it writes is people's segments and a campaign's books, and the folder may be open to others.
+            umask=0o077,
         )
         assert process.stdin is not None
         lines = [*_config_lines(self._data_dir, self._port, self._password, self._durable), *self._directives]
