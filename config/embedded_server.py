@@ -151,7 +151,7 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Ctrl-C in the terminal is for the supervisor, which ends this server last.
             start_new_session=True,
-            # What it writes is people's segments and a campaign's books, and the folder may be open to others.
+            # What it writes is who is in which segment, and every bill; the folder may be open to others.
             umask=0o077,
         )
         assert process.stdin is not None
