@@ -1,7 +1,8 @@
 """`hustings loadtest`: point the simulated exchange at one or several bid URLs and see what they can take.
 
 Exit status 0 when nothing went wrong, 1 when errors were counted (timeouts are not errors, they
-are the measurement), 2 when the run could not start. `docs/load-testing.md` is its guide.
+are the measurement), 2 when the run could not start or a file not be written.
+`docs/load-testing.md` is its guide.
 """
 
 import gc
@@ -246,13 +247,14 @@ def loadtest(
     )
     found = result_of(asked, targets, exchange, started_at)
     encoded = msgspec.json.encode(found)
-    if result:
-        _write(result, encoded + b"\n")
-    if report:
-        _write(report, page(found).encode())
+    # What can't be written is told at the end: the run may have taken hours, and its figures stand.
+    unwritten = _unwritten(result, encoded + b"\n") if result else ""
+    unreported = _unwritten(report, page(found).encode()) if report else ""
     if as_json:
         typer.echo(encoded.decode())
-    show(found, is_quiet=as_json, report=report)
+    show(found, is_quiet=as_json, report=None if unreported else report)
+    if unwritten or unreported:
+        _refuse("\n".join(filter(None, (unwritten, unreported))))
     if found.errors:
         raise typer.Exit(1)
 
@@ -341,8 +343,10 @@ def _landscapes(path: Path | None, step: str) -> Landscapes:
     return Landscapes.alike(read_landscape(path, step_cpm_micros))
 
 
-def _write(path: Path, data: bytes) -> None:
+def _unwritten(path: Path, data: bytes) -> str:
+    """Write a file, and return why that was not possible; empty when it was."""
     try:
         path.write_bytes(data)
     except OSError as error:
-        _refuse(f"can't write {path}: {error.strerror}")
+        return f"can't write {path}: {error.strerror}"
+    return ""

@@ -24,6 +24,8 @@ from loadtest.result import Result
 from tests.loadtest.stub_bidder import StubBidder, running_stub
 from tests.shared_data import shared_data
 
+FULL_DISK = Path("/dev/full")
+
 app = typer.Typer()
 app.command()(loadtest)
 
@@ -157,6 +159,16 @@ def test_errors_make_the_exit_status_1(stub_target: str) -> None:
     done = run("--target", missing, "--rate", "40", "--seconds", "0.3", "--json")
     assert done.exit_code == 1
     assert set(orjson.loads(done.stdout)["errors_by_kind"]) == {"http_404"}
+
+
+@pytest.mark.skipif(not FULL_DISK.exists(), reason="a device of Linux")
+def test_a_full_disk_does_not_cost_the_figures(stub_target: str, tmp_path: Path) -> None:
+    files = ("--result", str(FULL_DISK), "--report", str(tmp_path / "kept.html"))
+    done = run("--target", stub_target, "--rate", "40", "--seconds", "0.3", *files)
+    assert done.exit_code == 2
+    assert "requests" in done.stdout
+    assert f"can't write {FULL_DISK}: No space left on device" in done.stderr
+    assert (tmp_path / "kept.html").exists()
 
 
 @pytest.mark.parametrize(
