@@ -153,8 +153,8 @@ def _tiles(result: Result) -> str:
         ("requests", f"{target.requests:,}"),
         ("a second", f"{target.rate:,.0f}"),
         ("bid rate", f"{target.bid_rate:.1%}"),
-        ("p50", _ms(target.latency_ms.p50)),
-        ("p99", _ms(target.latency_ms.p99)),
+        ("p50", _latency(target, "p50")),
+        ("p99", _latency(target, "p99")),
         ("wins", f"{target.wins:,}"),
         ("spend", _money(target.spend, result.currency)),
     )
@@ -164,7 +164,7 @@ def _tiles(result: Result) -> str:
 
 def _latency_table(targets: Sequence[TargetResult]) -> str:
     rows = [
-        (name, *(_ms(getattr(target.latency_ms, field)) for target in targets))
+        (name, *(_latency(target, field) for target in targets))
         for name, field in (
             ("p50", "p50"),
             ("p90", "p90"),
@@ -177,6 +177,11 @@ def _latency_table(targets: Sequence[TargetResult]) -> str:
         "Answers 200 and 204. A request given up on counts with the time that took, an error not at all."
     )
     return _table(caption, ("requests", *(target.name for target in targets)), rows)
+
+
+def _latency(target: TargetResult, field: str) -> str:
+    """Where nothing was answered as it should be, there is none."""
+    return _ms(getattr(target.latency_ms, field)) if target.latency_ms.max else "–"
 
 
 def _errors(targets: Sequence[TargetResult]) -> str:

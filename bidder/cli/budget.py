@@ -299,7 +299,8 @@ def _table(status: Status) -> Table:
         caption += f"\nALL BIDDING IS STOPPED by {status.stop.by}: {status.stop.reason or 'no reason given'}"
     table = Table(
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
+        show_edge=False,
         caption=caption,
         caption_justify="left",
     )

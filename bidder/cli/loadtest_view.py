@@ -183,5 +183,7 @@ def _figures(result: Result) -> Table:
 
 def _latency(target: TargetResult, *, with_p999: bool) -> str:
     latency = target.latency_ms
+    if not latency.max:
+        return "–"
     said = f"p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms"
     return f"{said}, p99.9 {latency.p999:.1f} ms" if with_p999 else said

@@ -101,6 +101,15 @@ def test_the_page_escapes_what_others_wrote() -> None:
     assert "<one>" not in html
 
 
+def test_a_target_that_answered_nothing_has_no_latency(capsys: pytest.CaptureFixture[str]) -> None:
+    exchange = Exchange(ExchangeSettings(seed=1, connections=4), (ONE,), clock=lambda: 100.0)
+    exchange.lanes[0].measured.requests = 3
+    result = result_of(ASKED, (ONE,), exchange, "2026-11-03T20:00:00+00:00")
+    show(result, is_quiet=False, report=None)
+    assert re.search(r"latency +– *$", capsys.readouterr().out, re.MULTILINE)
+    assert page(result).count("<dd>–</dd>") == 2
+
+
 @pytest.mark.parametrize("targets", [(ONE,), (ONE, TWO)])
 def test_the_page_refers_to_nothing_outside_and_is_well_formed(targets: tuple[Target, ...]) -> None:
     html = page(counted(*targets))
