@@ -105,6 +105,9 @@ AHEAD_BIDS = 50
 """... and at least this many bids at the highest price, so that a first burst finds money at hand."""
 STARVED_FACTOR = 2
 """A lease that ran out hides how fast it would have gone: assume this many times what was seen."""
+DEAR_FACTOR = 4
+"""A play on a public screen costs its price times the people before it. Where one was missed with all at hand
+that was meant to be, this many times as much is from now on."""
 SURPLUS_TARGETS = 3
 """Above this many times its target, a worker gives back what is over one."""
 RATE_SECONDS = 5.0
@@ -116,7 +119,8 @@ SHORT_WAIT_SECONDS = 1
 IDLE_SECONDS = 3.0
 """A worker that has reserved and missed nothing of an account for this long has no bids to make."""
 LEAN_SECONDS = 30.0
-"""So long after an account was last called short, a worker still holds no more of it than it needs."""
+"""So long after an account was last called short, a worker still holds no more of it than it needs; and as
+long after its last bid to make, as much as a dear one takes."""
 
 
 class SyncStart(NamedTuple):
@@ -190,6 +194,9 @@ class LeaseBook:
         self._busy_s = np.full(rows, float("-inf"))
         self._lean: Bools = np.zeros(rows, np.bool_)
         self._short_s = np.full(rows, float("-inf"))
+        # What was available after the last sync; and what to have at hand, where that was not enough.
+        self._stocked: Int64s = np.zeros(rows, np.int64)
+        self._dear: Int64s = np.zeros(rows, np.int64)
 
     # -- the sync, in order ------------------------------------------------------------------
 
@@ -289,6 +296,7 @@ class LeaseBook:
         unreserved = outstanding - still_reserved
         self._withheld = np.where(self.paused | self.retired, np.maximum(unreserved, 0), 0)
         self._set_available(unreserved - self._withheld)
+        self._stocked = self.available.copy()
         return short
 
     def _drop_settled(self, row: int, sums: Mapping[int, int], through_s: int) -> int:
@@ -389,6 +397,7 @@ class LeaseBook:
         ahead = np.minimum(AHEAD_SECONDS * np.maximum(last_rate, self._mean_rate), float(MONEY_MAX))
         bids_at_hand = np.where(self._lean, ~self._idle(), self._ahead_bids)
         target: Int64s = np.maximum(ahead.astype(np.int64), bids_at_hand * self.bid_max_cpm_micros)
+        target = np.maximum(target, self._dear)
         target[self._lean & self._idle()] = 0
         return target
 
@@ -401,6 +410,10 @@ class LeaseBook:
         """Take in what the kernel missed and reserved; who was idle, and is no more, may ask at once."""
         self._set_available(self.available)
         busy = self.missed | (self._newly_reserved > 0)
+        untouched = (self._newly_reserved == 0) & (self.available == self._stocked)
+        dear = self.missed & untouched & (self.available >= self.bid_max_cpm_micros)
+        self._dear[now_s - self._busy_s > LEAN_SECONDS] = 0
+        self._dear[dear] = DEAR_FACTOR * np.minimum(self.available[dear], MONEY_MAX // DEAR_FACTOR)
         woken = busy & (self._busy_s <= now_s - IDLE_SECONDS)
         self._refusals[woken] = 0
         self._ask_from_s[woken] = float("-inf")
@@ -447,6 +460,8 @@ _CARRIED = (
     "_busy_s",
     "_lean",
     "_short_s",
+    "_stocked",
+    "_dear",
     "_withheld",
     "_last_rate",
     "_mean_rate",

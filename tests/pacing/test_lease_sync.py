@@ -63,6 +63,29 @@ async def test_a_worker_asks_spends_learns_and_gives_back(redis_client: redis.as
     assert (await account_of(ledger, CODES[1])).free == 10**9
 
 
+async def test_a_play_that_costs_more_than_many_bids_finds_its_money(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    """On a public screen a price counts for each of the people before it: here for 20,000."""
+    ledger = await open_ledger(redis_client)
+    sync = LeaseSync(ledger, await ledger.new_owner())
+    book = LeaseBook(CODES, [BID_MAX, BID_MAX], ahead_bids=50)
+    cost, now_s, rounds = 20_000 * BID_MAX, NOW_S, 0
+    while book.available[0] < cost:
+        book.missed[0] = True
+        await sync.sync(book, now_s, DAYS)
+        book.check()
+        now_s, rounds = now_s + 0.5, rounds + 1
+        assert rounds < 12
+    assert book.available[0] <= 16 * cost
+    # The other campaign, which missed nothing, holds as much as ever; so does this one without bids to make.
+    assert book.available[1] == 50 * BID_MAX
+    for _ in range(3):
+        now_s += 60
+        await sync.sync(book, now_s, DAYS)
+    assert book.available.tolist() == [50 * BID_MAX] * 2
+
+
 async def test_closing_leaves_what_is_promised_until_it_is_reaped(redis_client: redis.asyncio.Redis) -> None:
     ledger = await open_ledger(redis_client)
     sync = LeaseSync(ledger, await ledger.new_owner())
