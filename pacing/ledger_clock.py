@@ -71,6 +71,7 @@ What can't hold: elapsed time is as good as the oscillator. NTP slews it by at m
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 DISAGREEMENT_SECONDS_MAX: Final = 2.0
@@ -80,9 +81,8 @@ kept by NTP ever disagree."""
 _ELAPSED: Final[int] = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC_RAW
 
 
-def elapsed_s() -> float:
-    """Return seconds since some moment before this process: never set, and going on in a sleep."""
-    return time.clock_gettime(_ELAPSED)
+elapsed_s: Final[Callable[[], float]] = partial(time.clock_gettime, _ELAPSED)
+"""Return seconds since some moment before this process: never set, and going on in a sleep."""
 
 
 class LedgerClock:
