@@ -134,6 +134,8 @@ class Fleet:
         """Settle the book with the ledger, as a worker's tick does."""
         asked_s = self._elapsed()
         bulletin = await self._server.bulletin(worker.owner)
+        if not worker.alive:
+            return
         heard_s = self._elapsed()
         ahead_s = worker.clock.disagreement_s(bulletin.now_s, asked_s, heard_s)
         if abs(ahead_s) > DISAGREEMENT_SECONDS_MAX:
