@@ -60,6 +60,8 @@ class Audit(msgspec.Struct, frozen=True):
     billed: int
     since_s: int
     faults: tuple[str, ...]
+    of_line_items: int = 0
+    """What line items are said to have spent of their own budgets beyond their bills, without a sign."""
 
     @property
     def mismatch(self) -> int:
@@ -70,10 +72,7 @@ class Audit(msgspec.Struct, frozen=True):
 async def audit_all(client: redis.asyncio.Redis, ledger: Ledger, now_s: float | None = None) -> list[Audit]:
     """Audit every campaign that ever had an account, by id. Raises redis.RedisError."""
     members = cast(set[bytes], await client.smembers(redis_keys.CAMPAIGNS))
-    own_members = cast(set[bytes], await client.smembers(redis_keys.LINE_ITEM_ACCOUNTS))
-    line_items: dict[int, list[int]] = {}
-    for own in sorted(map(int, own_members)):
-        line_items.setdefault(own & _CAMPAIGN_BITS, []).append(own)
+    line_items = await _own_accounts(client)
     now_s = time.time() if now_s is None else now_s
     codes = sorted(map(int, members))
     audits = [await audit(client, ledger, code, now_s, line_items.get(code, ())) for code in codes]
@@ -96,41 +95,62 @@ async def audit(
     account = await ledger.account(code)
     if account is None:
         return None
-    faults = _faults(account, spent, after.billed)
+    faults, of_line_items = _faults(account, spent, after.billed), 0
     for own in line_items:
-        faults += await _line_item_faults(client, ledger, own, account.campaign_id)
-    return Audit(account, spent, after.billed, after.since_s, faults)
+        mismatch, found = await _audit_line_item(client, ledger, own, account.campaign_id)
+        faults, of_line_items = faults + found, of_line_items + abs(mismatch)
+    return Audit(account, spent, after.billed, after.since_s, faults, of_line_items)
 
 
-async def _line_item_faults(
+async def _own_accounts(client: redis.asyncio.Redis) -> dict[int, list[int]]:
+    """Return by campaign the account codes of its line items that ever had a budget of their own."""
+    members = cast(set[bytes], await client.smembers(redis_keys.LINE_ITEM_ACCOUNTS))
+    found: dict[int, list[int]] = {}
+    for own in sorted(map(int, members)):
+        found.setdefault(own & _CAMPAIGN_BITS, []).append(own)
+    return found
+
+
+async def _audit_line_item(
     client: redis.asyncio.Redis, ledger: Ledger, code: int, campaign_id: str
-) -> tuple[str, ...]:
+) -> tuple[int, tuple[str, ...]]:
+    spent, charged = await _line_item_sums(client, code)
+    account = await ledger.account(code)
+    if account is None:
+        return 0, ()
+    if spent == charged:
+        return 0, _sides(account)
+    return spent - charged, (
+        *_sides(account),
+        f"{account.campaign_id} of {campaign_id} says {money_text(spent)} is spent of its own budget, "
+        f"and its bills come to {money_text(charged)}",
+    )
+
+
+async def _line_item_sums(client: redis.asyncio.Redis, code: int) -> tuple[int, int]:
+    """Return what a line item's account and its campaign say that it has spent, at one moment."""
     async with client.pipeline(transaction=True) as pipe:
         pipe.hget(redis_keys.ledger(code), "spent")
         pipe.hget(redis_keys.spent_by_line_item(code & _CAMPAIGN_BITS), str(code >> 32))
-        spent, charged = map(int, [amount or 0 for amount in await pipe.execute()])
-    account = await ledger.account(code)
-    if account is None:
-        return ()
-    faults = _sides(account)
-    if spent != charged:
-        faults += (
-            f"{account.campaign_id} of {campaign_id} says {money_text(spent)} is spent of its own budget, "
-            f"and its bills come to {money_text(charged)}",
-        )
-    return faults
+        spent, charged = await pipe.execute()
+    return int(spent or 0), int(charged or 0)
 
 
 async def accept(client: redis.asyncio.Redis, code: int, now_s: float) -> int | None:
-    """Take an account as it stands for right; return the difference that this ends.
+    """Take a campaign's account as it stands for right; return the difference that this ends.
 
-    None when there is no account. Raises redis.RedisError.
+    Those of its line items, too, whose differences are not in what is returned. None when there is no
+    account. Raises redis.RedisError.
     """
     spent, state, before = await _look(client, code)
     if spent is None:
         return None
     found = await _carried_on(client, code, spent, state, before, now_s)
     await _store(client, code, Checkpoint(state.last_id, state.added, spent, int(now_s)))
+    for own in (await _own_accounts(client)).get(code, ()):
+        own_spent, charged = await _line_item_sums(client, own)
+        # Bills that come meanwhile are added to both.
+        await client.hincrby(redis_keys.spent_by_line_item(code), str(own >> 32), own_spent - charged)
     return spent - found.billed
 
 

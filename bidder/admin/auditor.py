@@ -37,7 +37,9 @@ async def audit_until(stop: asyncio.Event, client: redis.asyncio.Redis, ledger: 
 async def audit_once(client: redis.asyncio.Redis, ledger: Ledger, now_s: float) -> None:
     """Audit every account and set the metrics. Raises redis.RedisError."""
     for audit in await audit_all(client, ledger, now_s):
-        LEDGER_MISMATCH.labels(audit.account.campaign_id).set(audit.mismatch / BILLION)
+        LEDGER_MISMATCH.labels(audit.account.campaign_id).set(
+            (audit.mismatch or audit.of_line_items) / BILLION
+        )
         for fault in audit.faults:
             logger.error("the ledger disagrees: %s", fault)
     LEDGER_AUDITED.set(now_s)

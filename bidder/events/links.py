@@ -33,7 +33,8 @@ class Linker:
 
         A cookie that the browser has only just been given (not `returning`) may be one that it will not
         keep: it takes no id from the person who has it, or each visit of such a browser would make
-        somebody new of it. Raises redis.RedisError; then the next sync does the rest.
+        somebody new of it. Raises redis.RedisError; then the next sync does the rest. Only what was counted
+        for the id is lost if Redis fails just as it moves.
         """
         today = now_s // SECONDS_PER_DAY
         id_hash = self._identity.hash(source, partner_uid)

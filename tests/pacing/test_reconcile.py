@@ -147,6 +147,11 @@ async def test_a_line_items_own_account_is_held_against_its_bills(redis_client: 
     assert bills == (
         "spring-banner of spring says 0.001500007 is spent of its own budget, and its bills come to 0.0015"
     )
+    assert (found.mismatch, found.of_line_items) == (0, 7)
+    await redis_client.hincrby(redis_keys.ledger(own), "leased", -5)
+    assert await reconcile.accept(redis_client, CODE, 2_000.0) == 0
+    (found,) = await reconcile.audit_all(redis_client, books.ledger, 1_000.0)
+    assert (found.faults, found.of_line_items) == ((), 0)
 
 
 async def test_bills_are_read_in_pages_from_one_entry_to_another(redis_client: redis.asyncio.Redis) -> None:
