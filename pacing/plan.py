@@ -7,7 +7,7 @@ money by itself: a worker that misses a plan, or reads an old one, still bids on
 A worker takes no plan for live that is older than PLAN_STALE_SECONDS_MAX: see `is_stale`.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import redis.asyncio
@@ -19,14 +19,18 @@ MULTIPLIER_ONE_Q16: Final = 1 << 16
 """A multiplier of 1: multipliers are 16-bit binary fractions, so that the kernel needs no floats."""
 
 
+MultiplierQ16 = Annotated[int, msgspec.Meta(ge=1, le=MULTIPLIER_ONE_Q16)]
+"""A plan with another number is of no controller, and would bid more than an impression is worth."""
+
+
 class CampaignPlan(msgspec.Struct, frozen=True, array_like=True):
     """What the controller decided for one campaign. In JSON a list: workers read thousands twice a second."""
 
-    multiplier_q16: int
+    multiplier_q16: MultiplierQ16
     """What bids are multiplied by, 1 to MULTIPLIER_ONE_Q16: the lower of the next two."""
-    budget_q16: int = MULTIPLIER_ONE_Q16
+    budget_q16: MultiplierQ16 = MULTIPLIER_ONE_Q16
     """What the budget allows."""
-    goal_q16: int = MULTIPLIER_ONE_Q16
+    goal_q16: MultiplierQ16 = MULTIPLIER_ONE_Q16
     """What the goal allows; without a goal, MULTIPLIER_ONE_Q16."""
     share_millionths: int = 0
     """How much of the window's money should be spent by now."""

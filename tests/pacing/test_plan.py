@@ -32,6 +32,13 @@ def test_decode_refuses_what_is_no_plan(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("multiplier_q16", [-1, 0, MULTIPLIER_ONE_Q16 + 1])
+def test_a_multiplier_that_would_bid_above_the_value_or_below_nothing_is_refused(multiplier_q16: int) -> None:
+    plan = Plan(made_at_s=0.0, version=1, campaigns={1: CampaignPlan(multiplier_q16)})
+    with pytest.raises(msgspec.ValidationError):
+        decode(encode(plan))
+
+
 async def test_published_plan_is_fetched(redis_client: redis.asyncio.Redis) -> None:
     assert await fetch(redis_client) is None
     await publish(redis_client, PLAN_OF_TWO)
