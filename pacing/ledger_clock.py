@@ -38,12 +38,14 @@ Only differences matter to the worker's own book. What it tells others is compar
                                                events process writes them
     a worker's silence                         how long its beat has not changed,  pacing.reaper
                                                by the reaper's own elapsed time
-    age of a plan                              when the worker read it, elapsed    bidder.port.main
-    flights, dayparts, the notice key          the wall: they are about it         bidder.port.main
+    age of a plan                              when the worker read it, elapsed    bidder.port.worker
+    flights, dayparts, the notice key          the wall: they are about it         bidder.port.worker
+    a plan's day, and how far it is            the wall of the host that leads;    pacing.controller
+                                               a ceiling of another day is 0
 
-With one time for all workers, which is also the one that bills are judged by, none of these depends on what a
-host takes the time for. One that was started with its clock an hour off bids, and its clock may be mended
-while it does.
+With one time for all workers, which is also the one that bills are judged by, no promise of money depends on
+what a host takes the time for. One that was started with its clock an hour off bids, and its clock may be
+mended while it does.
 
 When the server's clock jumps
 -----------------------------
