@@ -30,7 +30,7 @@ Only differences matter to the worker's own book. What it tells others is compar
     second of expiry, in a token               the server's TIME: is a bill        settle.lua
                                                overdue? may its sum go?            settled.lua
     minute of the bid, in a token              the server's TIME: 2 hours          settle.lua, first_time.lua
-                                               the host's: which word for "no"     bidder.events.notices
+                                               the host's: which word for "no"     bidder.events.billing
     the same minute, day and hour              nothing: they say where it is       settle.lua, bidder.events
                                                booked, whenever its bill comes
     local day and hour of a wish for money     the account's: the later holds      grant.lua
