@@ -92,9 +92,9 @@ class Permitted:
         definition = self._by_name.get(name)
         if definition is not None and self._owner in (None, definition.owner):
             return f"segment {name} is filled by events, and by no file"
-        if definition is not None:
-            return f"segment {name} is not {self._owner}'s"
-        reason = name_fault(name) or f"segment {name} is not defined"
+        # An advertiser is told nothing of which names others have.
+        missing = "not defined" if self._owner is None else f"not one of {self._owner}'s"
+        reason = name_fault(name) or f"segment {name} is {missing}"
         if len(self._said) < _NEAREST_NAMES_MAX:
             own = [known for known, definition in self._by_name.items() if self._may_load(definition)]
             nearest = difflib.get_close_matches(name, own, n=1)

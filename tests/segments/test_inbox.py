@@ -71,15 +71,20 @@ async def test_only_the_advertisers_own_bits_are_touched(oak: Audiences, tmp_pat
     path.write_text("id,segments\nann,oak-1|elm-1|shared\n")
     await oak.load(path)
     entry = await put(
-        oak.client, users=users("ann", "bob", "cid"), segments="oak-2\noak-1|elm-1\nshared", mode="replace"
+        oak.client,
+        users=users("ann", "bob", "cid", "dan"),
+        segments="oak-2\noak-1|elm-1\nshared\nnobodys",
+        mode="replace",
     )
     drained = await InboxReader(oak.client).drain("oak", TODAY, NOW_S)
-    assert (drained.cookies, drained.refused) == (1, 2)
+    assert (drained.cookies, drained.refused) == (1, 3)
     assert await oak.members("ann") == {"oak-2", "elm-1", "shared"}
     assert await oak.members("bob") is None
     assert await faults(oak.client) == [
-        (entry, 2, "segment elm-1 is not oak's"),
-        (entry, 3, "segment shared is not oak's"),
+        (entry, 2, "segment elm-1 is not one of oak's"),
+        (entry, 3, "segment shared is not one of oak's"),
+        # Nor is it told whether somebody has it.
+        (entry, 4, "segment nobodys is not one of oak's"),
     ]
 
 
@@ -177,7 +182,7 @@ async def test_a_loader_sends_through_its_own_redis_user(
     assert await oak.members("c1001", today=TODAY + 3) == {"oak-2"}
     assert await oak.members("elms") is None
     seen: Any = await oaks_client.xrange(redis_keys.inbox_faults("oak"))
-    assert seen[0][1][b"reason"] == b"segment elm-1 is not oak's"
+    assert seen[0][1][b"reason"] == b"segment elm-1 is not one of oak's"
 
 
 async def test_that_user_may_do_nothing_else(oak: Audiences, oaks_client: redis.asyncio.Redis) -> None:

@@ -51,8 +51,8 @@ async def test_an_advertiser_touches_its_own_segments_alone(audiences: Audiences
     await audiences.load(path, owner="oak")
     assert await audiences.members("ann") == {"oak-2", "elm-1", "shared"}
     assert rejects(path) == [
-        (3, "segment elm-1 is not oak's"),
-        (4, "segment shared is not oak's"),
+        (3, "segment elm-1 is not one of oak's"),
+        (4, "segment shared is not one of oak's"),
         (5, rejects(path)[2][1]),
     ]
     assert "elm" not in rejects(path)[2][1]
