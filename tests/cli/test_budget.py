@@ -204,7 +204,9 @@ def test_status_before_the_engine_has_run(redis_url: str) -> None:
 
 
 def test_watch_shows_it_again_until_interrupted(live: str) -> None:
-    command = [sys.executable, "-c", "from bidder.cli.budget import app; app()"]
+    # A shell starts what it runs in the background, perhaps this suite, with Ctrl-C ignored.
+    attentive = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{attentive}; from bidder.cli.budget import app; app()"]
     command += ["status", "--watch", "--json", "--redis", live]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
