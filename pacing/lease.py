@@ -138,7 +138,7 @@ class LeaseBook:
 
     available            int64[C]         what the kernel may still reserve; negative is nothing
     reserved             int64[C, RESERVATION_SLOTS]  sums of live reservations by second of expiry
-    missed               bool[C]          the kernel found too little available since the last sync began
+    missed               bool[C]          the kernel found too little available since the last sync ended
     multiplier_q16       int64[C]         the pacing multiplier, 65536 = 1.0; written by the plan's reader
     bid_max_cpm_micros   int64[C]         the campaign's highest possible price
     outstanding          int64[C]         the lease as the ledger last told it
@@ -194,6 +194,8 @@ class LeaseBook:
         self._busy_s = np.full(rows, float("-inf"))
         self._lean: Bools = np.zeros(rows, np.bool_)
         self._short_s = np.full(rows, float("-inf"))
+        # What the kernel missed while a sync was under way: perhaps not with what that brought.
+        self._missed_meanwhile: Bools = np.zeros(rows, np.bool_)
         # What was available after the last sync; and what to have at hand, where that was not enough.
         self._stocked: Int64s = np.zeros(rows, np.int64)
         self._dear: Int64s = np.zeros(rows, np.int64)
@@ -297,6 +299,8 @@ class LeaseBook:
         self._withheld = np.where(self.paused | self.retired, np.maximum(unreserved, 0), 0)
         self._set_available(unreserved - self._withheld)
         self._stocked = self.available.copy()
+        self._missed_meanwhile = self.missed.copy()
+        self.missed[:] = False
         return short
 
     def _drop_settled(self, row: int, sums: Mapping[int, int], through_s: int) -> int:
@@ -409,7 +413,7 @@ class LeaseBook:
     def _note_bids_to_make(self, now_s: float) -> None:
         """Take in what the kernel missed and reserved; who was idle, and is no more, may ask at once."""
         self._set_available(self.available)
-        busy = self.missed | (self._newly_reserved > 0)
+        busy = self.missed | self._missed_meanwhile | (self._newly_reserved > 0)
         untouched = (self._newly_reserved == 0) & (self.available == self._stocked)
         dear = self.missed & untouched & (self.available >= self.bid_max_cpm_micros)
         self._dear[now_s - self._busy_s > LEAN_SECONDS] = 0
@@ -420,6 +424,7 @@ class LeaseBook:
         self._busy_s[busy] = now_s
         self._lean &= ~busy | (now_s - self._short_s < LEAN_SECONDS)
         self.missed[:] = False
+        self._missed_meanwhile[:] = False
 
     def _measure_rate(self, now_s: float) -> None:
         elapsed_s = now_s - self._begun_s
@@ -460,6 +465,7 @@ _CARRIED = (
     "_busy_s",
     "_lean",
     "_short_s",
+    "_missed_meanwhile",
     "_stocked",
     "_dear",
     "_withheld",

@@ -337,6 +337,20 @@ def test_a_worker_that_misses_a_bid_asks_at_once_for_as_much_as_it_needs() -> No
     assert book.wanted(NOW_S + 40).tolist() == [2 * BID_MAX]
 
 
+def test_a_bid_missed_while_money_was_on_its_way_is_no_dear_one() -> None:
+    book = a_book(0)
+    start = book.begin_sync(NOW_S + 1)
+    book.missed[0] = True
+    book.finish_sync(start, np.array([2 * BID_MAX], np.int64))
+    book.begin_sync(NOW_S + 2)
+    assert book.wanted(NOW_S + 2).tolist() == [0], "all it means to hold is at hand"
+    start = book.begin_sync(NOW_S + 3)
+    book.finish_sync(start, book.outstanding)
+    book.missed[0] = True
+    book.begin_sync(NOW_S + 4)
+    assert book.wanted(NOW_S + 4)[0] > 2 * BID_MAX, "two bids' worth did not suffice"
+
+
 def test_it_calls_short_what_others_hold_and_asks_every_second() -> None:
     book = a_book(200)
     called_at = []
