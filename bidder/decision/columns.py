@@ -18,13 +18,14 @@ import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
 from bidder.decision.dimensions import DIMENSIONS
-from bidder.decision.facts import FACTS
+from bidder.decision.facts import FACTS, Part
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
 from bidder.decision.places import PLACE_KINDS
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
 
 _NONE = np.empty(0, np.int64)
+_NO_PARTS: tuple[Part, ...] = ()
 ONE_FLOOR = -1
 """In `floors`: the candidate has one floor for every ad."""
 
@@ -81,8 +82,13 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Position of the request in the batch."""
     slot: Slot
     deal: DealOffer | None
-    marks: bytes
-    """Of its context, packed (`bidder.decision.facts`)."""
+    facts: tuple[Part, ...]
+    """Of its place, its context and its imp; empty where no value depends on them."""
+
+    @property
+    def marks(self) -> bytes:
+        """The marks of its context, packed."""
+        return b"".join([part.marks for part in self.facts])
 
 
 class CandidateColumns:
@@ -133,8 +139,8 @@ class CandidateColumns:
         if len(slots) > 1 and any(slot.pod for slot in slots):
             slots = _break_by_break(slots)
         facts = snapshot.facts
-        numbers_of_request = place.facts.numbers + context.facts.numbers
-        marks_of_request = place.facts.marks + context.facts.marks
+        place_facts, context_facts = place.facts, context.facts
+        place_numbers, context_numbers = place_facts.numbers, context_facts.numbers
         pod_id = ""
         for slot in slots:
             pod = slot.pod
@@ -151,11 +157,11 @@ class CandidateColumns:
             if slot.google is not None:
                 barred = snapshot.google[exchange.id].barred(slot.google)
                 blocked_here = self._blocked_besides(blocked, barred)
-            facts_start, marks = FACTS * len(self._facts), b""
+            facts_start, parts = FACTS * (self._imps - 1), _NO_PARTS
             if facts is not None:
-                of_slot = facts.of_slot(slot)
-                self._facts.append(numbers_of_request + of_slot.numbers)
-                marks = marks_of_request + of_slot.marks
+                slot_facts = facts.of_slot(slot)
+                parts = (place_facts, context_facts, slot_facts)
+                self._facts += (place_numbers, context_numbers, slot_facts.numbers)
             of_imp = (
                 self._imps,
                 self._pods,
@@ -173,7 +179,7 @@ class CandidateColumns:
                 if terms is not None:
                     # Under a deal one bid, but in a break as many as it takes.
                     times = ads_max if pod_seconds else 1
-                    self._put(Candidate(request, slot, deal, marks), (*terms, *of_imp), times)
+                    self._put(Candidate(request, slot, deal, parts), (*terms, *of_imp), times)
             if slot.deals_only:
                 continue
             floor, floors = self._floor(slot, None)
@@ -182,7 +188,7 @@ class CandidateColumns:
                 terms = (row, floor, floors, opportunity.first_price, False, False, left)
                 # Alternatives for one place in a break would keep each other's like out of its other places.
                 times = ads_max if pod is None or pod_seconds else 1
-                self._put(Candidate(request, slot, None, marks), (*terms, *of_imp), times)
+                self._put(Candidate(request, slot, None, parts), (*terms, *of_imp), times)
 
     def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:
         for _ in range(times):
