@@ -95,7 +95,7 @@ class Size(msgspec.Struct, frozen=True):
 
     bodies: int = 2_048
     people: int = 50_000
-    rounds: int = 9
+    rounds: int = 41
     line_items: int = LINE_ITEMS
     segments: int = SEGMENTS
 
