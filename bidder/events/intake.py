@@ -147,14 +147,27 @@ class Intake:
             await asyncio.sleep(REPLAY_INTERVAL_S)
 
     async def _bring_what_was_forgotten(self) -> None:
-        asked_s = self._elapsed()
+        asked_s, failures = self._elapsed(), 0
         try:
             life = await self._life()
-            forgotten = self._recent.forgotten(life)
-            for notice in forgotten:
-                await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
         except redis.RedisError:
             return
+        forgotten = self._recent.forgotten(life)
+        for notice in forgotten:
+            try:
+                await self._desk.take(notice.kind, notice.query, notice.at_s, replayed=True)
+            except redis.RedisError as error:
+                # From here on the spool's: part of it may be done, and it must hold up none of the others.
+                try:
+                    await self._keep(msgspec.structs.replace(notice, steps_done=_steps_done(error)))
+                except SpoolError:
+                    return
+                self._recent.drop(notice)
+                failures += 1
+                if failures == REPLAY_FAILURES_MAX:
+                    return
+            else:
+                failures = 0
         self._recent.confirm(life, asked_s)
         if forgotten:
             logger.warning(

@@ -3,7 +3,7 @@
     recent = Recent(entries_max)
     recent.add(notice, now_s)                   # whenever Redis has taken one
     for notice in recent.forgotten(life):       # now and then: `life` is whose answer it was
-        ...                                     # bring it again
+        ...                                     # bring it again, or recent.drop(notice)
     recent.confirm(life, asked_s)
 
 A server that writes its file once a second (`appendfsync everysec`) and fails with its machine comes back
@@ -33,6 +33,13 @@ class Recent(Generic[Item]):
     def add(self, item: Item, now_s: float) -> None:
         """Remember what was taken just now."""
         self._entries.append((now_s, item))
+
+    def drop(self, item: Item) -> None:
+        """Forget one of what is remembered: somebody else sees to it."""
+        for index, (_, held) in enumerate(self._entries):
+            if held is item:
+                del self._entries[index]
+                return
 
     def forgotten(self, life: object) -> list[Item]:
         """Return what this server may not know: all that is remembered, if another took it; else nothing."""
