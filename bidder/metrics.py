@@ -227,6 +227,10 @@ INBOX_COOKIES = Counter(
     "Changes of cookies that came through advertisers' inboxes, by outcome (applied, refused).",
     ["outcome"],
 )
+INBOX_DROPPED = Counter(
+    "hustings_inbox_dropped",
+    "Entries of advertisers' inboxes that were dropped unread, because too much was waiting.",
+)
 SEGMENT_EVENTS = Counter(
     "hustings_segment_events",
     "Events for which a rule put a person into segments (filled), or did not, because the person asked to be "

@@ -162,8 +162,16 @@ ESTIMATE_PILOT_BUCKETS = 512
 """Buckets that every estimate looks at: enough to know how they differ."""
 INBOX_ENTRIES_MAX = 100_000
 """Entries that may wait in one advertiser's inbox; the oldest of more are dropped."""
+INBOX_BYTES_MAX = 32 * 1024 * 1024
+"""Memory that one advertiser's inbox may take in Redis; the older half of a larger one is dropped, until it
+fits."""
 INBOX_ENTRY_USERS_MAX = 1_000
 """People that one entry of an inbox may change."""
+INBOX_ENTRY_BYTES_MAX = 1024 * 1024
+"""One entry; with 1,000 people in 40 segments each it has some 600 kB."""
+INBOX_TURN_ENTRIES_MAX = 100
+"""Entries that are applied of one inbox before the next has its turn: three seconds' work, if each changes
+1,000 people."""
 INBOX_FAULTS_MAX = 10_000
 """Refusals that are kept for an advertiser to read."""
 INBOX_WAIT_SECONDS_MAX = 120

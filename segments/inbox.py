@@ -1,8 +1,10 @@
 """An advertiser's own door: a stream that one Redis user may write, and one trusted reader who applies it.
 
-    sink = InboxSink(client, "oak", options)                  # the advertiser's loader, or any program
     reader = InboxReader(client)                              # the keeper of audiences (`bidder.admin`)
-    await reader.drain("oak", today)
+    await reader.bound("oak")
+    await reader.drain("oak", today, now_s)
+
+The advertiser's loader is a `segments.inbox_sink.InboxSink`; any program that writes such entries will do.
 
 Problem: one advertiser's loader must not write another's bits, and all bits of a cookie are one value under
 one key. Redis can keep a user from a key, a command or a channel, but not from half a value. So a
@@ -25,14 +27,17 @@ secret and good for nothing else, tells nothing to whoever can't read the store.
 
 An entry is acknowledged and deleted when it has been applied; after a crash it is applied again, in
 its old place before all later ones, which changes nothing. Names that are not the advertiser's are
-refused one by one into the stream of faults, the rest of the entry holds. A stream past
-INBOX_ENTRIES_MAX loses its oldest entries, and the faults say how many: our loader waits before that.
+refused one by one into the stream of faults, the rest of the entry holds.
+
+Redis sets no bound to what a user may write, so the reader does: twice a second, also while it applies
+what came before, it looks how long an inbox is and what memory it takes. Past INBOX_ENTRIES_MAX or
+INBOX_BYTES_MAX it drops the oldest entries, and the faults say how many; our loader waits before that. It
+reads no more than it has measured, and inboxes take turns, so who floods one holds up nobody else's.
 
 Rejected: a Redis function that checks who calls (it can't know); a key for each owner and cookie (a look-up
 would read one for each advertiser); ids in clear on the stream (they would be at rest in its file).
 """
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -47,26 +52,25 @@ from numpy.typing import NDArray
 
 from config import redis_keys
 from config.limits import (
+    INBOX_BYTES_MAX,
     INBOX_ENTRIES_MAX,
+    INBOX_ENTRY_BYTES_MAX,
     INBOX_ENTRY_USERS_MAX,
     INBOX_FAULTS_MAX,
-    INBOX_WAIT_SECONDS_MAX,
+    INBOX_TURN_ENTRIES_MAX,
     SEGMENT_TTL_DAYS_MAX,
 )
 from segments.bit_days import UserBits
 from segments.loader import LoadOptions, Mode
-from segments.registry import Load, SegmentRegistry, name_fault
+from segments.registry import Load, SegmentRegistry
 from segments.rows import Rows
-from segments.segment_file import LoadError
-from segments.store_sink import Permitted, changes_of, check_ttl
+from segments.store_sink import Permitted, changes_of
 
 GROUP = "hustings"
 _CONSUMER = "keeper"
-_HASH_BYTES = 8
-_ENTRIES_A_READ = 1_000
+HASH_BYTES = 8
 _DAYS_DEFAULT = 30
 _DAYS_DIGITS_END = 10
-_PAUSE_SECONDS = 0.05
 _MODES: tuple[Mode, ...] = ("add", "remove", "replace")
 
 
@@ -76,6 +80,16 @@ class Drained(msgspec.Struct, frozen=True):
     entries: int = 0
     cookies: int = 0
     refused: int = 0
+    dropped: int = 0
+    """Entries that were not looked at, because too much was waiting."""
+
+
+class Bounded(msgspec.Struct, frozen=True):
+    """One inbox within its limits."""
+
+    entries: int
+    """That wait in it."""
+    dropped: int
 
 
 class _Change(msgspec.Struct, frozen=True):
@@ -105,36 +119,56 @@ class InboxReader:
         lengths = await pipeline.execute() if advertisers else []
         return [advertiser for advertiser, length in zip(advertisers, lengths, strict=True) if length]
 
+    async def bound(self, advertiser: str) -> Bounded:
+        """Drop the oldest entries of an inbox that is past its limits. Raises redis.RedisError."""
+        key, dropped = redis_keys.inbox(advertiser), 0
+        while True:
+            pipeline = self._client.pipeline(transaction=False)
+            # In this order: what was counted is in what was measured, whatever comes between.
+            pipeline.xlen(key)
+            pipeline.memory_usage(key, samples=0)
+            entries, octets = await pipeline.execute()
+            if not entries or (entries <= INBOX_ENTRIES_MAX and (octets or 0) <= INBOX_BYTES_MAX):
+                break
+            kept = min(INBOX_ENTRIES_MAX, entries // 2 if octets > INBOX_BYTES_MAX else entries)
+            dropped += await self._client.xtrim(key, maxlen=kept, approximate=False)
+        if dropped:
+            reason = (
+                f"{dropped:,} entries were dropped: the inbox may take {INBOX_BYTES_MAX:,} bytes "
+                f"and {INBOX_ENTRIES_MAX:,} entries"
+            )
+            await self._refuse(advertiser, [(b"", 0, reason)])
+        return Bounded(entries, dropped)
+
     async def drain(self, advertiser: str, today: int, now_s: int) -> Drained:
-        """Apply all that waits in one inbox. Raises redis.RedisError; then the rest is still there."""
+        """Apply what waits in one inbox, INBOX_TURN_ENTRIES_MAX at most.
+
+        Raises redis.RedisError; then what was not applied is still there.
+        """
         key = redis_keys.inbox(advertiser)
         with contextlib.suppress(redis.ResponseError):  # the group is there already
             await self._client.xgroup_create(key, GROUP, id="0", mkstream=True)
-        await self._trim(advertiser, key)
-        total = Drained()
+        bounded = await self.bound(advertiser)
         # What an earlier reader took and did not finish comes first, as it did then.
-        for start in ("0", ">"):
-            while entries := await self._read(key, start):
-                done = await self._apply(advertiser, entries, today, now_s)
-                total = Drained(
-                    total.entries + done.entries, total.cookies + done.cookies, total.refused + done.refused
-                )
-                ids = [entry_id for entry_id, _ in entries]
-                await self._client.xack(key, GROUP, *ids)
-                await self._client.xdel(key, *ids)
-        return total
+        entries = await self._read(key, "0", INBOX_TURN_ENTRIES_MAX)
+        if not entries and bounded.entries:
+            # New entries are the last: these are among the measured ones.
+            entries = await self._read(key, ">", min(bounded.entries, INBOX_TURN_ENTRIES_MAX))
+        done = Drained()
+        if there := [(entry_id, fields) for entry_id, fields in entries if fields]:
+            done = await self._apply(advertiser, there, today, now_s)
+        if entries:
+            ids = [entry_id for entry_id, _ in entries]
+            # In this order: what is acknowledged and not deleted would wait there for ever.
+            await self._client.xdel(key, *ids)
+            await self._client.xack(key, GROUP, *ids)
+        return msgspec.structs.replace(done, dropped=bounded.dropped)
 
-    async def _read(self, key: bytes, start: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        reply: Any = await self._client.xreadgroup(GROUP, _CONSUMER, {key: start}, count=_ENTRIES_A_READ)
+    async def _read(self, key: bytes, start: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        reply: Any = await self._client.xreadgroup(GROUP, _CONSUMER, {key: start}, count=count)
         streams = reply.items() if isinstance(reply, dict) else reply or ()
-        # Pending entries that were trimmed meanwhile come without fields.
+        # Pending entries that were dropped meanwhile come without fields.
         return [(entry_id, fields or {}) for _, entries in streams for entry_id, fields in entries]
-
-    async def _trim(self, advertiser: str, key: bytes) -> None:
-        dropped = await self._client.xtrim(key, maxlen=INBOX_ENTRIES_MAX, approximate=False)
-        if dropped:
-            reason = f"{dropped} entries were dropped: more than {INBOX_ENTRIES_MAX:,} were waiting"
-            await self._refuse(advertiser, [(b"", 0, reason)])
 
     async def _apply(
         self,
@@ -183,71 +217,6 @@ class InboxReader:
         await pipeline.execute()
 
 
-class InboxSink:
-    """Sends rows to an advertiser's inbox: the sink of a loader without access to the store."""
-
-    def __init__(self, client: "redis.asyncio.Redis", advertiser: str, options: LoadOptions) -> None:
-        """Raises LoadError for days that nobody is kept."""
-        check_ttl(options.ttl_days)
-        self._client = client
-        self._key, self._faults_key = redis_keys.inbox(advertiser), redis_keys.inbox_faults(advertiser)
-        self._options = options
-        self._faults_before: int | None = None
-        self.refused = 0
-        """What the reader refused while this loader ran; known when it has finished."""
-
-    async def take(self, rows: Rows, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """See `segments.loader.Sink`. Waits while the inbox is half full."""
-        if self._faults_before is None:
-            self._faults_before = await self._client.xlen(self._faults_key)
-        lines = self._lines(rows)
-        good = np.delete(np.arange(len(rows.lines)), sorted(rows.faults))
-        for start in range(0, len(good), INBOX_ENTRY_USERS_MAX):
-            part = good[start : start + INBOX_ENTRY_USERS_MAX]
-            await self._wait_until_shorter_than(INBOX_ENTRIES_MAX // 2)
-            entry: Any = {
-                "users": hashes[part].astype(">u8").tobytes(),
-                "segments": "\n".join(lines[row] for row in part.tolist()),
-                "mode": self._options.mode,
-                "days": self._options.ttl_days,
-            }
-            await self._client.xadd(self._key, entry)
-        return good
-
-    async def finish(self, source: str) -> None:
-        """Wait until everything is applied. Raises LoadError when nobody does."""
-        await self._wait_until_shorter_than(1)
-        if self._faults_before is not None:
-            self.refused = max(0, await self._client.xlen(self._faults_key) - self._faults_before)
-
-    def _lines(self, rows: Rows) -> list[str]:
-        bad = {
-            code: fault
-            for code, name in enumerate(rows.names)
-            if name and (fault := name_fault(name.removeprefix("-")))
-        }
-        offsets, codes = rows.member_offsets.tolist(), rows.member_names.tolist()
-        lines = []
-        for row in range(len(rows.lines)):
-            members = codes[offsets[row] : offsets[row + 1]]
-            for code in members:
-                if code in bad:
-                    rows.faults.setdefault(row, bad[code])
-            lines.append("|".join(rows.names[code] for code in members))
-        return lines
-
-    async def _wait_until_shorter_than(self, entries: int) -> None:
-        try:
-            async with asyncio.timeout(INBOX_WAIT_SECONDS_MAX):
-                while await self._client.xlen(self._key) >= entries:  # noqa: ASYNC110 - Redis tells nobody when
-                    await asyncio.sleep(_PAUSE_SECONDS)
-        except TimeoutError:
-            raise LoadError(
-                f"nobody has emptied the inbox for {INBOX_WAIT_SECONDS_MAX} seconds: the engine is not "
-                "running, or far behind; what was sent will be applied, and the same command sends the rest"
-            ) from None
-
-
 def inbox_acl(advertiser: str, password: str) -> str:
     """Return the `ACL SETUSER` command of the Redis user of an advertiser's loader.
 
@@ -270,10 +239,13 @@ def inbox_user(advertiser: str) -> str:
 
 def _read_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> _Change:
     """Raises ValueError with the reason why an entry can't be applied."""
+    size = sum(map(len, fields.values()))
+    if size > INBOX_ENTRY_BYTES_MAX:
+        raise ValueError(f"an entry may have {INBOX_ENTRY_BYTES_MAX:,} bytes, and this has {size:,}")
     octets = fields.get(b"users", b"")
-    n, rest = divmod(len(octets), _HASH_BYTES)
+    n, rest = divmod(len(octets), HASH_BYTES)
     if rest or not 1 <= n <= INBOX_ENTRY_USERS_MAX:
-        raise ValueError(f"`users` must hold 1 to {INBOX_ENTRY_USERS_MAX:,} hashes of {_HASH_BYTES} bytes")
+        raise ValueError(f"`users` must hold 1 to {INBOX_ENTRY_USERS_MAX:,} hashes of {HASH_BYTES} bytes")
     try:
         names = tuple(fields.get(b"segments", b"").decode().split("\n"))
     except UnicodeDecodeError:

@@ -16,7 +16,7 @@ import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 
-from config.limits import RETIRED_SETTLE_SECONDS, SEGMENT_TTL_DAYS_MAX
+from config.limits import ID_CHARS_MAX, RETIRED_SETTLE_SECONDS, SEGMENT_TTL_DAYS_MAX
 from segments.bit_days import UserBits
 from segments.bitsets import bits_from_indices
 from segments.identity import COOKIE
@@ -95,7 +95,8 @@ class Permitted:
         # An advertiser is told nothing of which names others have.
         missing = "not defined" if self._owner is None else f"not one of {self._owner}'s"
         reason = name_fault(name) or f"segment {name} is {missing}"
-        if len(self._said) < _NEAREST_NAMES_MAX:
+        # What is far longer than any name is near none, and comparing takes long.
+        if len(self._said) < _NEAREST_NAMES_MAX and len(name) <= 2 * ID_CHARS_MAX:
             own = [known for known, definition in self._by_name.items() if self._may_load(definition)]
             nearest = difflib.get_close_matches(name, own, n=1)
             if nearest:

@@ -1,6 +1,7 @@
 """The keeper of audiences: what has to be done for them all the time, by one process of the installation.
 
-    inboxes       twice a second: what advertisers' loaders sent is applied       `segments.inbox`
+    inboxes       twice a second: what advertisers' loaders sent is applied, and
+                  what is too much is dropped                                    `segments.inbox`
     audiences     after a config, a load, a day: which have too few people        `segments.sizes`
     sizes         after a load, a day: how many are in each segment
     retention     every day: what is over is deleted                              `segments.retention`
@@ -22,7 +23,7 @@ import redis
 import redis.asyncio
 
 from bidder.background import end_task
-from bidder.metrics import INBOX_COOKIES
+from bidder.metrics import INBOX_COOKIES, INBOX_DROPPED
 from config import redis_keys
 from config.calendar import SECONDS_PER_DAY
 from config.schema import Bundle
@@ -76,27 +77,36 @@ class AudienceKeeper:
 
     async def run(self, stop: asyncio.Event, bundles: Callable[[], Bundle | None]) -> None:
         """Keep audiences until `stop`. `bundles` returns the live config; Redis failing is waited out."""
-        inboxes = asyncio.create_task(_repeat(INBOX_SECONDS, lambda: self._tend_inboxes(bundles())))
-        upkeep = asyncio.create_task(_repeat(UPKEEP_SECONDS, lambda: self._tend_cookies(bundles())))
+        tasks = [
+            asyncio.create_task(_repeat(INBOX_SECONDS, lambda: self._tend_inboxes(bundles))),
+            asyncio.create_task(_repeat(INBOX_SECONDS, lambda: self._tend_lengths(bundles()))),
+            asyncio.create_task(_repeat(UPKEEP_SECONDS, lambda: self._tend_cookies(bundles()))),
+        ]
         stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait([stopping, inboxes, upkeep], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            await end_task(inboxes)
-            await end_task(upkeep)
+            for task in tasks:
+                await end_task(task)
             with contextlib.suppress(redis.RedisError):
                 await self._election.resign()
 
     async def drain(self, bundle: Bundle, now_s: int) -> int:
-        """Apply what waits in the inboxes; return how many changes of cookies that were."""
-        cookies = 0
+        """Apply what waits in the inboxes, a turn for each; return how many entries that were."""
+        entries = 0
         for advertiser in await self._inboxes.waiting(advertiser.id for advertiser in bundle.advertisers):
             drained = await self._inboxes.drain(advertiser, now_s // SECONDS_PER_DAY, now_s)
-            cookies += drained.cookies
+            entries += drained.entries
             INBOX_COOKIES.labels("applied").inc(drained.cookies)
             INBOX_COOKIES.labels("refused").inc(drained.refused)
-        return cookies
+            _tell_dropped(advertiser, drained.dropped)
+        return entries
+
+    async def bound(self, bundle: Bundle) -> None:
+        """Drop what is too much in the inboxes."""
+        for advertiser in await self._inboxes.waiting(advertiser.id for advertiser in bundle.advertisers):
+            _tell_dropped(advertiser, (await self._inboxes.bound(advertiser)).dropped)
 
     async def count_audiences(self, bundle: Bundle, now_s: int) -> bool:
         """Count the audiences that may be too small, where that is due; say whether it was."""
@@ -146,10 +156,15 @@ class AudienceKeeper:
         _LOG.info("swept: %d cookies deleted, %d lost a segment", done.deleted, done.changed)
         return True
 
-    async def _tend_inboxes(self, bundle: Bundle | None) -> None:
-        # The inboxes hold the lease for both.
-        if await self._election.elected() and bundle is not None:
-            await self.drain(bundle, int(time.time()))
+    async def _tend_inboxes(self, bundles: Callable[[], Bundle | None]) -> None:
+        # The inboxes hold the lease for all.
+        while await self._election.elected() and (bundle := bundles()) is not None:
+            if not await self.drain(bundle, int(time.time())):
+                return
+
+    async def _tend_lengths(self, bundle: Bundle | None) -> None:
+        if self._election.leading and bundle is not None:
+            await self.bound(bundle)
 
     async def _tend_cookies(self, bundle: Bundle | None) -> None:
         if not self._election.leading:
@@ -159,6 +174,12 @@ class AudienceKeeper:
             await self.count_audiences(bundle, now_s)
         await self.sweep(now_s)
         await self.count_segments(now_s)
+
+
+def _tell_dropped(advertiser: str, entries: int) -> None:
+    if entries:
+        INBOX_DROPPED.inc(entries)
+        _LOG.warning("%d entries of %s's inbox were dropped: too much was waiting in it", entries, advertiser)
 
 
 async def _repeat(pause_s: float, step: Callable[[], Awaitable[None]]) -> None:

@@ -12,7 +12,7 @@ from bidder.cli.audience_access import JsonOption, identity_of, print_json, prog
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, DataOption, RedisOption, redis_url, say_and_exit
 from config.limits import SEGMENT_TTL_DAYS_MAX
 from segments.identity import Identity, IdentityKeyError, read_key_file
-from segments.inbox import InboxSink
+from segments.inbox_sink import InboxSink
 from segments.loader import LoadOptions, LoadReport, Mode, Sink, load
 from segments.segment_file import Columns, LoadError, segment_files
 from segments.store_sink import DryRunSink, StoreSink

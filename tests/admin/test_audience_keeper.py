@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import redis.asyncio
+from prometheus_client import REGISTRY
 
 from bidder.admin.audience_keeper import AudienceKeeper
 from config import redis_keys
@@ -126,6 +127,24 @@ async def test_inboxes_of_the_config_are_drained(redis_client: redis.asyncio.Red
     assert await keeper.drain(config(), NOW_S) == 1
     assert await redis_client.xlen(redis_keys.inbox("stranger")) == 1
     assert await SegmentStore(redis_client).read(5, 1, TODAY) is not None
+
+
+async def test_what_is_too_much_for_an_inbox_is_dropped_and_counted(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segments.inbox.INBOX_ENTRIES_MAX", 2)
+    keeper = AudienceKeeper(redis_client, "here")
+    before = dropped_entries()
+    entry: Any = {"users": (5).to_bytes(8, "big"), "segments": "mine"}
+    for drop in (keeper.bound(config()), keeper.drain(config(), NOW_S)):
+        for _ in range(5):
+            await redis_client.xadd(redis_keys.inbox("oak"), entry)
+        await drop
+    assert dropped_entries() - before == 3 + 5
+
+
+def dropped_entries() -> float:
+    return REGISTRY.get_sample_value("hustings_inbox_dropped_total") or 0.0
 
 
 async def test_of_two_keepers_one_works_and_the_other_takes_over(

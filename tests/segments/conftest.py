@@ -17,6 +17,15 @@ def audiences(redis_client: redis.asyncio.Redis) -> Audiences:
     return Audiences(redis_client)
 
 
+@pytest_asyncio.fixture
+async def oak(audiences: Audiences) -> Audiences:
+    """Oak's segments, elm's and everybody's."""
+    await audiences.registry.define({"oak-1": "", "oak-2": ""}, owner="oak")
+    await audiences.registry.define({"elm-1": ""}, owner="elm")
+    await audiences.registry.define({"shared": ""})
+    return audiences
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Cluster of a module's own."""

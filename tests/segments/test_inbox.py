@@ -1,49 +1,18 @@
-"""Advertisers' inboxes: what is applied, what is refused, and what their Redis user may do."""
+"""Advertisers' inboxes: what is applied, what is refused, and what is dropped."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis.asyncio
-from redis.exceptions import NoPermissionError
 
-from config import redis_keys
-from config.limits import INBOX_ENTRY_USERS_MAX
+from config.limits import INBOX_ENTRY_BYTES_MAX
 from segments import inbox
-from segments.identity import COOKIE
-from segments.inbox import GROUP, InboxReader, InboxSink, inbox_acl, inbox_user
-from segments.loader import LoadOptions, load
-from segments.segment_file import LoadError
-from tests.segments.loading import IDENTITY, TODAY, Audiences, rejects
+from segments.inbox import GROUP, InboxReader
+from tests.segments.inboxes import OAK, faults, put, users
+from tests.segments.loading import TODAY, Audiences
 
 NOW_S = TODAY * 86_400 + 40
-OAK = redis_keys.inbox("oak").decode()
-
-
-def users(*ids: str) -> bytes:
-    return b"".join(IDENTITY.hash(COOKIE, one).to_bytes(8, "big") for one in ids)
-
-
-@pytest_asyncio.fixture
-async def oak(audiences: Audiences) -> Audiences:
-    await audiences.registry.define({"oak-1": "", "oak-2": ""}, owner="oak")
-    await audiences.registry.define({"elm-1": ""}, owner="elm")
-    await audiences.registry.define({"shared": ""})
-    return audiences
-
-
-async def faults(client: redis.asyncio.Redis) -> list[tuple[str, int, str]]:
-    entries: Any = await client.xrange(redis_keys.inbox_faults("oak"))
-    return [(f[b"entry"].decode(), int(f[b"line"]), f[b"reason"].decode()) for _, f in entries]
-
-
-async def put(client: redis.asyncio.Redis, **fields: Any) -> str:
-    entry: Any = fields
-    entry_id: Any = await client.xadd(OAK, entry)
-    return str(entry_id.decode())
 
 
 async def test_changes_are_applied_in_their_order_and_the_stream_is_empty_after(oak: Audiences) -> None:
@@ -98,6 +67,10 @@ async def test_only_the_advertisers_own_bits_are_touched(oak: Audiences, tmp_pat
         ({"users": users("a"), "mode": "reset"}, "`mode` is one of add, remove, replace"),
         ({"users": users("a"), "days": "0"}, "`days` is a number from 1 to 730"),
         ({"users": users("a"), "days": "9" * 5_000}, "`days` is a number from 1 to 730"),
+        (
+            {"users": users("a"), "segments": "oak-1", "junk": b"x" * INBOX_ENTRY_BYTES_MAX},
+            "an entry may have 1,048,576 bytes, and this has 1,048,589",
+        ),
         # Begins like a number of days, and ends far from one.
         ({"users": users("a"), "days": "000000030" + "9" * 30}, "`days` is a number from 1 to 730"),
     ],
@@ -119,8 +92,10 @@ async def test_what_a_dead_reader_took_is_applied_in_its_old_place(oak: Audience
     # Taken, and neither applied nor acknowledged.
     await oak.client.xreadgroup(GROUP, "keeper", {OAK: ">"}, count=1)
     await put(oak.client, users=users("ann"), segments="oak-1", mode="remove")
-    drained = await InboxReader(oak.client).drain("oak", TODAY, NOW_S)
-    assert drained.entries == 2
+    reader = InboxReader(oak.client)
+    assert (await reader.drain("oak", TODAY, NOW_S)).entries == 1
+    assert await oak.members("ann") == {"oak-1", "oak-2"}
+    assert (await reader.drain("oak", TODAY, NOW_S)).entries == 1
     assert await oak.members("ann") == {"oak-2"}
 
 
@@ -131,8 +106,80 @@ async def test_a_stream_that_grows_too_long_loses_its_oldest_and_says_so(
     for number in range(5):
         await put(oak.client, users=users(f"c{number}"), segments="oak-1")
     await InboxReader(oak.client).drain("oak", TODAY, NOW_S)
-    assert await faults(oak.client) == [("", 0, "2 entries were dropped: more than 3 were waiting")]
+    assert await faults(oak.client) == [
+        ("", 0, "2 entries were dropped: the inbox may take 33,554,432 bytes and 3 entries")
+    ]
     assert [await oak.members(f"c{number}") for number in range(5)] == [None, None, *[{"oak-1"}] * 3]
+
+
+async def test_an_inbox_that_takes_too_much_memory_loses_its_oldest_and_says_so(
+    oak: Audiences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "INBOX_BYTES_MAX", 100_000)
+    reader = InboxReader(oak.client)
+    for number in range(8):
+        await put(oak.client, users=users(f"c{number}"), segments="oak-1", junk=b"x" * 20_000)
+    bounded = await reader.bound("oak")
+    assert (bounded.entries, bounded.dropped) == (4, 4)
+    assert await reader.bound("oak") == inbox.Bounded(4, 0)
+    assert await faults(oak.client) == [
+        ("", 0, "4 entries were dropped: the inbox may take 100,000 bytes and 100,000 entries")
+    ]
+    drained = await reader.drain("oak", TODAY, NOW_S)
+    assert (drained.entries, drained.dropped) == (4, 0)
+    assert [await oak.members(f"c{number}") for number in (3, 4, 7)] == [None, {"oak-1"}, {"oak-1"}]
+    # One entry alone may be too large.
+    await put(oak.client, users=users("c9"), segments="oak-1", junk=b"x" * 200_000)
+    assert (await reader.drain("oak", TODAY, NOW_S)).dropped == 1
+    assert await oak.client.xlen(OAK) == 0
+    assert await oak.members("c9") is None
+
+
+async def test_a_turn_takes_no_more_than_its_entries(oak: Audiences, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "INBOX_TURN_ENTRIES_MAX", 2)
+    reader = InboxReader(oak.client)
+    for number in range(3):
+        await put(oak.client, users=users(f"c{number}"), segments="oak-1")
+    assert (await reader.drain("oak", TODAY, NOW_S)).entries == 2
+    assert await reader.waiting(["oak"]) == ["oak"]
+    assert (await reader.drain("oak", TODAY, NOW_S)).entries == 1
+    assert await reader.waiting(["oak"]) == []
+
+
+async def test_a_reader_that_dies_after_applying_leaves_nothing_that_waits_for_ever(
+    oak: Audiences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(oak.client, users=users("ann"), segments="oak-1")
+    dying = InboxReader(oak.client)
+    done = oak.client.execute_command
+    removals = []
+
+    async def die_after_the_first(*command: Any, **options: Any) -> Any:
+        if command[0] in ("XACK", "XDEL"):
+            removals.append(command[0])
+            if len(removals) > 1:
+                raise redis.asyncio.ConnectionError("died")
+        return await done(*command, **options)  # type: ignore[no-untyped-call]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(oak.client, "execute_command", die_after_the_first)
+        with pytest.raises(redis.asyncio.ConnectionError):
+            await dying.drain("oak", TODAY, NOW_S)
+    await put(oak.client, users=users("bob"), segments="oak-1")
+    reader = InboxReader(oak.client)
+    assert [(await reader.drain("oak", TODAY, NOW_S)).refused for _ in range(2)] == [0, 0]
+    assert await reader.waiting(["oak"]) == []
+    assert await oak.members("bob") == {"oak-1"}
+    assert await faults(oak.client) == []
+
+
+async def test_what_was_taken_and_then_dropped_is_no_fault_of_its_own(oak: Audiences) -> None:
+    await put(oak.client, users=users("ann"), segments="oak-1")
+    await oak.client.xgroup_create(OAK, GROUP, id="0")
+    await oak.client.xreadgroup(GROUP, "keeper", {OAK: ">"}, count=1)
+    await oak.client.xtrim(OAK, maxlen=0, approximate=False)
+    assert await InboxReader(oak.client).drain("oak", TODAY, NOW_S) == inbox.Drained()
+    assert await faults(oak.client) == []
 
 
 async def test_of_very_many_refusals_only_those_are_written_that_are_kept(
@@ -146,80 +193,3 @@ async def test_of_very_many_refusals_only_those_are_written_that_are_kept(
     assert drained.refused == 900
     assert [line for at, line, _ in await faults(oak.client) if at == entry] == [898, 899, 900]
     assert after["cmdstat_xadd"]["calls"] - before["cmdstat_xadd"]["calls"] == 1 + 3
-
-
-@pytest_asyncio.fixture
-async def oaks_client(oak: Audiences, redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client that is let in as oak's loader, and is nobody else."""
-    password = "a secret of oak's"
-    head, selector = inbox_acl("oak", password).split(" (")
-    await oak.client.execute_command(*head.split(" "), "(" + selector)  # type: ignore[no-untyped-call]
-    pool = redis.asyncio.ConnectionPool.from_url(redis_url)
-    where = {key: pool.connection_kwargs[key] for key in ("host", "port", "db")}
-    client = redis.asyncio.Redis(**where, username=inbox_user("oak"), password=password)
-    yield client
-    await client.aclose()
-    await oak.client.acl_deluser(inbox_user("oak"))
-
-
-async def test_a_loader_sends_through_its_own_redis_user(
-    oak: Audiences, oaks_client: redis.asyncio.Redis, tmp_path: Path
-) -> None:
-    path = tmp_path / "people.csv"
-    rows = "".join(f"c{number},oak-{number % 2 + 1}\n" for number in range(INBOX_ENTRY_USERS_MAX + 500))
-    path.write_text(f"id,segments\n{rows}bad,not\nelms,elm-1\n")
-    options = LoadOptions(mode="add", owner="oak", ttl_days=3)
-    sink = InboxSink(oaks_client, "oak", options)
-    reader = InboxReader(oak.client)
-    task = asyncio.create_task(load(path, sink, IDENTITY, options, lambda rows, bytes_done: None))
-    while not task.done():
-        await reader.drain("oak", TODAY, NOW_S)
-        await asyncio.wait([task], timeout=0.05)
-    report = await task
-    assert (report.cookies, report.rejected, sink.refused) == (INBOX_ENTRY_USERS_MAX + 501, 1, 1)
-    assert rejects(path)[0][0] == INBOX_ENTRY_USERS_MAX + 502
-    assert await oak.members("c0") == {"oak-1"}
-    assert await oak.members("c1001", today=TODAY + 3) == {"oak-2"}
-    assert await oak.members("elms") is None
-    seen: Any = await oaks_client.xrange(redis_keys.inbox_faults("oak"))
-    assert seen[0][1][b"reason"] == b"segment elm-1 is not one of oak's"
-
-
-async def test_that_user_may_do_nothing_else(oak: Audiences, oaks_client: redis.asyncio.Redis) -> None:
-    await oak.client.hset("s:00001", "field", "value")
-    await oak.client.xadd(redis_keys.inbox("elm"), {"users": users("ann")})
-    elm = redis_keys.inbox("elm").decode()
-    assert await oaks_client.ping()
-    for command in (
-        ("HGET", "s:00001", "field"),
-        ("HSET", "s:00001", "field", "other"),
-        ("HDEL", "s:00001", "field"),
-        ("DEL", "s:00001"),
-        ("SCAN", "0"),
-        ("KEYS", "*"),
-        ("XADD", elm, "*", "users", "x"),
-        ("XRANGE", elm, "-", "+"),
-        ("XRANGE", OAK, "-", "+"),
-        ("XADD", redis_keys.inbox_faults("oak").decode(), "*", "reason", "x"),
-        ("XREADGROUP", "GROUP", GROUP, "keeper", "STREAMS", OAK, ">"),
-        ("HGETALL", redis_keys.SEGMENT_INDICES.decode()),
-        ("EVAL", "return redis.call('HGETALL', KEYS[1])", "1", OAK),
-        ("CONFIG", "GET", "*"),
-        ("ACL", "WHOAMI"),
-        ("FLUSHALL",),
-        ("SUBSCRIBE", "hustings:bundle:changed"),
-    ):
-        with pytest.raises(NoPermissionError):
-            await oaks_client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-
-async def test_a_loader_that_nobody_serves_says_so(
-    oak: Audiences, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(inbox, "INBOX_WAIT_SECONDS_MAX", 0.1)
-    path = tmp_path / "people.csv"
-    path.write_text("id,segments\nann,oak-1\n")
-    options = LoadOptions(mode="add", owner="oak")
-    sink = InboxSink(oak.client, "oak", options)
-    with pytest.raises(LoadError, match="nobody has emptied the inbox"):
-        await load(path, sink, IDENTITY, options, lambda rows, bytes_done: None)
