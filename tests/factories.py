@@ -117,7 +117,7 @@ def bid_request(**fields: Any) -> dict[str, Any]:
         "device": {"devicetype": 2, "os": "Windows"},
         "user": {"buyeruid": "demo-000000001"},
         "at": 1,
-        "tmax": 1_000,
+        "tmax": 5_000,
         "cur": ["USD"],
     }
     return request | fields

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import numpy as np
+import pytest
 import redis.asyncio
 
 from bidder.port.main import serve
@@ -25,8 +26,11 @@ from segments.expressions import words_for
 from segments.identity import Identity
 from segments.registry import SegmentRegistry
 from segments.store import SegmentStore
+from tests.waiting import SECONDS_MAX
 
 EVENTS_URL = "http://127.0.0.1:1"
+PATIENT_MS = 4_000
+"""A look-up of a test may take this long: a machine that is busy for a moment makes nobody a stranger."""
 
 
 class RunningWorker:
@@ -70,7 +74,7 @@ class RunningWorker:
         """Wait until the worker has a lease on every account that has money."""
         codes = [code_of(campaign.id) for a in bundle.advertisers for campaign in a.campaigns]
         codes += bundle.line_items_by_account()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 accounts = await self.ledger.accounts(codes)
                 if all(account.leased or not account.free for account in accounts.values()):
@@ -103,7 +107,12 @@ class RunningWorker:
 
 @contextlib.asynccontextmanager
 async def running_worker(
-    redis_url: str, bundle: Bundle, data_dir: Path, *, events_url: str = EVENTS_URL
+    redis_url: str,
+    bundle: Bundle,
+    data_dir: Path,
+    *,
+    events_url: str = EVENTS_URL,
+    lookup_timeout_ms: int = PATIENT_MS,
 ) -> AsyncIterator[RunningWorker]:
     """Publish a bundle, open its budgets, and serve it on any free port until the block ends."""
     settings = Settings(
@@ -121,8 +130,10 @@ async def running_worker(
         await bundle_store.publish(client, bundle, worker.bundle_key)
         await worker.register(bundle)
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(serve(settings, ready.set_result, stop))
-        await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("bidder.port.main.LOOKUP_TIMEOUT_MS", lookup_timeout_ms)
+            task = asyncio.create_task(serve(settings, ready.set_result, stop))
+            await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
         worker.port = await ready

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bidder.background import end_task, stopped_or_failed
+from tests.waiting import SECONDS_MAX
 
 
 async def loses_cancellations(times: int, started: asyncio.Event) -> None:
@@ -22,7 +23,7 @@ async def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
     started = asyncio.Event()
     task = asyncio.create_task(loses_cancellations(1, started))
     await started.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         await end_task(task)
     assert task.cancelled()
 

@@ -20,6 +20,7 @@ from pacing.ledger import Ledger
 from tests.callers import Callers, calling
 from tests.factories import bid_request
 from tests.test_engine import Engine, a_bid, children_of, started_engine
+from tests.waiting import SECONDS_MAX
 
 APP = {"device": {"devicetype": 4, "os": "iOS"}, "app": {"bundle": "com.example.any"}}
 
@@ -62,14 +63,14 @@ async def test_replaced_and_stopped_under_load_an_engine_answers_whatever_was_se
         (data / "secret").chmod(0o644)
         engine.process.send_signal(signal.SIGUSR2)
         assert engine.process.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SECONDS_MAX):
             while "the old one stays" not in json.loads(await engine.process.stderr.readline())["message"]:
                 pass
         assert await pids(engine) == before
         (data / "secret").chmod(0o600)
 
         callers = Callers(engine.bid_url, requests())
-        async with calling(callers, 12), asyncio.timeout(90):
+        async with calling(callers, 12), asyncio.timeout(SECONDS_MAX):
             engine.process.send_signal(signal.SIGUSR2)
             while set(before) & set(now := await pids(engine)) or len(now) != len(before):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
@@ -119,7 +120,7 @@ async def test_a_connection_more_than_the_limit_is_closed_at_once() -> None:
 
     listener = await Listener.open("127.0.0.1", 0, limited(Silent, lambda: len(served), 2))
     streams = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(2)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         while len(served) < 2:  # noqa: ASYNC110 - the kernel tells the client first
             await asyncio.sleep(0.01)
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)

@@ -18,10 +18,9 @@ import pytest
 import pytest_asyncio
 
 from tests.factories import bid_request
+from tests.waiting import SECONDS_MAX
 
 EXAMPLES = Path(str(resources.files("config"))) / "examples"
-START_SECONDS_MAX = 60
-RUN_SECONDS_MAX = 90
 
 
 class Engine:
@@ -34,7 +33,7 @@ class Engine:
 
     async def read_addresses(self) -> None:
         assert self.process.stdout is not None
-        async with asyncio.timeout(START_SECONDS_MAX):
+        async with asyncio.timeout(SECONDS_MAX):
             for name in ("bid_url", "events_url", "admin_url"):
                 line = (await self.process.stdout.readline()).decode()
                 setattr(self, name, line.split()[-1].rstrip("/"))
@@ -43,7 +42,7 @@ class Engine:
     async def stop(self) -> int:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             return await self.process.wait()
 
 
@@ -56,7 +55,7 @@ async def run_hustings(*arguments: str, env: dict[str, str] | None = None) -> tu
         env=os.environ | (env or {}),
     )
     try:
-        async with asyncio.timeout(RUN_SECONDS_MAX):
+        async with asyncio.timeout(SECONDS_MAX):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
@@ -112,7 +111,7 @@ async def a_bid(http: aiohttp.ClientSession, engine: Engine) -> dict[str, Any]:
     request = bid_request(imp=[{"id": "1", "banner": {"format": [{"w": 300, "h": 250}]}}], user={})
     request |= {"device": {"devicetype": 4, "os": "iOS"}, "app": {"bundle": "com.example.any"}}
     del request["site"]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             async with http.post(engine.bid_url, json=request) as response:
                 assert response.status in (200, 204)
@@ -147,7 +146,7 @@ async def test_a_killed_worker_is_replaced_and_requests_go_on(engine: Engine) ->
         workers = [pid for pid, module in children_of(engine.process.pid) if module == "bidder.port.main"]
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 now = [pid for pid, module in children_of(engine.process.pid) if module == "bidder.port.main"]
                 if len(now) == 2 and workers[0] not in now:
@@ -169,12 +168,12 @@ async def test_sigterm_drains_and_leaves_no_process(engine: Engine) -> None:
 async def test_sigterm_while_it_starts_leaves_no_process_either(tmp_path: Path) -> None:
     async with started_process(tmp_path / "data") as process:
         children: list[tuple[int, str]] = []
-        async with asyncio.timeout(START_SECONDS_MAX):
+        async with asyncio.timeout(SECONDS_MAX):
             while not any(not module for _, module in children):
                 await asyncio.sleep(0.01)
                 children = children_of(process.pid)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             assert await process.wait() == 0
     await until_ended([pid for pid, _ in children])
 
@@ -204,7 +203,7 @@ async def test_a_private_server_that_dies_is_started_again_with_its_ledger(engin
         # The append-only file is written through within a second of each change.
         await asyncio.sleep(1.5)
         os.kill(server, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 code, out, _ = await run_hustings("budget", "status", "--json", "--data", str(engine.data))
                 if code == 0:
@@ -232,7 +231,7 @@ async def test_a_config_applied_while_running_reaches_the_workers(engine: Engine
         code, out, err = await run_hustings("config", "apply", str(folder), "--data", str(engine.data))
         assert code == 0, err
         assert "9.6" in out
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             while (await a_bid(http, engine))["price"] > 5:
                 pass
 
@@ -365,6 +364,6 @@ def alive(pid: int) -> bool:
 
 
 async def until_ended(pids: list[int]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - nobody can tell us: they are not our children
             await asyncio.sleep(0.05)

@@ -14,6 +14,7 @@ from aiohttp import web
 from bidder import http_runner
 from bidder.listener import bound_socket
 from config.limits import IDLE_SECONDS_MAX
+from tests.waiting import SECONDS_MAX
 
 SECRET = "of-somebody"
 
@@ -53,7 +54,7 @@ async def test_who_begins_a_request_and_never_ends_it_is_cut(
                 await asyncio.sleep(0.01)
 
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(dribble(), 20)
+            await asyncio.wait_for(dribble(), SECONDS_MAX)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ async def test_nothing_a_caller_says_gets_into_the_log(said: bytes, caplog: pyte
     with caplog.at_level(logging.DEBUG, "aiohttp.server"):
         async with served() as (reader, writer):
             writer.write(said % SECRET.encode())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SECONDS_MAX):
                 assert (await reader.read(100)).startswith(b"HTTP/1.")
     assert not [record for record in caplog.records if record.name == "aiohttp.server"]
 
@@ -80,7 +81,7 @@ async def test_no_body_is_inflated() -> None:
     async with served() as (reader, writer):
         head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
         writer.write((head % len(bomb) + bomb) * 2)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             for _ in range(2):
                 assert b"200" in await reader.readuntil(b"hello")
 

@@ -15,6 +15,7 @@ from pacing.ledger import Ledger
 from tests.events.processes import child
 from tests.factories import bid_request, bundle
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 
 def key_id(burl: str) -> int:
@@ -30,7 +31,7 @@ def hustings(*words: str) -> dict[str, list[dict[str, object]]]:
 
 
 async def a_bid(worker: RunningWorker) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             bids = await worker.bids(bid_request())
             if bids:
@@ -46,7 +47,7 @@ async def test_a_rotation_loses_no_notice_and_a_dropped_key_is_refused(
         assert key_id(old["burl"]) == 0
 
         assert len(hustings("keys", "rotate", "--wait", "0", "--json", *data)["keys"]) == 2
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while key_id((new := await a_bid(worker))["burl"]) == 0:
                 pass
 
@@ -68,7 +69,7 @@ async def test_a_rotation_loses_no_notice_and_a_dropped_key_is_refused(
 
             async def billed_beyond(before: int) -> int:
                 # A process that Redis did not answer in time keeps the notice, and books it soon.
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(SECONDS_MAX):
                     while (now := await spent()) <= before:  # noqa: ASYNC110 - the ledger tells nobody
                         await asyncio.sleep(0.01)
                 return now
@@ -82,7 +83,7 @@ async def test_a_rotation_loses_no_notice_and_a_dropped_key_is_refused(
             hustings("keys", "rotate", "--wait", "0", "--json", *data)
             hustings("keys", "drop", "1", "--json", *data)
             click = new["burl"].partition("/bill")[2]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SECONDS_MAX):
                 while True:
                     url = f"http://127.0.0.1:{port}/click{click}"
                     async with http.get(url, allow_redirects=False) as response:

@@ -20,10 +20,10 @@ from bidder.redis_client import redis_client
 from config.embedded_server import free_port
 from segments.lookup import UserLookup
 from tests.test_engine import run_hustings
+from tests.waiting import SECONDS_MAX
 
 USER, PASSWORD = "engine", "a-password-of-the-test"
 TIMEOUT_MS = 5_000
-START_SECONDS_MAX = 20
 
 
 class Certificates:
@@ -94,7 +94,7 @@ def port(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(SECONDS_MAX)
 
 
 @pytest_asyncio.fixture
@@ -104,7 +104,7 @@ async def url(port: int, certificates: Certificates) -> AsyncIterator[str]:
     found = f"rediss://{USER}:{PASSWORD}@localhost:{port}/0?" + "&".join(
         (f"ssl_ca_certs={certificates.authority}", f"ssl_certfile={certificate}", f"ssl_keyfile={key}")
     )
-    async with asyncio.timeout(START_SECONDS_MAX), redis_client(found) as client:
+    async with asyncio.timeout(SECONDS_MAX), redis_client(found) as client:
         while True:
             with contextlib.suppress(redis.ConnectionError):
                 await client.ping()

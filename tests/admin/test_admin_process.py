@@ -11,7 +11,8 @@ from config.schema import code_of
 from pacing import plan
 from pacing.ledger import Ledger
 from tests.events.factories import CAMPAIGN, bundle
-from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
+from tests.events.processes import bundle_key, child, settings
+from tests.waiting import SECONDS_MAX
 
 MODULE = "bidder.admin.main"
 

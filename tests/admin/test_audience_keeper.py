@@ -18,6 +18,7 @@ from segments.registry import Load, SegmentRegistry
 from segments.sizes import AudienceSizes, audience_digest, too_small
 from segments.store import SegmentStore
 from tests.factories import advertiser, bundle, campaign, line_item
+from tests.waiting import SECONDS_MAX
 
 TODAY = 20_000
 NOW_S = TODAY * 86_400 + 60
@@ -159,7 +160,7 @@ async def test_of_two_keepers_one_works_and_the_other_takes_over(
         return value.decode().split()[0] if value else ""
 
     async def until(name: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while await holder() != name:  # noqa: ASYNC110 - Redis tells nobody
                 await asyncio.sleep(0.01)
 
@@ -167,7 +168,7 @@ async def test_of_two_keepers_one_works_and_the_other_takes_over(
     first = asyncio.create_task(AudienceKeeper(redis_client, "first").run(stops[0], config))
     await until("first")
     second = asyncio.create_task(AudienceKeeper(redis_client, "second").run(stops[1], config))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while audience_digest("a") not in await sizes_of(redis_client):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await holder() == "first"

@@ -10,6 +10,7 @@ from bidder.admin.auditor import audit_once, audit_until
 from config import redis_keys
 from config.money import BILLION
 from pacing.ledger import Ledger
+from tests.waiting import SECONDS_MAX
 
 CODE = 0xABCDEF
 
@@ -36,7 +37,7 @@ async def test_without_redis_it_goes_on(caplog: pytest.LogCaptureFixture) -> Non
     client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
     stop = asyncio.Event()
     task = asyncio.create_task(audit_until(stop, client, Ledger(client)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while "the ledger can't be audited" not in caplog.text:  # noqa: ASYNC110 - a log has no event
             await asyncio.sleep(0.01)
     assert not task.done()

@@ -22,6 +22,7 @@ from tests.admin.conftest import AdminPort, run_worker
 from tests.admin.shop import FIRST_WORKER, LABELS, SECOND_WORKER, SPENT, beat, spend
 from tests.events.factories import CAMPAIGN, CLOCK_S, OWNER, bundle
 from tests.factories import BUNDLE_KEY
+from tests.waiting import SECONDS_MAX
 
 
 async def test_the_numbers_of_all_processes_are_added_up(port: AdminPort, metrics_dir: Path) -> None:
@@ -89,7 +90,7 @@ async def test_a_real_prometheus_reads_it(port: AdminPort, metrics_dir: Path, tm
     await asyncio.to_thread(run_worker, metrics_dir, FIRST_WORKER)
     await spend(port)
     with prometheus(program, tmp_path, port.url.removeprefix("http://")) as (process, url):
-        async with aiohttp.ClientSession(url) as session, asyncio.timeout(25):
+        async with aiohttp.ClientSession(url) as session, asyncio.timeout(SECONDS_MAX):
             assert await answered(session, process, 'sum(hustings_bids_total{format="banner"})') == 33
             spent = await answered(session, process, f'hustings_campaign_spent{{campaign="{CAMPAIGN}"}}')
             assert spent == pytest.approx(SPENT / BILLION)

@@ -18,6 +18,7 @@ from pacing.delivery import PLAN, WINDOW_SPENT, delivered_hours
 from pacing.ledger import Ledger
 from pacing.plan import CampaignPlan
 from tests.events.factories import BID_MINUTE, CAMPAIGN, CLOCK_S, OWNER, bundle
+from tests.waiting import SECONDS_MAX
 
 CODE = code_of(CAMPAIGN)
 TODAY = local_day(CLOCK_S, "UTC")
@@ -40,7 +41,7 @@ async def test_it_is_written_down_while_the_process_runs(
     watcher = Watcher(redis_client, ledger, tmp_path, config, clock=lambda: CLOCK_S)
     stop = asyncio.Event()
     running = asyncio.create_task(PaceRecord(redis_client).run(stop, watcher, ledger))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while not (hours := await delivered_hours(redis_client, CODE, [TODAY])) or PLAN not in hours[-1].sums:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     stop.set()
@@ -72,7 +73,7 @@ async def test_without_redis_it_goes_on(tmp_path: Path, caplog: pytest.LogCaptur
     ledger, stop = Ledger(client), asyncio.Event()
     watcher = Watcher(client, ledger, tmp_path, bundle())
     running = asyncio.create_task(PaceRecord(client).run(stop, watcher, ledger))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while "was not written down" not in caplog.text:  # noqa: ASYNC110 - a log has no event
             await asyncio.sleep(0.01)
     assert not running.done()

@@ -13,6 +13,7 @@ from bidder.admin import stream
 from bidder.admin.pulse import Pulses
 from tests.admin.conftest import AdminPort, run_worker
 from tests.events.factories import CAMPAIGN
+from tests.waiting import SECONDS_MAX
 
 Event = tuple[str, Any]
 
@@ -20,7 +21,7 @@ Event = tuple[str, Any]
 async def read_event(answer: aiohttp.ClientResponse) -> Event:
     """Return the next event's name and data; comments and the like have the name "" and their text."""
     name, data, other = "", "", ""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while (line := (await answer.content.readline()).decode()) != "\n":
             if not line:
                 raise EOFError
@@ -129,7 +130,7 @@ async def test_a_listener_that_has_gone_is_forgotten(
     answer = await port.session.get(port.url + "/stream")
     await read_until(answer, "status")
     answer.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while port.stream.listeners:  # noqa: ASYNC110 - the port tells nobody
             await asyncio.sleep(0.01)
 

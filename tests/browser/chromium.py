@@ -22,8 +22,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from tests.waiting import SECONDS_MAX
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-SECONDS_MAX = 60
 
 
 def chromium_program() -> str:

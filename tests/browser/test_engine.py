@@ -10,10 +10,11 @@ import redis.asyncio
 
 from bidder.campaign_report import take_report
 from config import bundle_store
-from tests.browser.chromium import SECONDS_MAX, Browser
+from tests.browser.chromium import Browser
 from tests.browser.test_dashboard import texts
 from tests.events.processes import bundle_key, child, settings
 from tests.factories import advertiser, bid_request, bundle, campaign
+from tests.waiting import SECONDS_MAX
 
 CONFIG = bundle(advertiser("shop", [campaign("harvest", name="Harvest days")], name="Hilltop Books"))
 
@@ -33,7 +34,7 @@ async def test_what_a_worker_bids_is_on_the_page_and_in_the_report(
         await page.until("document.getElementById('state-text').textContent === 'ready'")
         assert await page.value(texts("#campaigns th")) == ["Harvest daysHilltop Books · as soon as possible"]
         bids = 0
-        async with aiohttp.ClientSession() as session, asyncio.timeout(2 * SECONDS_MAX):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(SECONDS_MAX):
             while bids < 5:
                 url = f"http://127.0.0.1:{bid_port}/bid/plain"
                 async with session.post(url, data=msgspec.json.encode(bid_request())) as answer:

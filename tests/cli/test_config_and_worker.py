@@ -21,6 +21,7 @@ from tests.cli.test_watched_folder import SIMPLE, save
 from tests.config.folder import write_folder
 from tests.factories import bid_request
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 
 async def hustings_config(worker: RunningWorker, *arguments: str) -> str:
@@ -32,7 +33,7 @@ async def hustings_config(worker: RunningWorker, *arguments: str) -> str:
 
 
 async def until_bidding(worker: RunningWorker, price: float) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while [bid["price"] for bid in await worker.bids(bid_request())] != [price]:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.02)
 
@@ -55,7 +56,7 @@ async def test_what_is_applied_and_gone_back_to_is_bid_and_what_is_forged_is_not
         await until_bidding(worker, 4.5)
 
         # What its requests ask is known to `hustings config check`.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while not (floors := await floors_seen(worker.redis, int(time.time()) // SECONDS_PER_DAY)):
                 await worker.bids(bid_request())
         assert set(floors["plain"]) == {500_000}
@@ -81,7 +82,7 @@ async def test_what_is_applied_and_gone_back_to_is_bid_and_what_is_forged_is_not
         before = refused()
         await worker.redis.mset({BUNDLE: encode_bundle(raised), BUNDLE_VERSION: "raised"})
         await worker.redis.publish(BUNDLE_CHANNEL, "raised")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while refused() == before:  # noqa: ASYNC110 - the worker announces it to nobody
                 await asyncio.sleep(0.02)
         await until_bidding(worker, 4.5)

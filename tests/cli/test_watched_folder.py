@@ -16,6 +16,7 @@ from tests.config.folder import TEXTS, write_folder
 from tests.events.processes import bundle_key, settings
 from tests.factories import bid_request
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 NOW_S = 1_800_000_000
 SIMPLE = """\
@@ -63,7 +64,7 @@ async def watched(worker: RunningWorker, folder: Path) -> AsyncIterator[None]:
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while not await holds():  # noqa: ASYNC110 - what is waited for announces itself to nobody
             await asyncio.sleep(0.02)
 
@@ -86,7 +87,7 @@ async def test_edits_go_live_while_requests_flow_and_a_faulty_one_changes_nothin
         async def refused() -> tuple[refused_edit.RefusedEdit, ...]:
             return await refused_edit.current(worker.redis, 0)
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SECONDS_MAX):
             asking = [asyncio.create_task(ask_forever()) for _ in range(4)]
             await until(lambda: is_bidding(4.5))
             save(folder, "3.25")

@@ -26,11 +26,10 @@ from config.load import load_folder
 from config.redis_keys import BUNDLE, BUNDLE_CHANNEL, BUNDLE_SEAL, BUNDLE_VERSION, BUNDLES_KEPT
 from config.schema import Bundle, encode_bundle
 from tests.config.folder import write_folder
+from tests.waiting import SECONDS_MAX
 
 KEY = b"one key"
 OTHER_KEY = b"another key"
-LONG_S = 20.0
-"""No test waits this long unless the thing it names is broken."""
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def versioned(bundle: Bundle, version: str) -> Bundle:
 
 async def listening(client: redis.asyncio.Redis) -> None:
     """Return once a watcher has subscribed."""
-    async with asyncio.timeout(LONG_S):
+    async with asyncio.timeout(SECONDS_MAX):
         while dict(await client.pubsub_numsub(BUNDLE_CHANNEL))[BUNDLE_CHANNEL] == 0:  # noqa: ASYNC110 - the server can't tell us
             await asyncio.sleep(0.005)
 
@@ -58,9 +57,9 @@ async def test_what_is_published_is_fetched(redis_client: redis.asyncio.Redis, b
 async def test_a_publication_is_announced(redis_client: redis.asyncio.Redis, bundle: Bundle) -> None:
     async with redis_client.pubsub() as channel:
         await channel.subscribe(BUNDLE_CHANNEL)
-        await channel.get_message(timeout=LONG_S)
+        await channel.get_message(timeout=SECONDS_MAX)
         await publish(redis_client, bundle, KEY)
-        message = await channel.get_message(timeout=LONG_S)
+        message = await channel.get_message(timeout=SECONDS_MAX)
     assert message is not None
     assert message["data"] == bundle.version.encode()
 
@@ -69,7 +68,7 @@ async def test_watch_yields_what_is_new_and_not_what_was_seen(
     redis_client: redis.asyncio.Redis, bundle: Bundle
 ) -> None:
     await publish(redis_client, bundle, KEY)
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, bundle.version, KEY)) as bundles:
+    async with asyncio.timeout(SECONDS_MAX), aclosing(watch(redis_client, bundle.version, KEY)) as bundles:
         next_bundle = asyncio.create_task(anext(bundles))
         await listening(redis_client)
         assert not next_bundle.done()
@@ -82,7 +81,10 @@ async def test_watch_yields_what_is_new_and_not_what_was_seen(
 
 async def test_announcements_wake_the_watcher(redis_client: redis.asyncio.Redis, bundle: Bundle) -> None:
     # With so rare a look at the version, only the announcements can bring all of these in time.
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", KEY, poll_seconds=3_600)) as bundles:
+    async with (
+        asyncio.timeout(SECONDS_MAX),
+        aclosing(watch(redis_client, "", KEY, poll_seconds=3_600)) as bundles,
+    ):
         for number in range(20):
             next_bundle = asyncio.create_task(anext(bundles))
             await listening(redis_client)
@@ -91,7 +93,10 @@ async def test_announcements_wake_the_watcher(redis_client: redis.asyncio.Redis,
 
 
 async def test_a_missed_announcement_heals(redis_client: redis.asyncio.Redis, bundle: Bundle) -> None:
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", KEY, poll_seconds=0.02)) as bundles:
+    async with (
+        asyncio.timeout(SECONDS_MAX),
+        aclosing(watch(redis_client, "", KEY, poll_seconds=0.02)) as bundles,
+    ):
         next_bundle = asyncio.create_task(anext(bundles))
         await listening(redis_client)
         await publish_unheard(redis_client, bundle)
@@ -124,7 +129,7 @@ async def test_watch_outlives_a_restart_of_the_server(tmp_path: Path, bundle: Bu
             await listening(client)
         second, _ = start_server(tmp_path / "second", int(url.rpartition(":")[2].removesuffix("/0")))
         with second:
-            async with asyncio.timeout(LONG_S), redis.asyncio.Redis.from_url(url) as publisher:
+            async with asyncio.timeout(SECONDS_MAX), redis.asyncio.Redis.from_url(url) as publisher:
                 await publish(publisher, bundle, KEY)
                 assert await next_bundle == bundle
 
@@ -132,7 +137,10 @@ async def test_watch_outlives_a_restart_of_the_server(tmp_path: Path, bundle: Bu
 async def test_a_bundle_of_another_release_is_told_and_passed_over(
     redis_client: redis.asyncio.Redis, bundle: Bundle
 ) -> None:
-    async with asyncio.timeout(LONG_S), aclosing(watch(redis_client, "", KEY, poll_seconds=0.02)) as bundles:
+    async with (
+        asyncio.timeout(SECONDS_MAX),
+        aclosing(watch(redis_client, "", KEY, poll_seconds=0.02)) as bundles,
+    ):
         next_bundle = asyncio.create_task(anext(bundles))
         await listening(redis_client)
         await publish(redis_client, bundle, KEY)
@@ -168,7 +176,7 @@ async def test_a_bundle_that_was_tampered_with_is_refused_and_the_next_sound_one
 ) -> None:
     refused: list[Refusal] = []
     bundles = watch(redis_client, "", KEY, poll_seconds=0.02, on_refused=refused.append)
-    async with asyncio.timeout(LONG_S), aclosing(bundles):
+    async with asyncio.timeout(SECONDS_MAX), aclosing(bundles):
         await publish(redis_client, bundle, KEY)
         assert await anext(bundles) == bundle
         (sealed, *_) = await history(redis_client)

@@ -35,6 +35,7 @@ from pacing.ledger import Ledger
 from tests.drill.auctions import market_prices
 from tests.drill.market import Market
 from tests.factories import advertiser, bundle, campaign, line_item
+from tests.waiting import SECONDS_MAX
 
 CAMPAIGNS = ("harvest-fair", "river-state")
 BID_CPM = 3.0
@@ -223,7 +224,7 @@ async def session(timeout_s: float = 3.0) -> AsyncIterator[aiohttp.ClientSession
 
 
 async def _until_funded(ledger: Ledger, codes: list[int]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             accounts = await ledger.accounts(codes)
             if len(accounts) == len(codes) and all(account.leased for account in accounts.values()):

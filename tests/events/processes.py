@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.settings import Settings, load_secrets
+from tests.waiting import SECONDS_MAX
 
 REPOSITORY = Path(__file__).parents[2]
-SECONDS_MAX = 30
 SECRET = "0123456789abcdef" * 3
 
 

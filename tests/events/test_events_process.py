@@ -19,7 +19,8 @@ from config.schema import Bundle, ExchangeProfile, code_of
 from config.settings import SettingsError, load_secrets
 from pacing.ledger import Ledger
 from tests.events.factories import BID_MINUTE, CAMPAIGN, CREATIVE, LINE_ITEM, OWNER, bundle
-from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
+from tests.events.processes import bundle_key, child, settings
+from tests.waiting import SECONDS_MAX
 
 MODULE = "bidder.events.main"
 

@@ -42,8 +42,9 @@ from tests.events.factories import (
     sealed_price,
     token,
 )
-from tests.events.processes import SECONDS_MAX, bundle_key, child, settings
+from tests.events.processes import bundle_key, child, settings
 from tests.segments.cluster import Cluster
+from tests.waiting import SECONDS_MAX
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ CAMPAIGNS = ("acme-fall", "county-fair", "corn-board")
 def request(**imp_fields: Any) -> Object:
     """A request with one secure impression, `1`; keyword arguments are its media and other fields."""
     imp = {"id": "1", "bidfloor": 0.5, "bidfloorcur": "USD", "secure": 1, **imp_fields}
-    return {"id": "auction-1", "at": 1, "tmax": 1000, "cur": ["USD"], "imp": [imp]}
+    return {"id": "auction-1", "at": 1, "tmax": 4000, "cur": ["USD"], "imp": [imp]}
 
 
 BANNER: Object = {"format": [{"w": 300, "h": 250}, {"w": 320, "h": 50}]}

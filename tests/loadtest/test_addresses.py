@@ -10,6 +10,7 @@ from loadtest.addresses import addresses_of, host_of, is_loopback, names_loopbac
 from loadtest.client import BidClient, NoticeClient
 from loadtest.pool import TargetError
 from tests.loadtest.hostile import NO_BID, hostile_target, saying
+from tests.waiting import SECONDS_MAX
 
 NAMED = "bidder.example"
 
@@ -155,6 +156,6 @@ async def test_only_so_many_hosts_are_called(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_notice_to_nobody_has_no_status() -> None:
-    async with NoticeClient() as client, asyncio.timeout(20):
+    async with NoticeClient() as client, asyncio.timeout(SECONDS_MAX):
         assert await client.call("http://127.0.0.1:1/win") == 0
         assert await client.call("http://no.such.host.invalid/win") == 0

@@ -23,6 +23,7 @@ from loadtest.limits import FILES_BESIDE_CONNECTIONS, NOTICE_CONNECTIONS
 from loadtest.result import Result
 from tests.loadtest.stub_bidder import StubBidder, running_stub
 from tests.shared_data import shared_data
+from tests.waiting import SECONDS_MAX
 
 FULL_DISK = Path("/dev/full")
 
@@ -246,7 +247,7 @@ async def under_way(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SECONDS_MAX):
             yield process
     finally:
         if process.returncode is None:

@@ -26,12 +26,13 @@ from tests.loadtest.hostile import (
     saying,
     speaking_first,
 )
+from tests.waiting import SECONDS_MAX
 
 REQUESTS = 12
 
 
 async def run(behave: Behave, connections: int = 3) -> Summary:
-    async with hostile_target(behave) as url, asyncio.timeout(20):
+    async with hostile_target(behave) as url, asyncio.timeout(SECONDS_MAX):
         exchange = Exchange(ExchangeSettings(seed=1, connections=connections), [Target("hostile", url)])
         source = iter([{**request(banner=BANNER), "id": str(number)} for number in range(REQUESTS)])
         (summary,) = await exchange.run(source, [n / 100 for n in range(REQUESTS)], asyncio.Event())
@@ -83,7 +84,7 @@ async def test_a_target_that_never_finishes_is_given_up_on(
 
 async def test_a_connection_that_speaks_before_it_is_asked_is_closed() -> None:
     settled = asyncio.Event()
-    async with hostile_target(speaking_first) as url, asyncio.timeout(20):
+    async with hostile_target(speaking_first) as url, asyncio.timeout(SECONDS_MAX):
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(time.perf_counter, lambda connection: settled.set()),
             "127.0.0.1",
@@ -181,7 +182,11 @@ async def test_one_target_that_hangs_does_not_hold_up_the_other() -> None:
             if told == REQUESTS:
                 asyncio.get_running_loop().call_later(0.1, cut.set)
 
-    async with hostile_target(holding) as slow, hostile_target(answering) as quick, asyncio.timeout(20):
+    async with (
+        hostile_target(holding) as slow,
+        hostile_target(answering) as quick,
+        asyncio.timeout(SECONDS_MAX),
+    ):
         targets = [Target("slow", slow), Target("quick", quick)]
         exchange = Exchange(ExchangeSettings(seed=1, connections=1), targets)
         source = iter([request(banner=BANNER) for _ in range(REQUESTS)])

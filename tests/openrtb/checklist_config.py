@@ -30,7 +30,7 @@ POLITICAL = PoliticalRules(
     countries=("USA",), barred=(BarredRegions(regions=("USA-NY",), scopes=("local",)),)
 )
 EXCHANGES = (
-    ExchangeProfile(id="plain", bids_per_imp_max=4, political=POLITICAL),
+    ExchangeProfile(id="plain", bids_per_imp_max=4, political=POLITICAL, tmax_default_ms=4_000),
     ExchangeProfile(id="curious", no_bid="reason", bids_max=2),
     ExchangeProfile(id="openx", price_macro="${AUCTION_PRICE:OXCRYPT}", billing_event="impression"),
     ExchangeProfile(

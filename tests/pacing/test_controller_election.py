@@ -26,7 +26,7 @@ from config.schema import (
     account_code,
     code_of,
 )
-from pacing.controller import SHADE_INTERVAL_S, Controller
+from pacing.controller import LEASE_INTERVALS, SHADE_INTERVAL_S, Controller
 from pacing.curve import plan_curve
 from pacing.goal import GOAL_INTERVAL_S
 from pacing.landscape import OBSERVATIONS_MIN
@@ -36,6 +36,7 @@ from pacing.plan import MULTIPLIER_ONE_Q16, CampaignPlan, Plan, fetch, publish
 from pacing.shading import fetch_shading
 from pacing.traffic import usual_week
 from tests.factories import BUNDLE_KEY
+from tests.waiting import SECONDS_MAX
 
 EVEN, ASAP = code_of("even"), code_of("asap")
 NOW_S = 1_790_000_000
@@ -66,12 +67,19 @@ def bundle(version: str = "1", *campaigns: Campaign) -> Bundle:
     )
 
 
-def candidate(client: redis.asyncio.Redis, name: str, interval_s: float = 2.0) -> Controller:
+def candidate(client: redis.asyncio.Redis, name: str, interval_s: float = 60.0) -> Controller:
+    """A candidate whose lease outlasts any test, with an interval of seconds."""
     return Controller(client, Ledger(client), name, interval_s=interval_s)
 
 
+@pytest.fixture
+def long_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a candidate that ticks often keep its office, however slow the machine is at the moment."""
+    monkeypatch.setattr("pacing.controller.LEASE_INTERVALS", 10_000)
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             if await condition():
                 return
@@ -182,7 +190,7 @@ async def test_a_leader_whose_lease_was_lost_falls_silent(redis_client: redis.as
     assert (await redis_client.pttl(CONTROLLER_LEASE)) > 0
 
 
-async def test_running_controllers_hand_over(redis_client: redis.asyncio.Redis) -> None:
+async def test_running_controllers_hand_over(redis_client: redis.asyncio.Redis, long_leases: None) -> None:
     await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
     stops = [asyncio.Event(), asyncio.Event()]
     controllers = [candidate(redis_client, name, interval_s=0.05) for name in ("first", "second")]
@@ -210,8 +218,12 @@ async def test_running_controllers_hand_over(redis_client: redis.asyncio.Redis) 
 
 
 async def test_a_dead_leader_is_replaced_when_its_lease_ends(redis_client: redis.asyncio.Redis) -> None:
-    dead, heir = candidate(redis_client, "dead", 0.05), candidate(redis_client, "heir", 0.05)
+    dead, heir = candidate(redis_client, "dead"), candidate(redis_client, "heir")
     assert await dead.tick(bundle(), NOW_S)
+    assert not await heir.tick(bundle(), NOW_S + 1)
+    assert 0 < await redis_client.pttl(CONTROLLER_LEASE) <= LEASE_INTERVALS * 60_000
+    # As if so much time had gone by.
+    await redis_client.pexpire(CONTROLLER_LEASE, 1)
 
     async def heir_leads() -> bool:
         return await heir.tick(bundle(), NOW_S + 1)
@@ -323,7 +335,7 @@ async def test_a_goal_lets_go_of_who_buys_nothing_while_there_are_auctions(
 async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
     redis_client: redis.asyncio.Redis,
 ) -> None:
-    controller = candidate(redis_client, "a", 60)
+    controller = candidate(redis_client, "a")
     await controller.tick(bundle(), NOW_S)
     fields: dict[FieldT, EncodableT] = {
         "exchange": "plain",
@@ -344,7 +356,7 @@ async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
     assert set(shading.rows) == {"plain/banner", "plain/banner/phone"}
     assert shading.auctions == {"plain/banner/phone": OBSERVATIONS_MIN}
     await controller.resign()
-    heir = candidate(redis_client, "b", 60)
+    heir = candidate(redis_client, "b")
     assert await heir.tick(bundle(), NOW_S + SHADE_INTERVAL_S + 2)
     after = await fetch(redis_client)
     assert after is not None
@@ -358,7 +370,7 @@ async def test_outcomes_become_shaded_prices_that_the_next_leader_goes_on_with(
     assert later.auctions["plain/banner/phone"] == pytest.approx(OBSERVATIONS_MIN + 1, rel=0.01)
 
 
-async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -> None:
+async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis, long_leases: None) -> None:
     """A key of a wrong type makes every round fail half-way, until somebody mends it."""
     stop = asyncio.Event()
     await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
@@ -381,7 +393,7 @@ async def test_a_failing_server_is_survived(redis_client: redis.asyncio.Redis) -
 
 
 async def test_an_emptied_server_gets_no_new_accounts_until_somebody_publishes(
-    redis_client: redis.asyncio.Redis,
+    redis_client: redis.asyncio.Redis, long_leases: None
 ) -> None:
     """What was spent is lost with the accounts: opening them anew would spend it again."""
     await publish_bundle(redis_client, bundle(), BUNDLE_KEY)
@@ -416,7 +428,7 @@ async def test_an_emptied_server_gets_no_new_accounts_until_somebody_publishes(
 
 
 async def test_a_config_that_nobody_can_use_does_not_end_pacing(
-    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch, long_leases: None
 ) -> None:
     """Workers would stop for want of plans, though each goes on with the config it has."""
     monkeypatch.setattr("pacing.controller.GAP_SECONDS", 0.1)
@@ -437,7 +449,7 @@ async def test_a_config_that_nobody_can_use_does_not_end_pacing(
 
 
 async def test_who_has_the_published_config_takes_over(
-    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch, long_leases: None
 ) -> None:
     monkeypatch.setattr("pacing.controller.GAP_SECONDS", 0.2)
     monkeypatch.setattr("pacing.controller.TURN_SECONDS", 0.2)

@@ -17,6 +17,7 @@ from config.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX, PIPELINED_REQUESTS_M
 from config.schema import Bundle, Engine
 from tests.factories import bid_request, bundle
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 BODY = msgspec.json.encode(bid_request())
 
@@ -51,20 +52,20 @@ class Connection:
         await self._writer.drain()
 
     async def send_for_ever(self, data: bytes, pause_s: float = 0.0) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 await self.send(data)
                 await asyncio.sleep(pause_s)
 
     async def receive(self) -> tuple[int, dict[str, str], bytes]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
             body = await self._reader.readexactly(int(headers.get("content-length", 0)))
             return int(head[0].split()[1]), headers, body
 
     async def at_end(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             return await self._reader.read(1) == b""
 
     async def close(self) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import redis.asyncio
 
 from bidder.openrtb.notice_token import TokenSigner
 from config import bundle_store
+from config.embedded_server import EmbeddedServer
+from config.limits import LOOKUP_TIMEOUT_MS
 from config.money import BILLION, Money
 from config.schema import (
     Budget,
@@ -36,7 +40,8 @@ from tests.factories import (
     native,
     video,
 )
-from tests.running import running_worker
+from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 NATIVE_REQUEST = json.dumps(
     {
@@ -187,8 +192,9 @@ async def test_places_and_a_config_change_without_a_restart(redis_url: str, tmp_
     async with running_worker(redis_url, in_region("USA-IA", "v1"), tmp_path) as worker:
         assert await worker.bids(iowa)
         await bundle_store.publish(worker.redis, in_region("USA-NY", "v2"), worker.bundle_key)
-        while not await worker.bids(new_york):
-            pass
+        async with asyncio.timeout(SECONDS_MAX):
+            while not await worker.bids(new_york):
+                pass
         assert not await worker.bids(iowa)
 
 
@@ -257,7 +263,7 @@ async def test_an_exchange_that_bills_on_the_impression_gets_no_burl(redis_url: 
     assert "${AUCTION_PRICE}" in bid["adm"]
 
 
-async def test_redis_slow_means_contextual_bids_in_time(redis_url: str, tmp_path: Path) -> None:
+async def test_redis_slow_means_contextual_bids_in_time(tmp_path: Path) -> None:
     open_item, member_item = line_item("open", 1.0), line_item("members", 4.0, audience="gardeners")
     config = bundle(
         advertiser(
@@ -265,14 +271,25 @@ async def test_redis_slow_means_contextual_bids_in_time(redis_url: str, tmp_path
         ),
         segments=["gardeners"],
     )
-    async with running_worker(redis_url, config, tmp_path) as worker:
-        await worker.put_in_segments("in", "gardeners")
-        member = bid_request(user={"buyeruid": "in"})
-        assert (await worker.bids(member))[0]["price"] == 4
-        await worker.redis.client_pause(400)
-        assert (await worker.bids(member))[0]["price"] == 1
-        # Without Redis there is no new money either: some answers may be empty.
-        while [bid["price"] for bid in await worker.bids(member)] != [4]:
+    member = bid_request(user={"buyeruid": "in"})
+    with EmbeddedServer.start(tmp_path / "redis", durable=False) as server:
+        async with running_worker(
+            server.url, config, tmp_path, lookup_timeout_ms=LOOKUP_TIMEOUT_MS
+        ) as worker:
+            await worker.put_in_segments("in", "gardeners")
+            await until_price(worker, member, 4)
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                assert (await worker.bids(member))[0]["price"] == 1
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            # Without Redis there is no new money either: some answers may be empty.
+            await until_price(worker, member, 4)
+
+
+async def until_price(worker: RunningWorker, request: dict[str, Any], price: float) -> None:
+    async with asyncio.timeout(SECONDS_MAX):
+        while [bid["price"] for bid in await worker.bids(request)] != [price]:
             pass
 
 

@@ -20,6 +20,7 @@ from tests import factories
 from tests.fault_drill.clock import SetClock, faketime_library
 from tests.port.test_stop import until_bids
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 TIMEOUT_S = 10
 """Of the exchange in `factories.bundle`."""
@@ -67,7 +68,7 @@ async def test_when_redis_tells_another_time_a_worker_starts_afresh(tmp_path: Pa
             (bid,) = await worker.bids(factories.bid_request())
             first = notice_of(worker, bid)
             clock.put(ahead_s)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SECONDS_MAX):
                 while len(await Ledger(client).heartbeats()) == 1:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.02)
             await until_bids(worker, True)

@@ -21,6 +21,7 @@ from config.limits import (
 from tests.factories import bid_request, bundle
 from tests.port.test_bid_port import Connection, post
 from tests.running import running_worker
+from tests.waiting import SECONDS_MAX
 
 ON_TIME_NS = 0
 LATE_NS = (ADMISSION_LAG_MS_MAX + 1) * 1_000_000
@@ -99,7 +100,7 @@ async def test_the_loops_lag_and_the_collectors_pauses_are_measured() -> None:
     heartbeat.start()
     try:
         gc.collect()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while max(tally.loop_lags_ns, default=0) < 20_000_000:
                 time.sleep(0.04)  # noqa: ASYNC251 - a loop that does not turn is what is measured
                 await asyncio.sleep(0)
@@ -122,7 +123,7 @@ def answered() -> float:
 
 async def until_counted(requests: float) -> None:
     """A worker's counts reach the metrics once a second."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             if answered() >= requests:
                 return

@@ -14,6 +14,7 @@ from config.schema import Budget, FrequencyCap, Geo, Places, Targeting, code_of
 from pacing.delivery import delivered_days
 from tests.factories import advertiser, banner, bid_request, bundle, campaign, line_item
 from tests.running import running_worker
+from tests.waiting import SECONDS_MAX
 
 INDIANA = Targeting(geo=Geo(include=Places(regions=("USA-IN",))))
 CAMPAIGNS = [
@@ -67,7 +68,7 @@ async def test_each_campaign_gets_the_reason_of_its_furthest_ad(
     monkeypatch.setattr(reason_sample, "PAUSE_SECONDS_MIN", 0.0)
     # A request that names nobody, from Iowa.
     request = bid_request(user={}, device={"devicetype": 2, "geo": {"country": "USA", "region": "IA"}})
-    async with running_worker(redis_url, CONFIG, tmp_path) as worker, asyncio.timeout(60):
+    async with running_worker(redis_url, CONFIG, tmp_path) as worker, asyncio.timeout(SECONDS_MAX):
         found: dict[str, dict[str, int]] = {}
         while not all(why in found.get(name, {}) for name, why in EXPECTED.items()):
             for _ in range(len(CAMPAIGNS)):

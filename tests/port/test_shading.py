@@ -16,6 +16,7 @@ from pacing.price_grid import PRICE_EDGES_CPM_MICROS, SHADE_BINS, band_of
 from pacing.shading import EXPLORED_SHARE, Shading, publish_shading
 from tests.factories import advertiser, bid_request, bundle, campaign, line_item
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 DESKTOP, PHONE = 2, 4
 _TOKEN = re.compile(r"[?&]t=([^&]+)")
@@ -47,7 +48,7 @@ async def test_prices_are_shaded_by_device_and_second_prices_not(redis_url: str,
         rows = {"plain/banner": row(2_000_000), "plain/banner/phone": row(3_000_000)}
         await publish_shading(worker.redis, Shading(version=8, rows=rows))
         await publish(worker.redis, Plan(made_at_s=time.time(), version=9, shading_version=8))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 if (await bid(worker))["price"] < 5:
                     break

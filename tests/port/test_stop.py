@@ -14,10 +14,11 @@ from pacing import stop as global_stop
 from pacing.stop import Stop
 from tests import factories
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 
 async def until_bids(worker: RunningWorker, wanted: bool) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while bool(await worker.bids(factories.bid_request())) is not wanted:
             pass
 

@@ -25,10 +25,11 @@ from segments.slot_map import slot_of
 from segments.store import SegmentStore
 from segments.wire import Fault
 from tests.segments.cluster import Cluster
-from tests.segments.test_lookup import Answer, ask, faults, flat, strangers, until
+from tests.segments.test_lookup import PATIENT_MS, Answer, ask, faults, flat, strangers, until
+from tests.waiting import SECONDS_MAX
 
-TIMEOUT_MS = 250
-"""Long enough for a busy machine, short enough to wait for in a test."""
+HASTY_MS = 500
+"""Long enough for a busy machine, short enough to be waited for some times."""
 WORDS = 4
 TODAY = 20_000
 USERS = [number * 0x0123_4567_89AB_CDEF % 2**64 for number in range(1, 2_001)]
@@ -37,7 +38,7 @@ Expected = dict[int, tuple[bytes | None, bytes | None]]
 
 @pytest_asyncio.fixture
 async def lookup(cluster: Cluster) -> AsyncIterator[UserLookup]:
-    lookup = await UserLookup.connect(cluster.url, TIMEOUT_MS)
+    lookup = await UserLookup.connect(cluster.url, PATIENT_MS)
     yield lookup
     await lookup.close()
 
@@ -112,7 +113,7 @@ async def more(answers: list[Answer], count: int = 20) -> None:
 
 async def nobody_missing(lookup: UserLookup, expected: Expected) -> None:
     """Ask until everybody is answered for."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while (await ask(lookup, USERS))[1]:  # noqa: ASYNC110 what is waited for announces itself to nobody
             await asyncio.sleep(0.002)
     assert await ask(lookup, USERS) == flat(USERS, expected)
@@ -156,7 +157,7 @@ async def test_a_slot_is_moved_while_its_users_are_looked_up(
         await ask(lookup, USERS)
         return lookup.tally.redirects == before
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while not await straight():  # noqa: ASYNC110 as above
             await asyncio.sleep(0.002)
     await asyncio.to_thread(cluster.move, moving, target, source)
@@ -184,8 +185,9 @@ async def test_a_killed_node_makes_strangers_of_its_users_only(
 
 
 async def test_a_node_that_hangs_is_waited_for_a_few_times_and_then_not(
-    cluster: Cluster, lookup: UserLookup, cluster_client: redis.asyncio.Redis
+    cluster: Cluster, cluster_client: redis.asyncio.Redis
 ) -> None:
+    lookup = await UserLookup.connect(cluster.url, HASTY_MS)
     expected = await fill(cluster_client)
     its_users = held_by(cluster, 1)
     os.kill(cluster.nodes[1].pid, signal.SIGSTOP)
@@ -200,6 +202,7 @@ async def test_a_node_that_hangs_is_waited_for_a_few_times_and_then_not(
     finally:
         os.kill(cluster.nodes[1].pid, signal.SIGCONT)
     assert faults(lookup).keys() <= {Fault.TIMEOUT, Fault.BREAKER, Fault.DOWN, Fault.ERROR}
+    await lookup.close()
 
 
 async def test_bulk_writes_and_scans_hold_all_users(
@@ -259,7 +262,7 @@ async def test_a_replica_takes_over_from_a_killed_primary(
             expected = await fill(cluster_client)
             for primary in range(3):
                 await asyncio.to_thread(replicated.call, primary, "WAIT", 1, 20_000)
-            lookup = await UserLookup.connect(replicated.url, TIMEOUT_MS)
+            lookup = await UserLookup.connect(replicated.url, PATIENT_MS)
             its_users = held_by(replicated, 2)
             async with asking(lookup, expected, lambda: its_users):
                 replicated.nodes[2].kill()
@@ -275,7 +278,7 @@ async def test_a_replica_takes_over_from_a_killed_primary(
 async def test_one_seed_is_enough_and_a_dead_one_does_no_harm(cluster: Cluster) -> None:
     login, _, hosts = cluster.url.rpartition("@")
     for seeds in (hosts.split(",")[1], "127.0.0.1:1," + hosts.split(",")[2]):
-        lookup = await UserLookup.connect(f"{login}@{seeds}", TIMEOUT_MS)
+        lookup = await UserLookup.connect(f"{login}@{seeds}", PATIENT_MS)
         assert await ask(lookup, USERS[:9]) == ([None] * 18, [])
         await lookup.close()
 
@@ -283,18 +286,18 @@ async def test_one_seed_is_enough_and_a_dead_one_does_no_harm(cluster: Cluster) 
 async def test_a_refused_password_is_said_and_not_shown(cluster: Cluster) -> None:
     hosts = cluster.url.rpartition("@")[2]
     with pytest.raises(redis.AuthenticationError, match="refuses the user or password") as raised:
-        await UserLookup.connect(f"redis+cluster://:wrong-secret@{hosts}", TIMEOUT_MS)
+        await UserLookup.connect(f"redis+cluster://:wrong-secret@{hosts}", PATIENT_MS)
     assert "wrong-secret" not in str(raised.value)
 
 
 async def test_a_server_that_is_no_cluster_is_not_taken_for_one(redis_url: str) -> None:
     with pytest.raises(redis.ConnectionError, match=r"is no node of a Cluster .*redis://"):
-        await UserLookup.connect(redis_url.removesuffix("/0").replace("redis:", "redis+cluster:"), TIMEOUT_MS)
+        await UserLookup.connect(redis_url.removesuffix("/0").replace("redis:", "redis+cluster:"), PATIENT_MS)
 
 
 async def test_a_cluster_that_is_gone_at_the_start_is_one_sentence() -> None:
     with pytest.raises(redis.ConnectionError, match=r"can't reach Redis at 127\.0\.0\.1:1: "):
-        await UserLookup.connect("redis+cluster://127.0.0.1:1", TIMEOUT_MS)
+        await UserLookup.connect("redis+cluster://127.0.0.1:1", PATIENT_MS)
 
 
 async def test_a_whole_cluster_that_returns_is_found_again(cluster: Cluster, lookup: UserLookup) -> None:

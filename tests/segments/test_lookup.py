@@ -1,6 +1,7 @@
 """The look-up connection against plain reads, and against everything that can happen to a connection."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -25,10 +26,10 @@ from segments.location import caps_key, location
 from segments.lookup import UserLookup, Values
 from segments.store import SegmentStore
 from tests.segments.doors import socket_file_door, tls_door
+from tests.waiting import SECONDS_MAX
 
 PATIENT_MS = 20_000
 HASTY_MS = 20
-PAUSE_MS = 150
 USERS = [number * 0x0123_4567_89AB_CDEF % 2**64 for number in range(1, 301)]
 
 
@@ -39,7 +40,7 @@ Answer = tuple[Values, list[int]]
 async def ask(lookup: UserLookup, users: list[int]) -> Answer:
     answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     lookup.fetch(users, lambda values, missing: answered.set_result((values, list(missing))))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         return await answered
 
 
@@ -53,7 +54,7 @@ def faults(lookup: UserLookup) -> dict[str, int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while not condition():  # noqa: ASYNC110 what is waited for announces itself to nobody
             await asyncio.sleep(0.002)
 
@@ -84,18 +85,40 @@ async def lookup(redis_url: str) -> AsyncIterator[UserLookup]:
     await lookup.close()
 
 
-@pytest_asyncio.fixture
-async def hasty(redis_url: str) -> AsyncIterator[UserLookup]:
-    lookup = await UserLookup.connect(redis_url, HASTY_MS)
-    yield lookup
-    await lookup.close()
-
-
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A server that a test may lock and stop."""
     with EmbeddedServer.start(tmp_path / "own", durable=False) as server:
         yield server
+
+
+@pytest_asyncio.fixture
+async def own_client(own_server: EmbeddedServer) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis.from_url(own_server.url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def hasty(own_server: EmbeddedServer) -> AsyncIterator[UserLookup]:
+    """Look-ups at that server which wait only for a moment."""
+    lookup = await UserLookup.connect(own_server.url, HASTY_MS)
+    yield lookup
+    await lookup.close()
+
+
+@contextlib.contextmanager
+def hanging(server: EmbeddedServer) -> Iterator[None]:
+    """A server that answers nothing until the block ends."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def no_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments.wire, "LOOKUP_STALLED_SECONDS_MAX", SECONDS_MAX)
 
 
 async def test_batches_in_flight_together_get_what_plain_reads_get(
@@ -160,21 +183,26 @@ async def test_a_fetch_from_inside_done_is_answered(
 
 
 async def test_late_replies_are_dropped_and_never_given_to_another_batch(
-    hasty: UserLookup, redis_client: redis.asyncio.Redis
+    own_server: EmbeddedServer,
+    own_client: redis.asyncio.Redis,
+    hasty: UserLookup,
+    no_connection_is_given_up: None,
 ) -> None:
-    expected = await fill(redis_client)
+    expected = await fill(own_client)
     rng = random.Random(4)
     for _ in range(3):
-        await redis_client.client_pause(PAUSE_MS)
         hasty.tally.take()
-        while True:
-            batches = [rng.choices(USERS, k=rng.randint(1, 40)) for _ in range(5)]
-            answers = await asyncio.gather(*(ask(hasty, batch) for batch in batches))
-            for batch, answer in zip(batches, answers, strict=True):
-                assert answer in (flat(batch, expected), strangers(batch))
-            if not any(missing for _, missing in answers):
-                break
-            await asyncio.sleep(0.001)  # lets the clock go on while the breaker answers at once
+        with hanging(own_server):
+            assert await ask(hasty, USERS[:3]) == strangers(USERS[:3])
+        async with asyncio.timeout(SECONDS_MAX):
+            while True:
+                batches = [rng.choices(USERS, k=rng.randint(1, 40)) for _ in range(5)]
+                answers = await asyncio.gather(*(ask(hasty, batch) for batch in batches))
+                for batch, answer in zip(batches, answers, strict=True):
+                    assert answer in (flat(batch, expected), strangers(batch))
+                if not any(missing for _, missing in answers):
+                    break
+                await asyncio.sleep(0.001)  # lets the clock go on while the breaker answers at once
         assert faults(hasty)["timeout"] > 0
         assert faults(hasty).keys() <= {"timeout", "breaker"}
     assert hasty.reconnects == 0
@@ -194,20 +222,20 @@ async def test_an_error_reply_makes_a_stranger_of_its_user_only(
 
 
 async def test_a_late_error_reply_does_not_spoil_the_next_batch(
-    hasty: UserLookup, redis_client: redis.asyncio.Redis
+    own_server: EmbeddedServer, own_client: redis.asyncio.Redis, hasty: UserLookup
 ) -> None:
-    expected = await fill(redis_client)
+    expected = await fill(own_client)
     spoilt = 999
-    await redis_client.rpush(caps_key(spoilt), b"not a string")
-    await redis_client.client_pause(PAUSE_MS)
-    assert await ask(hasty, [spoilt]) == strangers([spoilt])
+    await own_client.rpush(caps_key(spoilt), b"not a string")
+    with hanging(own_server):
+        assert await ask(hasty, [spoilt]) == strangers([spoilt])
     assert await first_answer(hasty, USERS[:2]) == flat(USERS[:2], expected)
     assert "error" not in faults(hasty)
 
 
 async def first_answer(lookup: UserLookup, users: list[int]) -> Answer:
     """Ask until there is an answer for somebody."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while (answer := await ask(lookup, users)) == strangers(users):  # noqa: ASYNC110 as above
             await asyncio.sleep(0.002)
     return answer
@@ -254,7 +282,7 @@ async def test_reconnecting_goes_on_while_the_server_refuses(own_server: Embedde
         lookup = await UserLookup.connect(own_server.url, PATIENT_MS)
         await client.config_set("requirepass", "another")
         await kill_in_flight(lookup, client)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             while not (await client.info("stats"))["acl_access_denied_auth"]:  # noqa: ASYNC110 as above
                 await asyncio.sleep(0.005)
         assert lookup.nodes_out == 1
@@ -278,59 +306,63 @@ async def test_a_stopped_server_makes_strangers_at_once(own_server: EmbeddedServ
     await lookup.close()
 
 
-async def test_a_server_that_is_too_slow_is_left_alone_until_it_is_well(own_server: EmbeddedServer) -> None:
-    async with redis.asyncio.Redis.from_url(own_server.url) as client:
-        expected = await fill(client)
-    lookup = await UserLookup.connect(own_server.url, HASTY_MS)
-    os.kill(own_server.pid, signal.SIGSTOP)
-    for _ in range(LOOKUP_BREAKER_TIMEOUTS):
-        assert await ask(lookup, USERS[:9]) == strangers(USERS[:9])
-    await until(lambda: lookup.nodes_out == 1)
-    assert faults(lookup) == {"timeout": LOOKUP_BREAKER_TIMEOUTS}
-    answers: list[Answer] = []
-    for _ in range(1_000):  # nobody waits any more
-        lookup.fetch(USERS[:9], lambda values, missing: answers.append((values, list(missing))))
-    assert answers == [strangers(USERS[:9])] * 1_000
-    assert faults(lookup)["breaker"] == 1_000
-    os.kill(own_server.pid, signal.SIGCONT)
-    await until(lambda: lookup.nodes_out == 0)
-    assert await first_answer(lookup, USERS) == flat(USERS, expected)
-    await lookup.close()
-
-
-async def test_a_connection_that_stays_silent_is_made_anew(
-    hasty: UserLookup, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+async def test_a_server_that_is_too_slow_is_left_alone_until_it_is_well(
+    own_server: EmbeddedServer,
+    own_client: redis.asyncio.Redis,
+    hasty: UserLookup,
+    no_connection_is_given_up: None,
 ) -> None:
-    expected = await fill(redis_client)
-    monkeypatch.setattr(segments.wire, "LOOKUP_STALLED_SECONDS_MAX", 0.05)
-    await redis_client.client_pause(4 * PAUSE_MS)
-    assert await ask(hasty, USERS[:3]) == strangers(USERS[:3])
-    async with asyncio.timeout(30):
-        while not hasty.reconnects:
-            hasty.fetch(USERS[:3], lambda values, missing: None)
-            await asyncio.sleep(0.002)
+    expected = await fill(own_client)
+    with hanging(own_server):
+        for _ in range(LOOKUP_BREAKER_TIMEOUTS):
+            assert await ask(hasty, USERS[:9]) == strangers(USERS[:9])
+        await until(lambda: hasty.nodes_out == 1)
+        assert faults(hasty) == {"timeout": LOOKUP_BREAKER_TIMEOUTS}
+        answers: list[Answer] = []
+        for _ in range(1_000):  # nobody waits any more
+            hasty.fetch(USERS[:9], lambda values, missing: answers.append((values, list(missing))))
+        assert answers == [strangers(USERS[:9])] * 1_000
+        assert faults(hasty)["breaker"] == 1_000
+    await until(lambda: hasty.nodes_out == 0)
     assert await first_answer(hasty, USERS) == flat(USERS, expected)
 
 
-async def test_closing_answers_what_waits(redis_url: str, redis_client: redis.asyncio.Redis) -> None:
-    lookup = await UserLookup.connect(redis_url, PATIENT_MS)
-    await redis_client.client_pause(PAUSE_MS)
-    waits = asyncio.ensure_future(ask(lookup, USERS[:3]))
-    await asyncio.sleep(0)  # lets it be written
-    await lookup.close()
-    assert await waits == strangers(USERS[:3])
+async def test_a_connection_that_stays_silent_is_made_anew(
+    own_server: EmbeddedServer,
+    own_client: redis.asyncio.Redis,
+    hasty: UserLookup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = await fill(own_client)
+    monkeypatch.setattr(segments.wire, "LOOKUP_STALLED_SECONDS_MAX", 0.05)
+    with hanging(own_server):
+        async with asyncio.timeout(SECONDS_MAX):
+            while "down" not in faults(hasty):
+                hasty.fetch(USERS[:3], lambda values, missing: None)
+                await asyncio.sleep(0.002)
+    await until(lambda: hasty.reconnects > 0)
+    assert await first_answer(hasty, USERS) == flat(USERS, expected)
+
+
+async def test_closing_answers_what_waits(own_server: EmbeddedServer) -> None:
+    lookup = await UserLookup.connect(own_server.url, PATIENT_MS)
+    with hanging(own_server):
+        waits = asyncio.ensure_future(ask(lookup, USERS[:3]))
+        await asyncio.sleep(0)  # lets it be written
+        await lookup.close()
+        assert await waits == strangers(USERS[:3])
     assert await ask(lookup, USERS[:3]) == strangers(USERS[:3])
     assert faults(lookup) == {"down": 2}
 
 
-def test_it_works_on_uvloop_too(redis_url: str) -> None:
+def test_it_works_on_uvloop_too(own_server: EmbeddedServer) -> None:
     async def scenario() -> None:
-        async with redis.asyncio.Redis.from_url(redis_url) as client:
+        async with redis.asyncio.Redis.from_url(own_server.url) as client:
             expected = await fill(client)
-            lookup = await UserLookup.connect(redis_url, 2 * HASTY_MS)
-            assert await ask(lookup, USERS) == flat(USERS, expected)
-            await client.client_pause(PAUSE_MS)
-            assert await ask(lookup, USERS) == strangers(USERS)
+            lookup = await UserLookup.connect(own_server.url, HASTY_MS)
+            assert await first_answer(lookup, USERS) == flat(USERS, expected)
+            with hanging(own_server):
+                assert await ask(lookup, USERS) == strangers(USERS)
             assert await first_answer(lookup, USERS) == flat(USERS, expected)
             await kill_in_flight(lookup, client)
             assert await first_answer(lookup, USERS) == flat(USERS, expected)

@@ -27,6 +27,7 @@ from segments.sizes import (
 from segments.store import SCAN_CHUNKS, SegmentStore
 from tests.factories import advertiser, bid_request, bundle, campaign, line_item
 from tests.running import running_worker
+from tests.waiting import SECONDS_MAX
 
 TODAY = 20_000
 NAMES = ("a", "b", "c", "d")
@@ -128,10 +129,10 @@ async def test_a_line_item_with_too_few_people_does_not_bid_until_it_has_enough(
         await worker.put_in_segments("ann", "a")
         assert await worker.bids(request) == []
         await publish_audience_sizes(worker.redis, {digest: 2})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while not await worker.bids(request):  # noqa: ASYNC110 - the worker tells nobody
                 await asyncio.sleep(0.02)
         await publish_audience_sizes(worker.redis, {digest: 1})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while await worker.bids(request):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

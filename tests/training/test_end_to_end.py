@@ -20,6 +20,7 @@ from pacing import prediction
 from pacing.ledger import Ledger
 from tests.factories import advertiser, bid_request, bundle, campaign, line_item
 from tests.running import RunningWorker, running_worker
+from tests.waiting import SECONDS_MAX
 
 CLICKS_OF_20 = {"good.example": 3, "bad.example": 1}
 """How many of twenty impressions on a site are clicked."""
@@ -96,7 +97,7 @@ async def test_bids_rise_where_clicks_come(redis_url: str, tmp_path: Path) -> No
         model = await prediction.fetch(worker.redis)
         assert model is not None
         assert set(model.events) == {"click"}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while (good := (await bid_on(worker, "good.example"))["price"]) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         bad = (await bid_on(worker, "bad.example"))["price"]
