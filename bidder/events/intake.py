@@ -36,7 +36,7 @@ from bidder.events.charge import MIN_TO_WIN, MULTIPLIER, PRICE, TOKEN, Query
 from bidder.events.notices import LOSS, NoticeDesk
 from bidder.events.outcome import DONE, Kind, Outcome, count
 from bidder.events.recent import Recent
-from bidder.events.spool import Entry, Spool, SpoolError
+from bidder.events.spool import Spool, SpoolError
 from bidder.events.steps import PartlyDoneError
 from bidder.metrics import SPOOL_AGE, SPOOL_ENTRIES, SPOOL_REPLAYED
 from config.limits import RECENT_NOTICES_MAX
@@ -186,7 +186,8 @@ class Intake:
         for spool in self._spools:
             for entry in spool.waiting(self._passed.pop(spool, 0)):
                 try:
-                    await self._bring(entry)
+                    notice = _DECODER.decode(entry.payload)
+                    await self._bring(notice)
                 except (redis.RedisError, msgspec.DecodeError) as error:
                     failures += 1
                     if failures == REPLAY_FAILURES_MAX:
@@ -195,7 +196,7 @@ class Intake:
                             self._passed[spool] = entry.end
                         return
                     continue
-                spool.done(entry)
+                spool.done(entry, _key(notice))
                 SPOOL_REPLAYED.inc()
                 self._away, failures, replayed = False, 0, replayed + 1
                 if replayed % GAUGE_ENTRIES == 0:
@@ -207,8 +208,7 @@ class Intake:
         if replayed:
             logger.info("%d notices of the spool are done", replayed)
 
-    async def _bring(self, entry: Entry) -> None:
-        notice = _DECODER.decode(entry.payload)
+    async def _bring(self, notice: SpooledNotice) -> None:
         try:
             outcome = await self._desk.take(
                 notice.kind, notice.query, notice.at_s, replayed=True, steps_done=notice.steps_done

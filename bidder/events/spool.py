@@ -4,7 +4,7 @@
     await spools[0].append(payload, key)     # returns when it is on the disk
     for entry in spool.waiting():            # in the order they came
         ...
-        spool.done(entry)
+        spool.done(entry, key)
     spool.tidy()                             # an empty file again, when all are done
 
 One file, appended to and never rewritten. A record is
@@ -104,8 +104,8 @@ class Spool:
     async def append(self, payload: bytes, key: int) -> None:
         """Keep an entry; return when it is on the disk. Raises SpoolError.
 
-        `key` stands for what the entry says: a second entry of the same key is not kept again, until
-        all are done.
+        `key` stands for what the entry says: a second entry of the same key is not kept while the first
+        waits.
         """
         kept = self._kept.get(key)
         if kept is None:
@@ -142,8 +142,12 @@ class Spool:
                 self._first = entry.end
             offset = entry.end
 
-    def done(self, entry: Entry) -> None:
-        """Remember that an entry needs no replaying any more. Raises OSError."""
+    def done(self, entry: Entry, key: int) -> None:
+        """Remember that an entry needs no replaying any more; what says the same is kept again from now on.
+
+        `key` is what it was appended with. Raises OSError.
+        """
+        self._kept.pop(key, None)
         os.pwrite(self._file, bytes([_DONE]), entry.offset + _STATE_OFFSET)
         self.waiting_count -= 1
 

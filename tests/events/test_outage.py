@@ -329,6 +329,31 @@ async def test_what_a_server_that_forgot_refuses_holds_nothing_else_up(tmp_path:
         assert len(await port.stream(redis_keys.STREAM_IMPRESSIONS)) == 1
 
 
+async def test_a_bill_from_the_spool_that_a_server_forgot_and_then_refused_is_kept_again(
+    tmp_path: Path,
+) -> None:
+    """The spool knows the bill from before, and its file still holds what nobody can read."""
+    async with outage(tmp_path) as (server, port):
+        ledger, aside = redis_keys.ledger(CODE), b"{c:%08x}aside" % CODE
+        await port.client.rename(ledger, aside)
+        await port.client.set(ledger, "no account")
+        (log,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+        known_bytes = log.stat().st_size
+        await port.client.rename(aside, ledger)
+        await port.spool.append(b"\xc1", 1)
+        server.kill()
+        assert await port.status("/bill", t=token(1), p="2") == 204
+        server.revive()
+        await until(lambda: spent_is(port, 2_000_000))
+        server.kill()
+        os.truncate(log, known_bytes)
+        server.revive()
+        await until(lambda: port.spool.waiting_count == 2)
+        await port.client.rename(aside, ledger)
+        await until(lambda: spent_is(port, 2_000_000))
+        assert port.spool.waiting_count == 1
+
+
 async def test_a_bill_that_came_after_its_impression_is_brought_again_too(tmp_path: Path) -> None:
     """Where the pixel may not carry the price, another URL of the bid books it, before or after."""
     async with outage(tmp_path) as (server, port):

@@ -34,13 +34,13 @@ def waiting(spool: Spool) -> list[bytes]:
 async def test_entries_wait_in_order_over_restarts_until_they_are_done(tmp_path: Path) -> None:
     path = tmp_path / "a.spool"
     spool = await filled(path, b"one", b"two", b"three")
-    spool.done(next(spool.waiting()))
+    spool.done(next(spool.waiting()), 0)
     spool.close()
     again = Spool(path)
     assert (again.waiting_count, waiting(again)) == (2, [b"two", b"three"])
     await again.append(b"four", 4)
-    for entry in again.waiting():
-        again.done(entry)
+    for key, entry in enumerate(again.waiting(), 1):
+        again.done(entry, key)
     again.tidy()
     assert (waiting(again), path.stat().st_size) == ([], 0)
     await again.append(b"five", 5)
@@ -93,11 +93,14 @@ async def test_a_burst_shares_its_syncs(tmp_path: Path, monkeypatch: pytest.Monk
     spool.close()
 
 
-async def test_what_says_the_same_is_kept_once(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "a.spool")
+async def test_what_says_the_same_is_kept_once_while_it_waits(tmp_path: Path) -> None:
+    spool = await filled(tmp_path / "a.spool", b"another")
     await asyncio.gather(*(spool.append(b"same", 7) for _ in range(50)))
     await spool.append(b"same", 7)
-    assert waiting(spool) == [b"same"]
+    assert waiting(spool) == [b"another", b"same"]
+    spool.done(list(spool.waiting())[1], 7)
+    await spool.append(b"same", 7)
+    assert waiting(spool) == [b"another", b"same"]
     spool.close()
 
 
