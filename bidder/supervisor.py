@@ -36,7 +36,7 @@ from urllib.parse import urlsplit
 import msgspec
 from prometheus_client import multiprocess
 
-from bidder.child import PROCESS_ENV
+from bidder.child import EXIT_UNUSABLE, PROCESS_ENV
 from config.settings import ADMIN_TOKEN_ENV, ROLES, Role, Settings, SettingsError, load_admin_token
 
 START_SECONDS_MAX = 120.0
@@ -160,6 +160,9 @@ class Child:
                     f"the new {self.name} was not ready after {START_SECONDS_MAX:g} s; the old one stays"
                 )
                 return False
+            except OSError as error:
+                self._say(f"the new {self.name} can't be started ({error.strerror}); the old one stays")
+                return False
             if not successor.ready.is_set():
                 status = await successor.ended
                 self._say(f"the new {self.name} ended with status {status}; the old one stays")
@@ -173,27 +176,37 @@ class Child:
         pause_s = RESTART_SECONDS_MIN
         while True:
             started_s = time.monotonic()
-            async with self._changing:
-                if self._life is None or self._life.ended.done():
-                    self._life = await self._started()
-                life = self._life
-            if not self.first_start.done():
-                self.first_start.set_result(None if life.ready.is_set() else await life.ended)
-                if not life.ready.is_set():
+            try:
+                async with self._changing:
+                    if self._life is None or self._life.ended.done():
+                        self._life = await self._started()
+                    life = self._life
+            except OSError as error:
+                # No memory or process to spare, or the program is just being replaced on the disk.
+                what = f"can't be started ({error.strerror})"
+                if not self.first_start.done():
+                    self._say(f"{self.name} {what}")
+                    self.first_start.set_result(EXIT_UNUSABLE)
                     return
-            status = await asyncio.shield(life.ended)
-            if self._stopping:
-                return
-            if life is not self._life:
-                continue
-            if time.monotonic() - started_s > STEADY_SECONDS:
-                pause_s = RESTART_SECONDS_MIN
-            self._say(f"{self.name} ended with status {status}; starting it again in {pause_s:g} s")
+            else:
+                if not self.first_start.done():
+                    self.first_start.set_result(None if life.ready.is_set() else await life.ended)
+                    if not life.ready.is_set():
+                        return
+                status = await asyncio.shield(life.ended)
+                if self._stopping:
+                    return
+                if life is not self._life:
+                    continue
+                if time.monotonic() - started_s > STEADY_SECONDS:
+                    pause_s = RESTART_SECONDS_MIN
+                what = f"ended with status {status}"
+            self._say(f"{self.name} {what}; starting it again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RESTART_SECONDS_MAX)
 
     async def _started(self) -> Life:
-        """Return a process that serves, or has ended."""
+        """Return a process that serves, or has ended; raises OSError when the system starts none."""
         async with self._starting:
             life = await Life.spawn(self.name, self._module, self._metrics_dir)
             if self._life is None:
