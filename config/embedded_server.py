@@ -144,16 +144,20 @@ class EmbeddedServer:
         self._process = self._launch()
 
     def _launch(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            [server_binary(), "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C in the terminal is for the supervisor, which ends this server last.
-            start_new_session=True,
-            # What it writes is who is in which segment, and every bill; the folder may be open to others.
-            umask=0o077,
-        )
+        binary = server_binary()
+        try:
+            process = subprocess.Popen(
+                [binary, "-"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Ctrl-C in the terminal is for the supervisor, which ends this server last.
+                start_new_session=True,
+                # What it writes is who is in which segment, and every bill; the folder may be open to others.
+                umask=0o077,
+            )
+        except OSError as error:
+            raise EmbeddedServerError(f"{binary} can't be run: {error.strerror}") from None
         assert process.stdin is not None
         lines = [*_config_lines(self._data_dir, self._port, self._password, self._durable), *self._directives]
         with contextlib.suppress(BrokenPipeError), process.stdin as config:
