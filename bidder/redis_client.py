@@ -130,6 +130,11 @@ def _cluster_client(address: RedisAddress) -> redis.asyncio.Redis:
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
     )
+    # It takes no class of connections; the nodes it will discover get what is in its options.
+    connection_class: Any = _WITH_UVLOOP[client.connection_kwargs["connection_class"]]
+    client.connection_kwargs["connection_class"] = connection_class
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class = connection_class
     return cast(redis.asyncio.Redis, client)
 
 

@@ -1,6 +1,7 @@
 """The engine's Redis client, on the loop that its processes run."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import redis
 import uvloop
 
 from bidder.redis_client import redis_client
+from tests.segments.cluster import Cluster
 
 
 def test_a_server_that_hangs_up_is_a_redis_error_on_uvloop(redis_url: str) -> None:
@@ -23,3 +25,25 @@ def test_a_server_that_hangs_up_is_a_redis_error_on_uvloop(redis_url: str) -> No
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     uvloop.run(write_to_a_closed_transport())
+
+
+def test_a_node_of_a_cluster_that_hangs_up_is_asked_again_on_uvloop(tmp_path: Path) -> None:
+    async def call_on_closed_transports(url: str) -> None:
+        async with redis_client(url) as client:
+            await client.set("key", "value")
+            anyone: Any = client
+            for node in anyone.get_nodes():
+                for connection in node._connections:
+                    connection._writer.transport.abort()
+            await asyncio.sleep(0)
+            assert await client.get("key") == b"value"
+            async with client.pipeline(transaction=False) as pipe:
+                for node in anyone.get_nodes():
+                    for connection in node._connections:
+                        connection._writer.transport.abort()
+                await asyncio.sleep(0)
+                pipe.get("key")
+                assert await pipe.execute() == [b"value"]
+
+    with Cluster.start(tmp_path, primaries=1) as cluster:
+        uvloop.run(call_on_closed_transports(cluster.url))
