@@ -174,6 +174,8 @@ class LeaseBook:
         self.confirmed: Int64s = np.zeros(rows, np.int64)
         self.paused: Bools = np.zeros(rows, np.bool_)
         self.retired: Bools = np.zeros(rows, np.bool_)
+        self.shut = False
+        """Set, every finished sync leaves the kernel nothing to reserve, as `close_all` does."""
         self._ahead_bids = ahead_bids
         # Unreserved money kept out of the kernel's sight. Always:
         # outstanding == available + withheld + reserved.sum(axis=1).
@@ -296,7 +298,8 @@ class LeaseBook:
             short &= self._back_off(start.now_s, asked, granted, short)
         self.outstanding = outstanding.copy()
         unreserved = outstanding - still_reserved
-        self._withheld = np.where(self.paused | self.retired, np.maximum(unreserved, 0), 0)
+        hidden = self.paused | self.retired | self.shut
+        self._withheld = np.where(hidden, np.maximum(unreserved, 0), 0)
         self._set_available(unreserved - self._withheld)
         self._stocked = self.available.copy()
         self._missed_meanwhile = self.missed.copy()
@@ -338,7 +341,7 @@ class LeaseBook:
         return now_s - self._synced_s > LEASE_STALE_SECONDS_MAX
 
     def close_all(self) -> None:
-        """Leave the kernel nothing to reserve. The next finished sync opens the book again."""
+        """Leave the kernel nothing to reserve. The next finished sync opens the book again, unless `shut`."""
         open_amounts = np.maximum(self.available, 0)
         self._withheld += open_amounts
         self._set_available(self.available - open_amounts)

@@ -169,8 +169,7 @@ class BidWorker:
         if self._signing.follow(time.time()):
             self.bidder.state = self._state(self.bidder.state.snapshot, self.bidder.state.book)
         state = self.bidder.state
-        if time.monotonic() - self._plan_read_s > PLAN_STALE_SECONDS_MAX:
-            # Without a controller nobody holds campaigns to their plans.
+        if self._plan_is_stale():
             state.book.close_all()
         self.bidder.links.age(time.monotonic())
         self.bidder.state = msgspec.structs.replace(state, active=self._active(state.snapshot))
@@ -195,6 +194,8 @@ class BidWorker:
             self._start_afresh(owner)
         snapshot, book = self.bidder.state.snapshot, self.bidder.state.book
         now_s = self._clock.now_s()
+        # It stays so while this tick waits for other answers.
+        book.shut = self._plan_is_stale()
         try:
             days, hours = _days(snapshot, now_s), _hours(snapshot, now_s)
             await self._sync.sync(book, now_s, days, hours, bulletin.changes, bulletin.short)
@@ -204,6 +205,10 @@ class BidWorker:
         else:
             metrics.SYNC_SECONDS.observe(time.monotonic() - started_s)
             self._take_place(bulletin.owners)
+
+    def _plan_is_stale(self) -> bool:
+        """Say whether there may be no controller any more: then nobody holds campaigns to their plans."""
+        return time.monotonic() - self._plan_read_s > PLAN_STALE_SECONDS_MAX
 
     def _start_afresh(self, owner: int) -> None:
         """Go on as a new owner with an empty book."""

@@ -253,6 +253,18 @@ def test_a_closed_book_opens_with_the_next_finished_sync() -> None:
     assert held.tolist() == [450, 100]
 
 
+def test_a_book_that_is_shut_stays_closed_through_its_syncs_and_keeps_what_it_holds() -> None:
+    book = a_book(500)
+    reserve(book, 0, 50, int(NOW_S) + 10)
+    book.shut = True
+    sync(book, NOW_S + 1, [600])
+    assert book.available.tolist() == [0]
+    assert book.unreserved().tolist() == [550]
+    book.shut = False
+    sync(book, NOW_S + 2, [600])
+    assert book.available.tolist() == [550]
+
+
 def test_a_book_carried_over_moves_rows_by_code() -> None:
     book = a_book(500, 600, 700)
     reserve(book, 0, 100, int(NOW_S) + 5)
