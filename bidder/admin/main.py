@@ -130,12 +130,14 @@ async def _pace(
         assert watcher.bundle is not None, "pacing starts when there is a bundle, and bundles never go"
         return watcher.bundle
 
-    while await changed.wait() and not stop.is_set():
+    await changed.wait()
+    while not stop.is_set():
         changed.clear()
         try:
             await controller.run(stop, current, changed)
         except LedgerError as error:
             logger.error("pacing stands still until the config is mended: %s", error)
+            await changed.wait()
 
 
 if __name__ == "__main__":

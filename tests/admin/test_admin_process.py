@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import pytest
 import redis.asyncio
 
+from bidder.admin import main
 from config import bundle_store, redis_keys
 from config.schema import code_of
 from pacing import plan
@@ -49,3 +51,20 @@ async def test_it_ends_with_its_supervisor_config_or_not(redis_url: str, tmp_pat
         process.close_stdin()
         status, errors = await asyncio.to_thread(process.end)
     assert (status, "Traceback" in errors) == (0, False)
+
+
+async def test_it_waits_for_nothing_when_it_ends(
+    redis_client: redis.asyncio.Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "RESIGN_SECONDS_MAX", 10 * SECONDS_MAX)
+    given = settings(redis_url, tmp_path)
+    await bundle_store.publish(redis_client, bundle(), bundle_key(given))
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    serving = asyncio.create_task(main.serve(given, ready.set_result, stop))
+    async with asyncio.timeout(SECONDS_MAX):
+        await ready
+        while not await redis_client.exists(redis_keys.CONTROLLER_LEASE):
+            pass
+        stop.set()
+        await serving
