@@ -16,10 +16,11 @@ from bidder.decision.reasons import Mismatch, Reason
 from bidder.decision.schedule import active_ads
 from bidder.decision.scoring import compile_scoring, predictor
 from bidder.decision.snapshot import Snapshot, compile_snapshot
+from bidder.port.main import warm_up
 from config.money import MICROS, play_cost
 from config.schema import account_code, code_of
 from config.value import EVENTS, Event
-from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of
+from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of, unpack_caps
 from pacing.cells import Cell, cells_of
 from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
@@ -254,6 +255,15 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     assert explored, "no price was moved to explore"
 
 
+def test_no_world_needs_more_than_was_compiled_before_the_port_opened() -> None:
+    """Compiling takes seconds, in which a worker would answer nobody."""
+    warm_up()
+    for seed in range(10):
+        judged = Judged(seed)
+        judged.compiled(judged.book())
+    assert len(decide_batch.signatures) == 1
+
+
 def taken_already(candidate: Candidate, chosen: list[tuple[Candidate, Ad]]) -> Taken:
     """What was chosen before for the candidate's imp, and for other imps of its break."""
     pod = candidate.slot.pod
@@ -270,18 +280,16 @@ def taken_already(candidate: Candidate, chosen: list[tuple[Candidate, Ad]]) -> T
 
 def users_of(people: list[Person], snapshot: Snapshot) -> Users:
     bits = np.zeros((len(people), snapshot.segment_words), np.uint64)
-    records: list[tuple[int, ...]] = []
-    offsets = [0]
+    caps: list[bytes | None] = []
     for row, person in enumerate(people):
         for name in person.segments:
             index = SEGMENTS.index(name)
             bits[row, index // 64] |= np.uint64(1 << (index % 64))
-        for code, seen in person.seen.items():
-            records += record_of(code, seen)
-        offsets.append(len(records))
+        records = [record for code, seen in person.seen.items() for record in record_of(code, seen)]
+        caps.append(np.array(records, CAP_RECORD).tobytes())
     known = np.array([person.known for person in people])
     hashes = np.arange(len(people), dtype=np.uint64)
-    return Users(bits, known, hashes, np.array(records, CAP_RECORD), np.array(offsets, np.int64))
+    return Users(bits, known, hashes, *unpack_caps(caps))
 
 
 def record_of(code: int, seen: Seen) -> list[tuple[int, ...]]:
