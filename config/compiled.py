@@ -9,49 +9,63 @@ inlines from another file does, or a constant that was folded in: the old code w
 So the folder that holds the compiled code is named by the state of every source file a kernel could
 draw on. It lies beside the sources, or in the folder that NUMBA_CACHE_DIR names; where it can't be
 written, Numba keeps its code in the user's cache folder.
+
+Numba itself is imported by that first call as well. It takes most of a second and some 60 MB, and most
+commands and the events process call no kernel, though they import what defines some.
 """
 
+import functools
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
-
-import numba
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SOURCES = ("config", "pacing", "segments", "bidder/decision")
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R", covariant=True)
+_making = threading.Lock()
+"""The first call of a kernel may come from two threads at once."""
 
 
-class Kernel(Protocol[_P, _R]):
-    """A compiled function; `py_func` is the same one as plain Python."""
+class Kernel(Generic[_P, _R]):
+    """A function to be compiled when it is first called; `py_func` is the same one as plain Python."""
 
-    py_func: Callable[..., Any]
+    def __init__(self, function: Callable[_P, _R], **options: bool) -> None:
+        """`options` are those of `numba.njit`."""
+        self.py_func = function
+        self._options = options
+        self._compiled: Callable[_P, _R] | None = None
 
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        compiled = self._compiled
+        if compiled is None:
+            compiled = self._made()
+        return compiled(*args, **kwargs)
 
+    @property
+    def signatures(self) -> list[Any]:
+        """What it has been compiled for: the types of its arguments, once for each kind of call."""
+        return cast(list[Any], cast(Any, self._made()).signatures)
 
-def _state_of_sources() -> str:
-    state = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for folder in _SOURCES:
-        for path in sorted((_ROOT / folder).glob("*.py")):
-            stat = path.stat()
-            state.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns};".encode())
-    return state.hexdigest()
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba asks a global for that it finds in another kernel."""
+        return cast(Any, self._made())._numba_type_
 
-
-numba.config.CACHE_DIR = str(  # type: ignore[attr-defined] # numba sets its config at run time
-    Path(os.environ.get("NUMBA_CACHE_DIR") or _ROOT / "config" / "__pycache__")
-    / f"kernels-{_state_of_sources()}"
-)
+    def _made(self) -> Callable[_P, _R]:
+        with _making:
+            if self._compiled is None:
+                self._compiled = _numba().njit(cache=True, nogil=True, **self._options)(self.py_func)
+            return self._compiled
 
 
 def kernel(function: Callable[_P, _R]) -> Kernel[_P, _R]:
     """Compile a function of arrays and scalars."""
-    return cast(Kernel[_P, _R], numba.njit(cache=True, nogil=True)(function))
+    return Kernel(function)
 
 
 def inlined(function: Callable[_P, _R]) -> Kernel[_P, _R]:
@@ -59,4 +73,23 @@ def inlined(function: Callable[_P, _R]) -> Kernel[_P, _R]:
 
     Passing a dozen arrays, of seven words each, costs more than most functions do with them.
     """
-    return cast(Kernel[_P, _R], numba.njit(cache=True, nogil=True, forceinline=True)(function))
+    return Kernel(function, forceinline=True)
+
+
+@functools.cache
+def _numba() -> Any:
+    import numba
+
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or _ROOT / "config" / "__pycache__")
+    compiled = str(folder / f"kernels-{_state_of_sources(numba.__version__)}")
+    numba.config.CACHE_DIR = compiled  # type: ignore[attr-defined] # it sets its config at run time
+    return numba
+
+
+def _state_of_sources(version: str) -> str:
+    state = hashlib.blake2b(version.encode(), digest_size=8)
+    for folder in _SOURCES:
+        for path in sorted((_ROOT / folder).glob("*.py")):
+            stat = path.stat()
+            state.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns};".encode())
+    return state.hexdigest()
