@@ -55,9 +55,13 @@ def decode_request(body: bytes) -> BidRequest:
 
 def _decode_leniently(body: bytes) -> BidRequest:
     try:
-        mended = _mend(msgspec.json.decode(body), _TYPES)
+        untyped = msgspec.json.decode(body)
+        mended = _mend(untyped, _TYPES)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedRequest("not JSON") from None
+    # Elsewhere a bare value stands for a list of one; a request whose imps are no list is none.
+    if isinstance(untyped, dict) and not isinstance(untyped.get("imp"), list):
+        raise MalformedRequest("imp is no list")
     if not isinstance(mended, BidRequest):
         raise MalformedRequest("no id or no imp")
     return mended

@@ -100,6 +100,7 @@ async def test_01_a_request_is_answered_200_or_204_and_no_body_gets_a_5xx(worker
         b'{"id":"r"}',
         b'{"id":"r","imp":[]}',
         b'{"id":"r","imp":{}}',
+        b'{"id":"r","imp":{"id":"1","banner":{"w":300,"h":250}},"app":{"bundle":"claim.14.example"}}',
         b'{"id":"r","imp":[{}]}',
     ],
 )
