@@ -17,7 +17,9 @@ _CONTENT_1_PREFIX = "IAB"
 def category_key(text: str, taxonomy: int) -> str:
     """Return how a category is written here; an IAB id is one of Content 1.0 whatever is claimed."""
     text = text.strip()
-    return text if text.startswith(_CONTENT_1_PREFIX) else f"{taxonomy}:{text}"
+    # A block must not be lost to a spelling.
+    in_capitals = text.upper()
+    return in_capitals if in_capitals.startswith(_CONTENT_1_PREFIX) else f"{taxonomy}:{text}"
 
 
 def taxonomy_of(key: str) -> int:

@@ -337,12 +337,18 @@ def _blocks(
     return Blocks(
         categories=_categories(bcat, cattax),
         allowed_categories=_categories(acat, cattax),
-        domains=tuple(text.lower().removeprefix("www.").rstrip(".") for text in _codes(badv)),
+        domains=tuple(filter(None, map(_blocked_domain, _codes(badv)))),
         apps=_codes(bapp),
         seats=_codes(bseat),
         allowed_seats=_codes(wseat),
         allowed_languages=tuple(sorted(languages)),
     )
+
+
+def _blocked_domain(text: str) -> str:
+    """Return the domain of an entry, also of one that is written as an address; "" where there is none."""
+    host = text.strip().lower().rpartition("://")[2].partition("/")[0].partition(":")[0]
+    return host.strip(".").removeprefix("www.")
 
 
 def _categories(codes: bytes, cattax: int | None) -> tuple[str, ...]:

@@ -247,15 +247,22 @@ def test_a_fixed_price_in_another_currency_is_met_exactly() -> None:
 
 def test_lists_are_read_whatever_form_their_entries_have() -> None:
     got = read(
-        bcat=["IAB18", 7],
-        badv=["WWW.Shop.Example", "x.example."],
+        bcat=["IAB18", 7, "iab11-4"],
+        badv=[
+            "WWW.Shop.Example",
+            "x.example.",
+            " .y.example",
+            "https://www.z.example:443/shop?a=b",
+            "//",
+            "",
+        ],
         bapp=["com.a"],
         bseat=["s"],
         wlangb=["en-GB", "ES"],
     ).blocks
     assert got == Blocks(
-        categories=("IAB18", "1:7"),
-        domains=("shop.example", "x.example"),
+        categories=("IAB18", "1:7", "IAB11-4"),
+        domains=("shop.example", "x.example", "y.example", "z.example"),
         apps=("com.a",),
         seats=("s",),
         allowed_languages=("en", "es"),
