@@ -79,8 +79,8 @@ _US_PRIVACY_QUIET = frozenset((None, "", "1---", "1YNN", "1YNY", "1NNN"))
 _US_PRIVACY_CHARS_MAX = 5
 """One more than it has: enough to see that it is too long."""
 _UNKNOWN_SECTION = 0
-_OVERLONG = "!"
-"""Stands for a string past its limit: no more readable, and not worth remembering."""
+_UNREADABLE = "!"
+"""Stands for a string past its limit, which is not worth remembering, and for two that differ."""
 
 
 class Signals(NamedTuple):
@@ -135,25 +135,39 @@ def request_permissions(request: BidRequest, vendor: Vendor) -> Permissions:
 
 
 def request_signals(request: BidRequest) -> Signals:
-    """Return what a bid request says about privacy, at whichever of its homes."""
+    """Return what a bid request says about privacy, at its homes; where these differ, the stricter."""
     regs = request.regs or _NO_REGS
     ext = regs.ext or _NO_REGS_EXT
     device = request.device or _NO_DEVICE
     user = request.user
-    tc_string = "" if user is None else user.consent or (user.ext and user.ext.consent) or ""
-    sections = regs.gpp_sid or ext.gpp_sid
+    tc_string = (
+        "" if user is None else _one_of(user.consent, user.ext.consent if user.ext is not None else None)
+    )
+    sections = (*(regs.gpp_sid or ())[:GPP_SECTIONS_MAX], *(ext.gpp_sid or ())[:GPP_SECTIONS_MAX])
     return Signals(
         gdpr=True if regs.gdpr or ext.gdpr else None if regs.gdpr is ext.gdpr is None else False,
         tc_string=_within(tc_string, TC_STRING_CHARS_MAX),
-        gpp=_within(regs.gpp or ext.gpp or "", GPP_STRING_CHARS_MAX),
-        gpp_sections=tuple(sections[:GPP_SECTIONS_MAX]) if sections else None,
-        us_privacy=(regs.us_privacy or ext.us_privacy or "")[:_US_PRIVACY_CHARS_MAX],
+        gpp=_within(_one_of(regs.gpp, ext.gpp), GPP_STRING_CHARS_MAX),
+        gpp_sections=tuple(dict.fromkeys(sections)) or None,
+        us_privacy=_stricter_us_privacy(regs.us_privacy, ext.us_privacy),
         global_privacy_control=ext.gpc == 1 or ext.gpc == "1",
         coppa=regs.coppa == 1,
         minor_in_california=ext.s22580 == 1,
         limited_tracking=device.lmt == 1,
         do_not_track=device.dnt == 1,
     )
+
+
+def _one_of(core: str | None, extension: str | None) -> str:
+    """Return what stands at either home of a string, and nothing readable where both have another."""
+    if core and extension and core != extension:
+        return _UNREADABLE
+    return core or extension or ""
+
+
+def _stricter_us_privacy(core: str | None, extension: str | None) -> str:
+    texts = [text[:_US_PRIVACY_CHARS_MAX] for text in (core, extension) if text]
+    return next(filter(us_privacy_objection, texts), texts[0] if texts else "")
 
 
 def _is_quiet(regs: Regs) -> bool:
@@ -201,7 +215,7 @@ def permissions(signals: Signals, vendor: Vendor) -> Permissions:
 
 
 def _within(text: str, chars_max: int) -> str:
-    return text if len(text) <= chars_max else _OVERLONG
+    return text if len(text) <= chars_max else _UNREADABLE
 
 
 def _section_list(text: str) -> tuple[int, ...] | None:

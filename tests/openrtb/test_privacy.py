@@ -52,6 +52,7 @@ TCF_1 = "BOEFEAyOEFEAyAHABDENAI4AAAB9vABAASA"
 OURS = 123
 VENDOR = Vendor(OURS)
 CONSENT = tc_string((OURS,), (1, 2, 3, 4), special_features=(1,))
+REFUSAL = tc_string((), ())
 
 
 def person(vendor: Vendor = VENDOR, **fields: Any) -> int:
@@ -101,6 +102,21 @@ def test_an_over_long_id_is_no_id() -> None:
         ({"regs": {"us_privacy": "1YYN"}}, Cause.US_PRIVACY_SALE),
         ({"regs": {"ext": {"us_privacy": "1nyn"}}}, Cause.US_PRIVACY_SALE),
         ({"regs": {"us_privacy": "1YYN and more"}}, Cause.US_PRIVACY_UNREADABLE),
+        # Of two homes that contradict each other, the one that says no.
+        ({"regs": {"us_privacy": "1YNN", "ext": {"us_privacy": "1YYN"}}}, Cause.US_PRIVACY_SALE),
+        ({"regs": {"us_privacy": "1YYN", "ext": {"us_privacy": "1YNN"}}}, Cause.US_PRIVACY_SALE),
+        (
+            {"regs": {"gpp": gpp_string({8: "x"}), "gpp_sid": [-1], "ext": {"gpp_sid": [7]}}},
+            Cause.GPP_SECTION_MISSING,
+        ),
+        (
+            {"regs": {"gpp": gpp_string({7: US_QUIET}), "gpp_sid": [7], "ext": {"gpp": UNTARGETED}}},
+            Cause.GPP_UNREADABLE,
+        ),
+        (
+            {"user": {"buyeruid": "demo-1", "consent": CONSENT, "ext": {"consent": REFUSAL}}},
+            Cause.TCF_UNREADABLE,
+        ),
         ({"regs": {"gdpr": 1}}, Cause.TCF_NO_STRING),
         ({"regs": {"ext": {"gdpr": 1}}}, Cause.TCF_NO_STRING),
         ({"regs": {"gdpr": "1"}}, Cause.TCF_NO_STRING),
@@ -144,6 +160,8 @@ def test_each_signal_alone_switches_the_person_off_and_is_named(signal: dict[str
         {"regs": {"gpp": gpp_string({7: US_QUIET, 8: "x"}), "gpp_sid": [7, 3, 4]}},
         {"regs": {"gpp": gpp_string({6: "1YNN"}), "gpp_sid": [6]}},
         {"regs": {"us_privacy": "1YNN", "gpp_sid": [6]}},
+        {"regs": {"us_privacy": "1YNN", "ext": {"us_privacy": "1YNY", "gpp_sid": [-1]}}},
+        {"user": {"buyeruid": "demo-1", "consent": CONSENT, "ext": {"consent": CONSENT}}},
         {"device": {"lmt": 0, "dnt": 0}},
         {"user": {"buyeruid": "demo-1", "consent": ""}},
         {"user": {"buyeruid": "demo-1", "consent": CONSENT}},
