@@ -192,7 +192,7 @@ class App(_Wire):
 
 
 class Dooh(_Wire):
-    """3.2.31."""
+    """3.2.32."""
 
     domain: str | None = None
 
