@@ -1,4 +1,4 @@
-"""A bid worker running inside the test, on a real server and a real port."""
+"""A bid worker and an events process running inside the test, on a real server and real ports."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import redis.asyncio
 
+from bidder.events.main import serve as serve_events
 from bidder.port.main import serve
 from bidder.redis_client import redis_client
 from config import bundle_store
@@ -143,3 +144,27 @@ async def running_worker(
         finally:
             stop.set()
             await task
+
+
+@contextlib.asynccontextmanager
+async def running_events(redis_url: str, data_dir: Path) -> AsyncIterator[str]:
+    """Serve the events port on any free port until the block ends; yields its URL."""
+    settings = Settings(
+        redis_url=redis_url,
+        secret_file=str(ensure_secret_file(data_dir)),
+        data_dir=str(data_dir),
+        metrics_dir=str(data_dir / "metrics"),
+        events_port=0,
+        drain_seconds=0.0,
+    )
+    stop = asyncio.Event()
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve_events(settings, ready.set_result, stop))
+    await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        yield f"http://127.0.0.1:{await ready}"
+    finally:
+        stop.set()
+        await task

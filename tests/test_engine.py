@@ -16,7 +16,9 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+import redis.asyncio
 
+from config.embedded_server import running_url
 from tests.factories import bid_request
 from tests.waiting import SECONDS_MAX
 
@@ -95,10 +97,17 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 
 
 async def booked_spend(engine: Engine) -> dict[str, Any]:
-    """Return what each campaign has spent, by the command line."""
-    code, out, err = await run_hustings("budget", "status", "--json", "--data", str(engine.data))
-    assert code == 0, err
-    return {row["campaign"]: row["spent"] for row in json.loads(out)["campaigns"]}
+    """Return what each campaign has spent, by the command line, once something is booked.
+
+    A process that Redis did not answer in time keeps a notice, and books it soon.
+    """
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            code, out, err = await run_hustings("budget", "status", "--json", "--data", str(engine.data))
+            assert code == 0, err
+            spent = {row["campaign"]: row["spent"] for row in json.loads(out)["campaigns"]}
+            if any(float(amount) for amount in spent.values()):
+                return spent
 
 
 async def bill(http: aiohttp.ClientSession, bid: dict[str, Any]) -> None:
@@ -127,15 +136,18 @@ async def test_from_request_to_booked_impression(engine: Engine) -> None:
         price = str(bid["price"])
         async with http.get(bid["nurl"].replace("${AUCTION_PRICE}", price)) as response:
             assert response.status == 204
-        for _ in range(2):
-            await bill(http, bid)
+        await bill(http, bid)
         spent = await booked_spend(engine)
+        await bill(http, bid)
+        text = ""
+        async with asyncio.timeout(SECONDS_MAX):
+            while 'hustings_notices_total{kind="bill",outcome="duplicate"} 1.0' not in text:
+                async with http.get(f"{engine.admin_url}/metrics") as response:
+                    text = await response.text()
+        assert 'hustings_notices_total{kind="bill",outcome="ok"} 1.0' in text
+        assert await booked_spend(engine) == spent
         assert float(spent[bid["cid"]]) == pytest.approx(float(price) / 1_000)
         assert sum(float(amount) > 0 for amount in spent.values()) == 1
-        async with http.get(f"{engine.admin_url}/metrics") as response:
-            text = await response.text()
-        assert 'hustings_notices_total{kind="bill",outcome="ok"} 1.0' in text
-        assert 'hustings_notices_total{kind="bill",outcome="duplicate"} 1.0' in text
         async with http.get(f"{engine.admin_url}/ready") as response:
             assert response.status == 200
 
@@ -183,7 +195,6 @@ async def test_an_engine_that_was_killed_leaves_nothing_in_the_way_of_the_next(e
     async with aiohttp.ClientSession() as http:
         await bill(http, await a_bid(http, engine))
     spent_before = await booked_spend(engine)
-    assert any(float(spent) for spent in spent_before.values())
     engine.process.kill()
     await engine.process.wait()
     await until_ended([pid for pid, module in children if module])
@@ -196,12 +207,15 @@ async def test_an_engine_that_was_killed_leaves_nothing_in_the_way_of_the_next(e
 
 
 async def test_a_private_server_that_dies_is_started_again_with_its_ledger(engine: Engine) -> None:
+    url = running_url(engine.data)
+    assert url is not None
+    async with redis.asyncio.Redis.from_url(url) as client:
+        # Else what was written in the last second, of a slow disk the last two, may be missing in its file.
+        await client.config_set("appendfsync", "always")
     async with aiohttp.ClientSession() as http:
         await bill(http, await a_bid(http, engine))
         spent_before = await booked_spend(engine)
         (server,) = [pid for pid, module in children_of(engine.process.pid) if not module]
-        # The append-only file is written through within a second of each change.
-        await asyncio.sleep(1.5)
         os.kill(server, signal.SIGKILL)
         async with asyncio.timeout(SECONDS_MAX):
             while True:

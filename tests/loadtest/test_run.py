@@ -1,7 +1,6 @@
 """A run against several targets, with a warm-up, unruly notices, and a client that watches itself."""
 
 import asyncio
-import contextlib
 import io
 import itertools
 import random
@@ -15,10 +14,8 @@ from aiohttp import web
 from rich.console import Console
 
 from bidder.cli.loadtest_view import watch
-from bidder.events.main import serve as serve_events
 from config.load import load_folder
 from config.schema import Bundle
-from config.settings import Settings, ensure_secret_file
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.landscape import Landscapes, LogNormal
 from loadtest.lane import Target
@@ -29,7 +26,7 @@ from loadtest.traffic import FORMATS, MixError, TrafficMix, requests, with_forma
 from tests.loadtest.answers import BANNER, request
 from tests.loadtest.stub_bidder import StubBidder, running_stub
 from tests.port.test_real_requests import example_config
-from tests.running import RunningWorker, running_worker
+from tests.running import RunningWorker, running_events, running_worker
 
 COUNT = 60
 PROMPT: dict[str, Any] = {
@@ -91,16 +88,16 @@ async def test_two_targets_get_the_same_requests_and_the_same_rivals(
 
 
 async def test_a_warm_up_is_booked_apart_and_not_measured(stub: StubBidder) -> None:
-    slow_first = 10
+    slow_first, begun = 10, itertools.count()
 
     async def answering(http: web.Request) -> web.StreamResponse:
-        if stub.asked < slow_first:
-            await asyncio.sleep(0.15)
+        if next(begun) < slow_first:
+            await asyncio.sleep(1.0)
         return await stub.bid_on_everything(http)
 
     stub.answer = answering
     exchange = exchange_with(Target("stub", stub.target), warm_up_s=1.0)
-    moments = [n / 1_000 for n in range(slow_first)] + [1.0 + n / 500 for n in range(COUNT)]
+    moments = [n / 1_000 for n in range(slow_first)] + [1.2 + n / 500 for n in range(COUNT)]
     (measured,) = await exchange.run(requests(MIX, random.Random(3)), moments, asyncio.Event())
     (warm_up,) = exchange.warm_ups()
     assert (warm_up.requests, measured.requests) == (slow_first, COUNT)
@@ -165,30 +162,6 @@ async def test_the_timeline_tells_what_happened_when(stub: StubBidder) -> None:
     assert (first.requests, first.bid_answers, first.errors) == (10, 10, 0)
     assert (second.requests, second.bid_answers, second.errors) == (6, 0, 6)
     assert summary.errors_by_kind == {"http_500": 6}
-
-
-@contextlib.asynccontextmanager
-async def running_events(redis_url: str, data_dir: Path) -> AsyncIterator[str]:
-    """Serve the events port on any free port until the block ends; yields its URL."""
-    settings = Settings(
-        redis_url=redis_url,
-        secret_file=str(ensure_secret_file(data_dir)),
-        data_dir=str(data_dir),
-        metrics_dir=str(data_dir / "metrics"),
-        events_port=0,
-        drain_seconds=0.0,
-    )
-    stop = asyncio.Event()
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve_events(settings, ready.set_result, stop))
-    await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        await task
-    try:
-        yield f"http://127.0.0.1:{await ready}"
-    finally:
-        stop.set()
-        await task
 
 
 async def ledger_at_rest(
