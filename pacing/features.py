@@ -13,9 +13,10 @@ An **example** is the marks of one impression, in this order:
 
 Each example leads to EXAMPLE_SLOTS slots of a table of TABLE_SLOTS weights: one for everything, one for each
 mark alone, one for the line item with each of CROSSED, and one for the creative with the site and with the
-slot. Learning takes them together (`example_slots`); the bid kernel sums the
-same slots in three parts, of which that of the context is the same for all ads, and that of the ad the
-same for all requests. A test holds the two to each other: what is learned is what is served.
+slot. Learning takes them together (`example_slots`). The bid kernel sums the same slots in parts: those
+of marks `alone` are the same for all ads, or for all requests, and are summed once; those of an ad in a
+context are what a bid costs (`crossed_sum`). A test holds the two to each other: what is learned is what is
+served.
 
 The hour is UTC. Two marks may share a slot: with 2**20 of them, a hundred thousand values meet in one of
 ten, and the published experience is that such collisions cost nothing that can be measured
@@ -104,31 +105,38 @@ def example_slots(marks: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
 
 
 @inlined
-def context_sum(weights: NDArray[np.int16], facts: NDArray[np.int64], start: int, hour: int) -> int:
-    """Return the part of a score that is the same for all ads.
-
-    weights int16[TABLE_SLOTS]; facts: the context's marks at [start, start + CONTEXT_MARKS); hour: a mark.
-    """
-    total = int(weights[table_slot(_EVERYTHING, _ALONE)]) + int(weights[table_slot(hour, _ALONE)])
-    for i in range(CONTEXT_MARKS):
-        total += int(weights[table_slot(facts[start + i], _ALONE)])
-    return total
+def alone(weights: NDArray[np.int16], mark: int) -> int:
+    """Return the weight of a mark alone, in weights int16[TABLE_SLOTS]."""
+    return int(weights[table_slot(mark, _ALONE)])
 
 
 @kernel
 def ad_sum(weights: NDArray[np.int16], campaign: int, line_item: int, creative: int) -> int:
     """Return the part of a score that is the same for all requests, from the marks of an ad."""
-    total = int(weights[table_slot(campaign, _ALONE)]) + int(weights[table_slot(line_item, _ALONE)])
-    return total + int(weights[table_slot(creative, _ALONE)])
+    total = int(weights[table_slot(_EVERYTHING, _ALONE)])
+    return total + alone(weights, campaign) + alone(weights, line_item) + alone(weights, creative)
 
 
 @inlined
 def crossed_sum(
-    weights: NDArray[np.int16], facts: NDArray[np.int64], start: int, hour: int, line_item: int, creative: int
+    weights: NDArray[np.int16],
+    region: int,
+    site: int,
+    exchange: int,
+    device: int,
+    system: int,
+    slot: int,
+    hour: int,
+    line_item: int,
+    creative: int,
 ) -> int:
-    """Return the part of a score that is of this ad in this context."""
-    total = int(weights[table_slot(hour, line_item)])
-    for crossed in CROSSED:
-        total += int(weights[table_slot(facts[start + crossed], line_item)])
-    total += int(weights[table_slot(facts[start + SITE], creative)])
-    return total + int(weights[table_slot(facts[start + SLOT], creative)])
+    """Return the part of a score that is of this ad in this context, from the marks of both."""
+    total = int(weights[table_slot(region, line_item)])
+    total += int(weights[table_slot(site, line_item)])
+    total += int(weights[table_slot(exchange, line_item)])
+    total += int(weights[table_slot(device, line_item)])
+    total += int(weights[table_slot(system, line_item)])
+    total += int(weights[table_slot(slot, line_item)])
+    total += int(weights[table_slot(hour, line_item)])
+    total += int(weights[table_slot(site, creative)])
+    return total + int(weights[table_slot(slot, creative)])

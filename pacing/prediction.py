@@ -109,9 +109,24 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
     """As in `Model`."""
 
 
+AD_SCORE = np.dtype(
+    [
+        # Marks.
+        ("line_item", np.int64),
+        ("creative", np.int64),
+        ("alone", np.int32),  # the offset, and the weights of the ad alone
+        ("trust", np.int32),  # how much of a rate is the model's, in 1/TRUST_ONE; the rest is the prior's
+    ],
+    align=True,
+)
+"""What a model says of an ad, for the event that its line item pays for."""
+
+
 class Scoring(NamedTuple):
     """What the kernel reads of a model, for one snapshot. E is len(PREDICTED), in its order."""
 
+    number: int
+    """Of this scoring among those of its snapshot; 0 without a model."""
     live: NDArray[np.bool_]
     """bool[E]."""
     weights: NDArray[np.int16]
@@ -120,22 +135,23 @@ class Scoring(NamedTuple):
     """int64[E, LINK_KNOTS]."""
     ratio: NDArray[np.int64]
     """int64[E, exchanges, campaigns], in 1/RATIO_ONE."""
-    ad_score: NDArray[np.int64]
-    """int64[E, ads]: the offset, and the weights of the ad alone."""
-    trust: NDArray[np.int64]
-    """int64[line items]: how much of a rate is the model's, in 1/TRUST_ONE; the rest is the prior's."""
+    viewability: NDArray[np.int64]
+    """int64[E, steps]: the weights of how likely an imp is to be seen, alone."""
+    ads: NDArray[np.void]
+    """AD_SCORE[ads]."""
 
 
 def unscored() -> Scoring:
     """Return the scoring without a model."""
     events = len(PREDICTED)
     return Scoring(
+        0,
         np.zeros(events, np.bool_),
         np.zeros((events, 1), np.int16),
         np.zeros((events, 1), np.int64),
         np.zeros((events, 1, 1), np.int64),
         np.zeros((events, 1), np.int64),
-        np.zeros(1, np.int64),
+        np.zeros(1, AD_SCORE),
     )
 
 

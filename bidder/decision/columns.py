@@ -17,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
-from bidder.decision.dimensions import DIMENSIONS
-from bidder.decision.facts import FACTS, Part
+from bidder.decision.contexts import Context
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
-from bidder.decision.places import PLACE_KINDS
+from bidder.decision.marks import viewability_mark
+from bidder.decision.places import Place
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
 
 _NONE = np.empty(0, np.int64)
-_NO_PARTS: tuple[Part, ...] = ()
 ONE_FLOOR = -1
 """In `floors`: the candidate has one floor for every ad."""
 
@@ -47,17 +46,17 @@ CANDIDATE = np.dtype(
         ("pod_seconds", np.int64),  # of a dynamic imp: the time of all its ads together; else 0
         ("dedupe", np.int64),  # `Pod.dedupe`
         ("multiplier_millionths", np.int64),  # impressions in one play
-        ("facts", np.int64),  # where its facts begin in the flat array, where values depend on any
+        ("view_billionths", np.int64),  # how likely it is to be seen, as the exchange says; 0: it does not
+        ("completion_billionths", np.int64),  # how likely it is to be played to its end, likewise
         ("blocked_start", np.int64),  # blocked rows of this candidate: [start, end) of the flat array
         ("blocked_end", np.int64),
         # The same for all candidates of a request.
         ("request", np.int64),  # position of the request in the batch
         ("bids_max", np.int64),  # bids the response takes
         ("user", np.int64),  # row in the batch's users; 0 is nobody
-        ("cell", np.int64),  # first row of its cells in the shading table; the format is added
         ("hold_s", np.int64),  # how long a reservation waits for its notice
-        ("required", np.int64, (len(DIMENSIONS),)),  # a row of each dimension, in their order
-        ("places", np.int64, (1 + len(PLACE_KINDS),)),  # anywhere, then a row of each kind of place
+        ("context", np.int64),  # number in Contexts.records
+        ("place", np.int64),  # number in PlaceRows.records
     ]
 )
 
@@ -71,8 +70,6 @@ class Columns(NamedTuple):
     """int64[m]: flat rows, of `Snapshot.arrays.bits`."""
     floors: npt.NDArray[np.int64]
     """int64[k]: flat floors in CPM micros, a stretch for each candidate that has several."""
-    facts: npt.NDArray[np.int64]
-    """int64[imps x FACTS]: flat, see `bidder.decision.facts`; empty where no value depends on any."""
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -82,13 +79,10 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Position of the request in the batch."""
     slot: Slot
     deal: DealOffer | None
-    facts: tuple[Part, ...]
-    """Of its place, its context and its imp; empty where no value depends on them."""
-
-    @property
-    def marks(self) -> bytes:
-        """The marks of its context, packed."""
-        return b"".join([part.marks for part in self.facts])
+    media: int
+    """Row of its imp in MediaRows."""
+    context: Context
+    place: Place
 
 
 class CandidateColumns:
@@ -97,14 +91,16 @@ class CandidateColumns:
     def __init__(self, snapshot: Snapshot) -> None:
         snapshot.media.make_room()
         snapshot.blocks.make_room()
+        snapshot.contexts.make_room()
+        snapshot.places.make_room()
         self._snapshot = snapshot
         self._flat: list[int] = []
         self._blocked: list[int] = []
         self._floors: list[int] = []
-        self._facts: list[bytes] = []
         self._imps = 0
         self._pods = 0
         self._all_left = snapshot.blocks.row_of(NOBODY_KEPT_OUT)
+        self._slot_marks = snapshot.media.marks
         self.candidates: list[Candidate] = []
 
     def add(self, request: int, opportunity: Opportunity, user: int) -> None:
@@ -121,10 +117,9 @@ class CandidateColumns:
             request,
             exchange.bids_max,
             user,
-            context.cell,
             exchange.notice_timeout_seconds,
-            *context.required,
-            *place.within,
+            context.number,
+            place.number,
         )
         start = len(self._blocked)
         self._blocked += context.excluding
@@ -138,9 +133,6 @@ class CandidateColumns:
         slots = opportunity.slots
         if len(slots) > 1 and any(slot.pod for slot in slots):
             slots = _break_by_break(slots)
-        facts = snapshot.facts
-        place_facts, context_facts = place.facts, context.facts
-        place_numbers, context_numbers = place_facts.numbers, context_facts.numbers
         pod_id = ""
         for slot in slots:
             pod = slot.pod
@@ -157,20 +149,17 @@ class CandidateColumns:
             if slot.google is not None:
                 barred = snapshot.google[exchange.id].barred(slot.google)
                 blocked_here = self._blocked_besides(blocked, barred)
-            facts_start, parts = FACTS * (self._imps - 1), _NO_PARTS
-            if facts is not None:
-                slot_facts = facts.of_slot(slot)
-                parts = (place_facts, context_facts, slot_facts)
-                self._facts += (place_numbers, context_numbers, slot_facts.numbers)
+            media = snapshot.media.row_of(slot.media)
             of_imp = (
                 self._imps,
                 self._pods,
-                snapshot.media.row_of(slot.media),
+                media,
                 ads_max,
                 pod_seconds,
                 dedupe,
                 slot.multiplier_millionths,
-                facts_start,
+                slot.view_billionths,
+                slot.completion_billionths,
                 *blocked_here,
                 *shared,
             )
@@ -179,7 +168,7 @@ class CandidateColumns:
                 if terms is not None:
                     # Under a deal one bid, but in a break as many as it takes.
                     times = ads_max if pod_seconds else 1
-                    self._put(Candidate(request, slot, deal, parts), (*terms, *of_imp), times)
+                    self._put(Candidate(request, slot, deal, media, context, place), (*terms, *of_imp), times)
             if slot.deals_only:
                 continue
             floor, floors = self._floor(slot, None)
@@ -188,7 +177,7 @@ class CandidateColumns:
                 terms = (row, floor, floors, opportunity.first_price, False, False, left)
                 # Alternatives for one place in a break would keep each other's like out of its other places.
                 times = ads_max if pod is None or pod_seconds else 1
-                self._put(Candidate(request, slot, None, parts), (*terms, *of_imp), times)
+                self._put(Candidate(request, slot, None, media, context, place), (*terms, *of_imp), times)
 
     def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:
         for _ in range(times):
@@ -235,8 +224,12 @@ class CandidateColumns:
             np.frombuffer(flat, CANDIDATE),
             _integers(self._blocked),
             _integers(self._floors),
-            np.frombuffer(bytearray(b"".join(self._facts)), np.int64) if self._facts else _NONE,
         )
+
+    def marks(self, candidate: Candidate) -> bytes:
+        """Return the marks of a candidate, as a token carries them."""
+        view = viewability_mark(candidate.slot.view_billionths)
+        return candidate.place.marks + candidate.context.marks + self._slot_marks[candidate.media] + view
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""

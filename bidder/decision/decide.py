@@ -64,7 +64,7 @@ def decide(
     `pacing.cells.cells_of` the config's exchanges; `draw`: a random number below 2**64 that settles ties, and
     which bids explore; `scoring`: the live model for this snapshot, none if left out.
     """
-    candidates, blocked, floors, facts = columns.arrays()
+    candidates, blocked, floors = columns.arrays()
     count = len(candidates)
     decisions = Decisions(
         np.empty(count, np.int64),
@@ -80,7 +80,9 @@ def decide(
         floors,
         snapshot.values,
         scoring,
-        facts,
+        snapshot.contexts.records,
+        snapshot.places.records,
+        snapshot.media.slots,
         snapshot.media.bits,
         snapshot.blocks.bits,
         users.bits,

@@ -27,7 +27,7 @@ from bidder.decision.value_kernels import value_of
 from bidder.decision.values import Values
 from config.compiled import inlined, kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
-from pacing.features import hour_mark
+from pacing.features import alone, hour_mark
 from pacing.kernels import counts_until, hold_pending, impressions_left, pending_count, pending_key, share_of
 from pacing.pending import Pending
 from pacing.prediction import Scoring
@@ -240,7 +240,9 @@ def decide_batch(
     floors: NDArray[np.int64],
     values: Values,
     scoring: Scoring,
-    facts: NDArray[np.int64],
+    contexts: NDArray[np.void],
+    places: NDArray[np.void],
+    slot_marks: NDArray[np.void],
     media: NDArray[np.uint64],
     left: NDArray[np.uint64],
     user_bits: NDArray[np.uint64],
@@ -267,10 +269,11 @@ def decide_batch(
 
     active uint64[W]: ads that may run now. candidates CANDIDATE[n] (`bidder.decision.columns`), blocked
     int64[m] its flat rows, floors int64[k] its flat floors. values: what line items pay
-    (`bidder.decision.values`), scoring: the live model (`pacing.prediction`), facts int64[f]: what of the
-    requests values depend on (`bidder.decision.facts`). media and left uint64[rows, W]: ads that fit,
-    and ads that no list keeps out. user_bits uint64[U, S]. user_known bool[U]: the
-    person's caps are known. user_hash uint64[U]: what the person is known by. cap_records CAP_RECORD[k],
+    (`bidder.decision.values`), scoring: the live model (`pacing.prediction`). contexts CONTEXT[], places
+    PLACE[] and slot_marks SLOT[] (`bidder.decision.contexts`, `places`, `media`): what candidates name; their
+    sums are written (`value_of`). media and left uint64[rows, W]: ads that fit, and ads that no list keeps
+    out. user_bits uint64[U, S]. user_known bool[U]: the person's caps are known. user_hash uint64[U]: what
+    the person is known by. cap_records CAP_RECORD[k],
     those of user u being cap_offsets[u] to [u + 1], int64[U + 1]. shading int64[cells, bins].
     multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64 that settles ties between equal
     prices, and which bids explore (`pacing.shading`).
@@ -282,9 +285,10 @@ def decide_batch(
     slots = reserved.shape[1]
     gates = open_gates(arrays, user_bits)
     hour = hour_mark(now_s)
-    # What of a prediction is the same for all ads of an imp, by event, and the imp it was summed for.
-    sums = np.empty(len(scoring.live), np.int64)
-    sums_of = np.full(len(scoring.live), -1, np.int64)
+    hour_alone = np.zeros(len(scoring.live), np.int64)
+    for table in range(len(scoring.live)):
+        if scoring.live[table]:
+            hour_alone[table] = alone(scoring.weights[table], hour)
     request = pod = imp = -1
     # Of the request, the break and the imp at hand: bids made, ads chosen, time left.
     bids = chosen_count = first_here = seconds_left = 0
@@ -307,6 +311,7 @@ def decide_batch(
         if chosen_count - first_here >= candidate.imp_bids_max or bids >= candidate.bids_max:
             reason[i] = IMP_TAKEN
             continue
+        context, place = contexts[candidate.context], places[candidate.place]
         crowded = chosen_count > 0 or candidate.pod_seconds != 0
         furthest = NO_MATCH
         best_ad = -1
@@ -329,11 +334,11 @@ def decide_batch(
                 ads &= gates[user, word]
             if ads == 0:
                 continue
-            for k in range(candidate.required.shape[0]):
-                ads &= arrays.bits[candidate.required[k], word]
+            for k in range(context.required.shape[0]):
+                ads &= arrays.bits[context.required[k], word]
             in_place = np.uint64(0)
-            for k in range(candidate.places.shape[0]):
-                in_place |= arrays.bits[candidate.places[k], word]
+            for k in range(place.within.shape[0]):
+                in_place |= arrays.bits[place.within[k], word]
             ads &= in_place
             if ads == 0:
                 continue
@@ -380,14 +385,14 @@ def decide_batch(
                     worth_cpm_micros = value_of(
                         values,
                         scoring,
-                        facts,
-                        candidate.facts,
+                        candidate,
+                        context,
+                        place,
+                        slot_marks[candidate.media],
                         hour,
-                        sums,
-                        sums_of,
+                        hour_alone,
                         user_bits[user],
                         ad,
-                        line_item,
                         campaign,
                         full_cpm_micros,
                     )
@@ -430,7 +435,7 @@ def decide_batch(
                     continue
                 price = value
                 if candidate.first_price != 0:
-                    cell = candidate.cell + arrays.ad_format[ad]
+                    cell = context.cell + arrays.ad_format[ad]
                     price = shade(shading, cell, value, np.uint64(ticket))
                 if price < floor_cpm_micros or candidate.fixed_price != 0:
                     price = floor_cpm_micros

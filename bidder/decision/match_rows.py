@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bidder.decision.bitrows import BitRow
+from bidder.decision.row_table import RowTable
 from config.limits import MATCH_ROWS_BYTES_MAX, MEDIA_SHAPES_CACHED_MAX
 
 Value = TypeVar("Value", bound=Hashable)
-_ROWS_AT_FIRST = 64
 
 
 class MatchRows(Generic[Value]):
@@ -27,12 +27,20 @@ class MatchRows(Generic[Value]):
         self._make = make
         self._numbers: dict[Value, int] = {}
         self._rows_max = max(1, min(MEDIA_SHAPES_CACHED_MAX, MATCH_ROWS_BYTES_MAX // (8 * words)))
-        self.bits: npt.NDArray[np.uint64] = np.zeros((_ROWS_AT_FIRST, words), np.uint64)
+        self._table = RowTable(np.uint64, (words,))
 
-    def make_room(self) -> None:
-        """Forget all rows once there are too many."""
-        if len(self._numbers) > self._rows_max:
-            self._numbers = {}
+    @property
+    def bits(self) -> npt.NDArray[np.uint64]:
+        """uint64[rows, words], by the numbers that `row_of` returns."""
+        return self._table.rows
+
+    def make_room(self) -> bool:
+        """Forget all rows once there are too many, and say so."""
+        if len(self._numbers) <= self._rows_max:
+            return False
+        self._numbers = {}
+        self._table.clear()
+        return True
 
     def row_of(self, value: Value) -> int:
         """Return the number in `bits` of a value's row."""
@@ -40,9 +48,5 @@ class MatchRows(Generic[Value]):
         return self._add(value) if number is None else number
 
     def _add(self, value: Value) -> int:
-        number = len(self._numbers)
-        if number == len(self.bits):
-            self.bits = np.concatenate((self.bits, np.zeros_like(self.bits)))
-        self.bits[number] = self._make(value)
-        self._numbers[value] = number
+        number = self._numbers[value] = self._table.add(self._make(value))
         return number

@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bidder.decision.bitrows import BitRow, bit_row
+from bidder.decision.marks import SUMS, UNSUMMED, slot_mark
 from bidder.decision.match_rows import MatchRows
 from bidder.decision.reasons import Mismatch
+from bidder.decision.row_table import RowTable
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, NativeAsset, NativeShape, StreamShape
 from config.schema import VIDEO_PLACEMENTS, Creative, MediaFile, NativeAssets, SlotTargeting
+from pacing.features import pack_marks
 
 INLINE_VERSIONS = {2: "2.0", 3: "3.0", 7: "4.0", 11: "4.1", 13: "4.2", 15: "4.3"}
 WRAPPER_VERSIONS = {5: "2.0", 6: "3.0", 8: "4.0", 12: "4.1", 14: "4.2", 16: "4.3"}
@@ -266,8 +269,12 @@ def _group_key(creative: Creative, wanted: SlotTargeting) -> tuple[object, ...]:
     )
 
 
+SLOT = np.dtype([("mark", np.int32), *SUMS])
+"""What the kernel reads of an offer for predictions: its slot's mark."""
+
+
 class MediaRows:
-    """The row of ads that fit, for each offer met so far."""
+    """The row of ads that fit, for each offer met so far, and its slot's mark."""
 
     def __init__(self, creatives: Sequence[tuple[Creative, SlotTargeting]], words: int) -> None:
         """`creatives` has one entry for each ad, with what its line item asks of a place."""
@@ -277,7 +284,9 @@ class MediaRows:
         self._groups = [(*creatives[ads[0]], bit_row(ads, words)) for ads in groups.values()]
         self._words = words
         self._rows: MatchRows[MediaOffer] = MatchRows(self._fitting, words)
-        self.make_room = self._rows.make_room
+        self._slots = RowTable(SLOT)
+        self.marks: list[bytes] = []
+        """Each slot's mark as a token carries it, by the same numbers."""
         self.row_of = self._rows.row_of
 
     @property
@@ -285,7 +294,22 @@ class MediaRows:
         """uint64[rows, words], by the numbers that `row_of` returns."""
         return self._rows.bits
 
+    @property
+    def slots(self) -> npt.NDArray[np.void]:
+        """SLOT[rows], by the same numbers."""
+        return self._slots.rows
+
+    def make_room(self) -> None:
+        """Forget all rows once there are too many."""
+        if self._rows.make_room():
+            self._slots.clear()
+            self.marks.clear()
+
     def _fitting(self, offer: MediaOffer) -> BitRow:
+        mark = slot_mark(offer)
+        # In step with the rows: each is made once, when it is added.
+        self._slots.add((mark, *UNSUMMED))
+        self.marks.append(pack_marks([mark]))
         row = np.zeros(self._words, np.uint64)
         for creative, wanted, ads in self._groups:
             if mismatch(offer, creative, wanted) is None:

@@ -3,28 +3,28 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidder.decision.dimensions import Ad
-from bidder.decision.facts import context_values
+from bidder.decision.marks import VIEWABILITY_MARKS, VIEWABILITY_STEPS, ad_marks, context_values
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import Opportunity, Slot
 from config.schema import code_of
 from pacing.features import (
-    CAMPAIGN,
-    CREATIVE,
     EXAMPLE_SLOTS,
-    LINE_ITEM,
     TABLE_SLOTS,
-    ad_mark,
     ad_sum,
+    alone,
     context_mark,
     example_slots,
     hour_mark,
 )
 from pacing.prediction import (
+    AD_SCORE,
     LINK_KNOTS,
     PREDICTED,
     RATIO_ONE,
+    EventModel,
     Model,
     Predicted,
     Scoring,
@@ -42,21 +42,23 @@ Predict = Callable[[Predicted, Ad, Opportunity, Slot, int], int | None]
 
 def compile_scoring(model: Model | None, snapshot: Snapshot) -> Scoring:
     """Arrange the live model for a snapshot; what the snapshot has no use for is left out."""
-    if model is None or snapshot.facts is None or not model.events:
+    paid_for = {ad.line_item.price.event for ad in snapshot.ads}
+    models = {event: of for event, of in model.events.items() if event in paid_for} if model else {}
+    if not models:
         return unscored()
     events, exchanges = len(PREDICTED), snapshot.bundle.exchanges
     campaigns = list(dict.fromkeys(ad.campaign.id for ad in snapshot.ads))
-    line_items = {ad.line_item.id: ad.line_item for ad in snapshot.ads}
     scoring = Scoring(
+        next(snapshot.scorings),
         np.zeros(events, np.bool_),
         np.zeros((events, TABLE_SLOTS), np.int16),
         np.zeros((events, LINK_KNOTS), np.int64),
         np.zeros((events, len(exchanges), len(campaigns)), np.int64),
-        np.zeros((events, len(snapshot.ads)), np.int64),
-        np.zeros(len(line_items), np.int64),
+        np.zeros((events, VIEWABILITY_STEPS), np.int64),
+        np.zeros(len(snapshot.ads), AD_SCORE),
     )
     for table, event in enumerate(PREDICTED):
-        learned = model.events.get(event)
+        learned = models.get(event)
         if learned is None:
             continue
         weights = learned.table()
@@ -67,14 +69,18 @@ def compile_scoring(model: Model | None, snapshot: Snapshot) -> Scoring:
             [learned.ratios.get(cell_name(exchange.id, campaign), RATIO_ONE) for campaign in campaigns]
             for exchange in exchanges
         ]
-        scoring.ad_score[table] = [
-            learned.offset + ad_sum(weights, *marks) for marks in snapshot.values.marks
-        ]
-        for row, line_item in enumerate(line_items.values()):
-            if line_item.price.event == event:
-                seen = learned.learned.get(code_of(line_item.id), 0)
-                scoring.trust[row] = trust_in(line_item.expected_rate, seen)
+        scoring.viewability[table] = [alone(weights, mark) for mark in VIEWABILITY_MARKS]
+        for row, ad in enumerate(snapshot.ads):
+            if ad.line_item.price.event == event:
+                scoring.ads[row] = _ad_score(learned, weights, ad)
     return scoring
+
+
+def _ad_score(learned: EventModel, weights: NDArray[np.int16], ad: Ad) -> tuple[int, int, int, int]:
+    campaign, line_item, creative = ad_marks(ad)
+    seen = learned.learned.get(code_of(ad.line_item.id), 0)
+    score = learned.offset + ad_sum(weights, campaign, line_item, creative)
+    return line_item, creative, score, trust_in(ad.line_item.expected_rate, seen)
 
 
 def predictor(model: Model | None) -> Predict:
@@ -89,8 +95,7 @@ def predictor(model: Model | None) -> Predict:
             return None
         marks = [context_mark(i, value) for i, value in enumerate(context_values(opportunity, slot))]
         marks.append(hour_mark(now_s))
-        ids = ((CAMPAIGN, ad.campaign.id), (LINE_ITEM, ad.line_item.id), (CREATIVE, ad.creative.id))
-        marks += [ad_mark(field, code_of(id_)) for field, id_ in ids]
+        marks += ad_marks(ad)
         slots = np.empty(EXAMPLE_SLOTS, np.int64)
         example_slots(np.array(marks, np.int64), slots)
         score = learned.offset + int(tables[event][slots].sum(dtype=np.int64))

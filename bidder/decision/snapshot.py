@@ -18,7 +18,8 @@ changes; the owner swaps the reference. Nothing here is changed afterwards but w
 `contexts` and `places` remember of the requests they met.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,7 +31,6 @@ from bidder.decision.contexts import Contexts
 from bidder.decision.crowds import Crowds, compile_crowds
 from bidder.decision.dimensions import DIMENSIONS, Ad
 from bidder.decision.exchange_rows import DsaRows, GoogleRows, PoliticalRows
-from bidder.decision.facts import Facts
 from bidder.decision.floors import NO_LENGTH, FloorClass, floor_class
 from bidder.decision.media import MediaRows
 from bidder.decision.places import PLACE_KINDS, PlaceRows
@@ -92,8 +92,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     schedule: Schedule
     crowds: Crowds
     values: Values
-    facts: Facts | None
-    """None where no value depends on more than the person."""
+    scorings: Iterator[int]
+    """Numbers for the scorings compiled for it (`bidder.decision.scoring`), from 1."""
     learns: tuple[bool, ...]
     """By ad: whether its bids say what they were made of, for predictions to learn from."""
     currencies: Currencies
@@ -132,10 +132,10 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
     owners = _owners(ads, line_items)
     values = compile_values(ads, owners, segment_indices, segment_words)
     exchange_index = {id_: index for index, id_ in enumerate(exchange_ids)}
-    facts = Facts(exchange_index, values.zip_numbers) if values.need_facts else None
-    contexts = Contexts(dimensions, rows.add_each(excluded_inventory(ads)), facts, exchange_index)
+    contexts = Contexts(dimensions, rows.add_each(excluded_inventory(ads)), exchange_index)
     block_rows = declared_rows(bundle, ads, rows)
-    place_rows = PlaceRows(anywhere_row, named_rows, excluded_rows, PoliticalRows(ads, rows.add), facts)
+    political = PoliticalRows(ads, rows.add)
+    place_rows = PlaceRows(anywhere_row, named_rows, excluded_rows, political, values.zip_numbers)
     dsa = DsaRows(ads, rows.add)
     google = {
         profile.id: GoogleRows(profile, ads, rows.add)
@@ -172,7 +172,7 @@ def compile_snapshot(bundle: Bundle, segment_indices: Mapping[str, int]) -> Snap
         schedule=compile_schedule(ads, line_items),
         crowds=compile_crowds(ads, bundle.engine.audience_size_min),
         values=values.arrays,
-        facts=facts,
+        scorings=itertools.count(1),
         learns=values.learns,
         currencies=bundle.engine.currencies(),
         suspicion=suspicion_of(bundle.traffic),

@@ -28,6 +28,8 @@ def add_matches(
     arrays: Arrays,
     candidates: NDArray[np.void],
     blocked: NDArray[np.int64],
+    contexts: NDArray[np.void],
+    places: NDArray[np.void],
     media: NDArray[np.uint64],
     left: NDArray[np.uint64],
     user_bits: NDArray[np.uint64],
@@ -42,17 +44,18 @@ def add_matches(
     last = np.full(len(matched), -1, np.int64)
     for i in range(len(candidates)):
         candidate = candidates[i]
+        context, place = contexts[candidate.context], places[candidate.place]
         user = candidate.user
         for word in range(words):
             if arrays.word_cpm_micros[word] < candidate.floor_cpm_micros:
                 break
             ads = media[candidate.media, word] & arrays.bits[candidate.deal, word]
             ads &= left[candidate.left, word] & gates[user, word]
-            for k in range(candidate.required.shape[0]):
-                ads &= arrays.bits[candidate.required[k], word]
+            for k in range(context.required.shape[0]):
+                ads &= arrays.bits[context.required[k], word]
             in_place = np.uint64(0)
-            for k in range(candidate.places.shape[0]):
-                in_place |= arrays.bits[candidate.places[k], word]
+            for k in range(place.within.shape[0]):
+                in_place |= arrays.bits[place.within[k], word]
             ads &= in_place
             for k in range(candidate.blocked_start, candidate.blocked_end):
                 ads &= ~arrays.bits[blocked[k], word]
@@ -84,6 +87,8 @@ def count_matches(snapshot: Snapshot, columns: CandidateColumns, users: Users) -
             snapshot.arrays,
             candidates,
             blocked,
+            snapshot.contexts.records,
+            snapshot.places.records,
             snapshot.media.bits,
             snapshot.blocks.bits,
             users.bits,

@@ -1,18 +1,19 @@
 """The value of an impression to a line item, compiled: price times rate times adjustments.
 
 The kernel of `bidder.decision.kernels` calls `value_of` for ads of line items that are not plain
-(`bidder.decision.values`). What of a score is the same for all ads of an imp is summed for the first.
+(`bidder.decision.values`). A score is a sum of what the parts of the request and the ad weigh alone, summed
+once for a model (`bidder.decision.marks`), and of what they weigh together.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bidder.decision.facts import FACT_COMPLETION, FACT_EXCHANGE, FACT_MARKS, FACT_VIEW, FACT_ZIP
+from bidder.decision.marks import viewability_step
 from bidder.decision.values import EMPTY_KEY, Values, first_place
 from config.compiled import inlined, kernel
 from config.limits import ADJUSTMENT_MAX_MILLIONTHS, ADJUSTMENT_MIN_MILLIONTHS
 from config.value import EVENTS
-from pacing.features import context_sum, crossed_sum
+from pacing.features import alone, crossed_sum
 from pacing.prediction import PREDICTED, Scoring, predicted_rate, trusted, worth
 
 _MILLION = 1_000_000
@@ -26,73 +27,103 @@ _WORTH_MAX = 1_000_000 * _MILLION
 def value_of(
     values: Values,
     scoring: Scoring,
-    facts: NDArray[np.int64],
-    start: int,
+    candidate: np.record,
+    context: np.record,
+    place: np.record,
+    slot: np.record,
     hour: int,
-    sums: NDArray[np.int64],
-    sums_of: NDArray[np.int64],
+    hour_alone: NDArray[np.int64],
     segments: NDArray[np.uint64],
     ad: int,
-    line_item: int,
     campaign: int,
     cpm_max_micros: int,
 ) -> int:
-    """Return what an impression is worth to a line item, in CPM micros, at most `cpm_max_micros`.
+    """Return what an impression is worth to an ad's line item, in CPM micros, at most `cpm_max_micros`.
 
-    facts int64[m] (`bidder.decision.facts`), of which those of the imp begin at start; hour: a mark;
-    segments uint64[S] of the person. sums, sums_of int64[len(PREDICTED)], written in place: what
-    `context_sum` said last, and where the facts began that it was said of.
+    candidate, context, place, slot: records of `bidder.decision.columns`, `contexts`, `places` and `media`;
+    hour: a mark, and hour_alone int64[len(PREDICTED)] its weight in each model; segments uint64[S] of the
+    person. The sums of the last three records are written where they are not of this scoring.
     """
-    event = values.event[line_item]
-    value = values.amount[line_item]
-    if event != _IMPRESSION:
-        rate = values.prior[ad]
-        table = _TABLE_OF_EVENT[event]
+    terms = values.terms[ad]
+    value = terms.amount
+    if terms.event != _IMPRESSION:
+        rate = terms.prior
+        table = _TABLE_OF_EVENT[terms.event]
         if table >= 0 and scoring.live[table]:
-            predicted = _predicted(values, scoring, facts, start, hour, sums, sums_of, table, ad, campaign)
-            rate = trusted(rate, predicted, scoring.trust[line_item])
-        elif event == _VIEW and facts[start + FACT_VIEW] > 0:
-            rate = facts[start + FACT_VIEW]
-        elif event == _COMPLETION and facts[start + FACT_COMPLETION] > 0:
-            rate = facts[start + FACT_COMPLETION]
+            predicted = _predicted(
+                scoring, candidate, context, place, slot, hour, hour_alone, table, ad, campaign
+            )
+            rate = trusted(rate, predicted, scoring.ads[ad].trust)
+        elif terms.event == _VIEW and candidate.view_billionths > 0:
+            rate = candidate.view_billionths
+        elif terms.event == _COMPLETION and candidate.completion_billionths > 0:
+            rate = candidate.completion_billionths
         value = worth(value, rate)
-    factor = _factor(values, facts, start, segments, line_item)
+    factor = _factor(values, segments, terms.segment_set, terms.zip_set, place.zip)
     return int(min(min(value, _WORTH_MAX) * factor // _MILLION, cpm_max_micros))
 
 
 @inlined
 def _predicted(
-    values: Values,
     scoring: Scoring,
-    facts: NDArray[np.int64],
-    start: int,
+    candidate: np.record,
+    context: np.record,
+    place: np.record,
+    slot: np.record,
     hour: int,
-    sums: NDArray[np.int64],
-    sums_of: NDArray[np.int64],
+    hour_alone: NDArray[np.int64],
     table: int,
     ad: int,
     campaign: int,
 ) -> int:
     """The rate of a predicted event for one ad, in billionths."""
+    if context.sums_of != scoring.number or place.sums_of != scoring.number or slot.sums_of != scoring.number:
+        _sum_up(scoring, context, place, slot)
     weights = scoring.weights[table]
-    marks = start + FACT_MARKS
-    if sums_of[table] != start:
-        sums[table] = context_sum(weights, facts, marks, hour)
-        sums_of[table] = start
-    score = scoring.ad_score[table, ad] + sums[table]
-    line_item, creative = values.marks[ad, 1], values.marks[ad, 2]
-    score += crossed_sum(weights, facts, marks, hour, line_item, creative)
-    ratio = scoring.ratio[table, facts[start + FACT_EXCHANGE], campaign]
+    of_ad = scoring.ads[ad]
+    score = of_ad.alone + place.sums[table] + context.sums[table] + slot.sums[table] + hour_alone[table]
+    score += scoring.viewability[table, viewability_step(candidate.view_billionths)]
+    score += crossed_sum(
+        weights,
+        place.region,
+        context.site,
+        context.exchange,
+        context.device_type,
+        context.system,
+        slot.mark,
+        hour,
+        of_ad.line_item,
+        of_ad.creative,
+    )
+    ratio = scoring.ratio[table, context.exchange_index, campaign]
     return predicted_rate(scoring.link[table], score, ratio)
 
 
+@kernel
+def _sum_up(scoring: Scoring, context: np.record, place: np.record, slot: np.record) -> None:
+    """Write what the marks of each part weigh alone."""
+    context.sums_of = place.sums_of = slot.sums_of = scoring.number
+    for table in range(len(scoring.live)):
+        if not scoring.live[table]:
+            continue
+        weights = scoring.weights[table]
+        place.sums[table] = alone(weights, place.region) + alone(weights, place.metro)
+        context.sums[table] = (
+            alone(weights, context.site)
+            + alone(weights, context.exchange)
+            + alone(weights, context.device_type)
+            + alone(weights, context.system)
+        )
+        slot.sums[table] = alone(weights, slot.mark)
+
+
 @inlined
-def _factor(
-    values: Values, facts: NDArray[np.int64], start: int, segments: NDArray[np.uint64], line_item: int
-) -> int:
-    """All adjustments of a line item together, in millionths."""
+def _factor(values: Values, segments: NDArray[np.uint64], row: int, zip_set: int, zip_number: int) -> int:
+    """All adjustments of a line item together, in millionths.
+
+    row: its set of factors for segments; zip_set: its factors for postal codes, of which this is one.
+    """
     factor = _MILLION
-    row = values.segment_set[line_item]
     if row >= 0:
         held = np.uint64(0)
         for word in range(len(segments)):
@@ -102,9 +133,8 @@ def _factor(
                 segment = values.segments[i]
                 if segments[segment >> 6] >> np.uint64(segment & 63) & np.uint64(1):
                     factor = _bounded(factor * values.segment_factors[i] // _MILLION)
-    zip_set = values.zip_set[line_item]
-    if zip_set >= 0 and facts[start + FACT_ZIP] >= 0:
-        key = zip_set << 32 | facts[start + FACT_ZIP]
+    if zip_set >= 0 and zip_number >= 0:
+        key = zip_set << 32 | zip_number
         size = len(values.zip_keys)
         place = first_place(key, size)
         while values.zip_keys[place] != EMPTY_KEY:

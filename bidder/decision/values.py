@@ -25,13 +25,25 @@ import numpy.typing as npt
 
 from bidder.decision.dimensions import Ad
 from config.compiled import kernel
-from config.schema import code_of
+from config.schema import LineItem
 from config.value import EVENTS
-from pacing.features import CAMPAIGN, CREATIVE, LINE_ITEM, ad_mark
 from pacing.prediction import prior_billionths
 
 EMPTY_KEY = -1
 NOT_ADJUSTED = -1
+
+
+TERMS = np.dtype(
+    [
+        ("amount", np.int64),  # billionths for an event
+        ("prior", np.int64),  # `pacing.prediction.prior_billionths`
+        ("event", np.int32),  # index in `config.value.EVENTS`
+        ("segment_set", np.int32),  # the row of its factors for segments; or NOT_ADJUSTED
+        ("zip_set", np.int32),  # the number of its factors in the keys; or NOT_ADJUSTED
+    ],
+    align=True,
+)
+"""What an ad's line item pays: together, because they are read together, and of one ad in a hundred."""
 
 
 class Values(NamedTuple):
@@ -39,25 +51,15 @@ class Values(NamedTuple):
 
     plain: npt.NDArray[np.bool_]
     """bool[L]."""
-    event: npt.NDArray[np.int64]
-    """int64[L]: index in `config.value.EVENTS`."""
-    amount: npt.NDArray[np.int64]
-    """int64[L]: billionths for an event."""
-    prior: npt.NDArray[np.int64]
-    """int64[A]: `pacing.prediction.prior_billionths`."""
-    marks: npt.NDArray[np.int64]
-    """int64[A, 3]: of campaign, line item and creative (`pacing.features`)."""
-    segment_set: npt.NDArray[np.int64]
-    """int64[L]: the line item's row in the two below; or NOT_ADJUSTED."""
+    terms: npt.NDArray[np.void]
+    """TERMS[A]."""
     segment_masks: npt.NDArray[np.uint64]
-    """uint64[R, S]: the adjusted segments."""
+    """uint64[R, S]: the adjusted segments of each set."""
     segment_starts: npt.NDArray[np.int64]
     """int64[R + 1]: row r has the entries [r] to [r + 1] of the two below."""
     segments: npt.NDArray[np.int64]
     segment_factors: npt.NDArray[np.int64]
     """Bit indices, and millionths."""
-    zip_set: npt.NDArray[np.int64]
-    """int64[L]: the number of the line item's factors in the keys; or NOT_ADJUSTED."""
     zip_keys: npt.NDArray[np.int64]
     """int64[a power of two]: see the module."""
     zip_factors: npt.NDArray[np.int64]
@@ -69,8 +71,6 @@ class CompiledValues(NamedTuple):
 
     arrays: Values
     zip_numbers: Mapping[str, int]
-    need_facts: bool
-    """Whether any value depends on more than the person, or something is to be learned."""
     learns: tuple[bool, ...]
     """By ad: whether its campaign pays for what is predicted, or has a goal of it."""
 
@@ -86,9 +86,8 @@ def compile_values(
 ) -> CompiledValues:
     """Arrange what line items pay. `owners`: the first ad of each line item, in their order."""
     items = [ad.line_item for ad in owners]
-    prices = [item.price for item in items]
-    segment_sets = _numbered([tuple(item.bid_adjustments.segments.items()) for item in items])
-    zip_sets = _numbered([tuple(sorted(item.bid_adjustments.zips.items())) for item in items])
+    segment_sets = _numbered([_of_segments(item) for item in items])
+    zip_sets = _numbered([_of_zips(item) for item in items])
     zip_numbers: dict[str, int] = {}
     entries = {}
     for factors, number in zip_sets.items():
@@ -109,42 +108,57 @@ def compile_values(
     ]
     arrays = Values(
         plain=np.array(plain, np.bool_),
-        event=np.array([EVENTS.index(price.event) for price in prices], np.int64),
-        amount=np.array([price.amount for price in prices], np.int64),
-        prior=np.array([prior_billionths(ad.line_item, ad.creative.format) for ad in ads], np.int64),
-        marks=np.array([_marks(ad) for ad in ads], np.int64).reshape(-1, 3),
-        segment_set=_rows_of([tuple(item.bid_adjustments.segments.items()) for item in items], segment_sets),
+        terms=_terms(ads, owners, segment_sets, zip_sets),
         segment_masks=masks,
         segment_starts=np.cumsum([0, *(len(factors) for factors in segment_sets)], dtype=np.int64),
         segments=np.array([segment for segment, _ in segments], np.int64),
         segment_factors=np.array([factor for _, factor in segments], np.int64),
-        zip_set=_rows_of([tuple(sorted(item.bid_adjustments.zips.items())) for item in items], zip_sets),
         zip_keys=zip_keys,
         zip_factors=zip_factors,
     )
     learning = {campaign.id: campaign.learns for campaign in (ad.campaign for ad in owners)}
     learns = tuple(learning[ad.campaign.id] for ad in ads)
-    need_facts = any(learns) or bool(entries) or any(price.event != "impression" for price in prices)
-    return CompiledValues(arrays, zip_numbers, need_facts, learns)
-
-
-def _marks(ad: Ad) -> tuple[int, int, int]:
-    ids = ((CAMPAIGN, ad.campaign.id), (LINE_ITEM, ad.line_item.id), (CREATIVE, ad.creative.id))
-    campaign, line_item, creative = (ad_mark(field, code_of(id_)) for field, id_ in ids)
-    return campaign, line_item, creative
+    return CompiledValues(arrays, zip_numbers, learns)
 
 
 _Factors = tuple[tuple[str, int], ...]
+
+
+def _of_segments(item: LineItem) -> _Factors:
+    return tuple(item.bid_adjustments.segments.items())
+
+
+def _of_zips(item: LineItem) -> _Factors:
+    return tuple(sorted(item.bid_adjustments.zips.items()))
+
+
+def _terms(
+    ads: Sequence[Ad],
+    owners: Sequence[Ad],
+    segment_sets: Mapping[_Factors, int],
+    zip_sets: Mapping[_Factors, int],
+) -> npt.NDArray[np.void]:
+    of_line_item = {}
+    for ad in owners:
+        item = ad.line_item
+        of_line_item[ad.campaign.id, item.id] = (
+            item.price.amount,
+            EVENTS.index(item.price.event),
+            segment_sets.get(_of_segments(item), NOT_ADJUSTED),
+            zip_sets.get(_of_zips(item), NOT_ADJUSTED),
+        )
+    terms = np.empty(len(ads), TERMS)
+    for row, ad in enumerate(ads):
+        amount, event, segment_set, zip_set = of_line_item[ad.campaign.id, ad.line_item.id]
+        prior = prior_billionths(ad.line_item, ad.creative.format)
+        terms[row] = amount, prior, event, segment_set, zip_set
+    return terms
 
 
 def _numbered(of_items: Sequence[_Factors]) -> dict[_Factors, int]:
     """Number the different sets of factors; line items with the same ones share a number."""
     different = dict.fromkeys(factors for factors in of_items if factors)
     return {factors: number for number, factors in enumerate(different)}
-
-
-def _rows_of(of_items: Sequence[_Factors], numbers: Mapping[_Factors, int]) -> npt.NDArray[np.int64]:
-    return np.array([numbers.get(factors, NOT_ADJUSTED) for factors in of_items], np.int64)
 
 
 def _hashed(entries: Mapping[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

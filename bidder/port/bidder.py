@@ -380,7 +380,7 @@ def _by_request(
     ):
         position = candidate.request
         if ad >= 0:
-            marks = candidate.marks if learns[ad] else b""
+            marks = columns.marks(candidate) if learns[ad] else b""
             bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price, marks, band))
         elif reason > furthest.get(position, 0):
             furthest[position] = reason

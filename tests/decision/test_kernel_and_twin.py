@@ -124,7 +124,7 @@ class Judged:
 
     def interpreted(self, book: LeaseBook) -> list[Row]:
         """The kernel's own source as plain Python."""
-        candidates, blocked, floors, facts = self.columns.arrays()
+        candidates, blocked, floors = self.columns.arrays()
         users = users_of(self.world.people, self.snapshot)
         out = np.empty((4, len(candidates)), np.int64)
         with np.errstate(over="ignore"):
@@ -134,9 +134,11 @@ class Judged:
                 candidates.view(np.recarray),
                 blocked,
                 floors,
-                self.snapshot.values,
-                self.scoring,
-                facts,
+                self.snapshot.values._replace(terms=self.snapshot.values.terms.view(np.recarray)),
+                self.scoring._replace(ads=self.scoring.ads.view(np.recarray)),
+                self.snapshot.contexts.records.view(np.recarray),
+                self.snapshot.places.records.view(np.recarray),
+                self.snapshot.media.slots.view(np.recarray),
                 self.snapshot.media.bits,
                 self.snapshot.blocks.bits,
                 *users,

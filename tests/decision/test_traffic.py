@@ -22,8 +22,11 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if not request.param:
         plain = traffic.add_matches.py_func
 
-        def records(arrays: Any, candidates: Any, *rest: Any) -> None:
-            plain(arrays, candidates.view(np.recarray), *rest)
+        def records(
+            arrays: Any, candidates: Any, blocked: Any, contexts: Any, places: Any, *rest: Any
+        ) -> None:
+            candidates, contexts, places = (of.view(np.recarray) for of in (candidates, contexts, places))
+            plain(arrays, candidates, blocked, contexts, places, *rest)
 
         monkeypatch.setattr(traffic, "add_matches", records)
 

@@ -13,6 +13,7 @@ from pacing.features import (
     CAMPAIGN,
     CONTEXT_MARKS,
     CREATIVE,
+    CROSSED,
     EXAMPLE_MARKS,
     EXAMPLE_SLOTS,
     HOUR,
@@ -20,8 +21,8 @@ from pacing.features import (
     TABLE_SLOTS,
     ad_mark,
     ad_sum,
+    alone,
     context_mark,
-    context_sum,
     crossed_sum,
     example_slots,
     hour_mark,
@@ -119,11 +120,12 @@ def test_bids_sum_the_slots_that_are_learned(
     hour = hour_mark(now_s)
     slots = np.empty(EXAMPLE_SLOTS, np.int64)
     example_slots(np.array([*context, hour, *ad], np.int64), slots)
-    facts = np.array([7, *context], np.int64)
-    in_parts = context_sum(weights, facts, 1, hour) + ad_sum(weights, *ad)
-    in_parts += crossed_sum(weights, facts, 1, hour, ad[1], ad[2])
+    in_parts = sum(alone(weights, mark) for mark in (*context, hour)) + ad_sum(weights, *ad)
+    region, site, exchange, device, system, slot = (context[field] for field in CROSSED)
+    crossed = (weights, region, site, exchange, device, system, slot, hour, ad[1], ad[2])
+    in_parts += crossed_sum(*crossed)
     assert in_parts == int(weights[slots].sum(dtype=np.int64))
-    assert unpack_marks(pack_marks(facts[1:].tolist())) == context
+    assert unpack_marks(pack_marks(context)) == context
 
 
 def test_an_examples_marks_lead_to_as_many_slots() -> None:
