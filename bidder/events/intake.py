@@ -168,7 +168,7 @@ class Intake:
                     return
             else:
                 failures = 0
-        self._recent.confirm(life, asked_s)
+        self._recent.confirm(life, asked_s, self._elapsed())
         if forgotten:
             logger.warning(
                 "Redis has restarted, or another server has taken its place: the %d notices of the last "

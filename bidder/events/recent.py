@@ -4,7 +4,7 @@
     recent.add(notice, now_s)                   # whenever Redis has taken one
     for notice in recent.forgotten(life):       # now and then: `life` is whose answer it was
         ...                                     # bring it again, or recent.drop(notice)
-    recent.confirm(life, asked_s)
+    recent.confirm(life, asked_s, now_s)
 
 A server that writes its file once a second (`appendfsync everysec`) and fails with its machine comes back
 without its last second; so does a replica that takes over a second behind. Either answers under another
@@ -47,11 +47,12 @@ class Recent(Generic[Item]):
             return []
         return [item for _, item in self._entries]
 
-    def confirm(self, life: object, asked_s: float) -> None:
-        """Note that this server answered a question asked at `asked_s`, and knows what was `forgotten`."""
+    def confirm(self, life: object, asked_s: float, now_s: float) -> None:
+        """Note that this server was asked at `asked_s` and answered, and now knows what was `forgotten`."""
         if self._life not in (None, life):
-            # Brought again just now, and this server may fail as the last one did.
-            again = [(asked_s, item) for _, item in self._entries]
+            # The last of it was brought this moment, perhaps long after the question, and this server may
+            # fail as the last one did.
+            again = [(now_s, item) for _, item in self._entries]
             self._entries.clear()
             self._entries.extend(again)
         self._life = life

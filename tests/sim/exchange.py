@@ -50,7 +50,7 @@ class Exchange:
         if not self.server.away:
             for bill in self.recent.forgotten(self.server.life):
                 bill.book()
-            self.recent.confirm(self.server.life, self.clock.now_s)
+            self.recent.confirm(self.server.life, self.clock.now_s, self.clock.now_s)
 
     def bid(self, name: BidName, bid: Bid) -> None:
         """Auction a bid; whether it won shows in the bills that follow."""
