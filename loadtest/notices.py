@@ -17,6 +17,7 @@ the bid's own notices name; other hosts in the markup (image servers, landing pa
 
 import asyncio
 import random
+from typing import Literal
 
 import msgspec
 
@@ -27,6 +28,7 @@ from loadtest.limits import BILLING_ATTEMPTS_MAX, BILLING_RETRY_SECONDS
 from loadtest.markup import Trackers, trackers
 from loadtest.tally import Tally
 
+NoticeKind = Literal["nurl", "burl", "lurl", "impression", "click", "completion"]
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -118,7 +120,12 @@ class Notices:
         return sent_on or any(tracked)
 
     async def _send(
-        self, kind: str, template: object, outcome: Outcome, rng: random.Random, must_redirect: bool = False
+        self,
+        kind: NoticeKind,
+        template: object,
+        outcome: Outcome,
+        rng: random.Random,
+        must_redirect: bool = False,
     ) -> bool:
         """Send one notice as the habits have it; return whether the bidder acknowledged it.
 
@@ -143,11 +150,12 @@ class Notices:
             await asyncio.gather(*(self._call(kind, url, delay_s, must_redirect) for delay_s in delays_s))
         )
 
-    async def _call(self, kind: str, url: str, delay_s: float, must_redirect: bool) -> bool:
+    async def _call(self, kind: NoticeKind, url: str, delay_s: float, must_redirect: bool) -> bool:
         if delay_s:
             self._tally.notices_delayed += 1
             await asyncio.sleep(delay_s)
         attempts = BILLING_ATTEMPTS_MAX if kind == "burl" else 1
+        status = 0
         for attempt in range(attempts):
             if attempt:
                 await asyncio.sleep(BILLING_RETRY_SECONDS)
@@ -157,7 +165,8 @@ class Notices:
                 return True
             if 200 <= status < 300 and not must_redirect:
                 return True
-        self._tally.errors[f"{kind}_notice"] += 1
+        came = f"was answered {status}" if status else "got no whole answer in time"
+        self._tally.fail(f"{kind}_notice", f"{'An' if kind == 'impression' else 'A'} {kind} {came}.")
         return False
 
     def _is_owned(self, url: str, outcome: Outcome) -> bool:

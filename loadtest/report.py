@@ -22,6 +22,7 @@ ERROR_MEANINGS = {
     "burl_notice": "a billing notice failed three times",
     "click_notice": "a click did not lead on, or its tracker failed",
     "closed": "the connection ended before the answer did",
+    "completion_notice": "the pixel of a whole play failed",
     "impression_notice": "an impression pixel failed",
     "invalid_response": "a strict exchange would have dropped the answer",
     "lurl_notice": "a loss notice failed",
@@ -194,7 +195,7 @@ def _errors(targets: Sequence[TargetResult]) -> str:
     for target in targets:
         if target.problems:
             found = [(problem.sentence, f"{problem.times:,}") for problem in target.problems]
-            parts.append(f"<h3>What was wrong with answers of {escape(target.name)}</h3>")
+            parts.append(f"<h3>What went wrong at {escape(target.name)}</h3>")
             parts.append(_table("One example of each fault", ("for example", "times"), found))
     inner = "".join(parts)
     return f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>{inner}</section>'

@@ -28,7 +28,7 @@ class Second(msgspec.Struct):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A fault found in answers: the first sentence about it, and how often it was found."""
+    """A fault of answers, or of notices: the first sentence about it, and how often it was found."""
 
     sentence: str
     times: int
@@ -115,7 +115,11 @@ class Tally:
 
     def refuse(self, sentences: list[str]) -> None:
         """Count an invalid answer and its faults, up to PROBLEMS_KEPT_MAX different ones."""
-        self.errors["invalid_response"] += 1
+        self.fail("invalid_response", *sentences)
+
+    def fail(self, kind: str, *sentences: str) -> None:
+        """Count an error of a kind, and what is said about it likewise."""
+        self.errors[kind] += 1
         for sentence in sentences:
             fault = _PARTICULARS.sub("", sentence)
             seen = self.problems.get(fault)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from loadtest import notices
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.landscape import Landscapes, LogNormal
 from loadtest.lane import Target
@@ -143,8 +144,25 @@ async def test_a_billing_notice_refused_every_time_is_an_error_and_no_spend(stub
     stub.refuse_bills = 99
     summary = await run(stub, source=one(), rivals_max=0)
     assert summary.errors_by_kind == {"burl_notice": 1}
+    assert summary.problems == (Problem("A burl was answered 503.", 1),)
     assert summary.spend == 0
     assert summary.impressions == 1
+
+
+async def test_a_notice_that_nobody_takes_is_told_of(
+    stub: StubBidder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "BILLING_ATTEMPTS_MAX", 1)
+
+    async def with_a_burl_to_nowhere(http: web.Request) -> web.StreamResponse:
+        asked = orjson.loads(await http.read())
+        its_bid = bid(asked["imp"][0], stub.base) | {"burl": "http://127.0.0.1:1/bill"}
+        return web.json_response(response(asked, its_bid))
+
+    stub.answer = with_a_burl_to_nowhere
+    summary = await run(stub, source=one(), rivals_max=0)
+    assert summary.errors_by_kind == {"burl_notice": 1}
+    assert summary.problems == (Problem("A burl got no whole answer in time.", 1),)
 
 
 async def test_a_bid_without_burl_is_billed_by_its_impression(stub: StubBidder) -> None:

@@ -14,6 +14,7 @@ from loadtest.connection import Failure
 from loadtest.exchange import Exchange, ExchangeSettings
 from loadtest.lane import Target
 from loadtest.limits import PROBLEMS_KEPT_MAX
+from loadtest.notices import NoticeKind
 from loadtest.report import ERROR_MEANINGS, page
 from loadtest.result import Asked, Result, result_of
 from loadtest.tally import Problem, Tally
@@ -180,7 +181,7 @@ def test_a_client_that_is_the_bottleneck_says_so_everywhere(capsys: pytest.Captu
 
 def test_every_kind_of_error_has_a_meaning() -> None:
     kinds = {*get_args(Failure), "not_json", "invalid_response", "other_currency", "too_many_campaigns"}
-    kinds |= {f"{kind}_notice" for kind in ("nurl", "burl", "lurl", "impression", "click")} | {"undrained"}
+    kinds |= {f"{kind}_notice" for kind in get_args(NoticeKind)} | {"undrained"}
     assert kinds - {"", "silent", "unsent"} == set(ERROR_MEANINGS)
 
 
