@@ -156,13 +156,13 @@ async def test_a_notice_that_nobody_takes_is_told_of(
 
     async def with_a_burl_to_nowhere(http: web.Request) -> web.StreamResponse:
         asked = orjson.loads(await http.read())
-        its_bid = bid(asked["imp"][0], stub.base) | {"burl": "http://127.0.0.1:1/bill"}
+        its_bid = bid(asked["imp"][0], stub.base) | {"burl": "http://127.0.0.1:1/bill?p=${AUCTION_PRICE}"}
         return web.json_response(response(asked, its_bid))
 
     stub.answer = with_a_burl_to_nowhere
     summary = await run(stub, source=one(), rivals_max=0)
-    assert summary.errors_by_kind == {"burl_notice": 1}
     assert summary.problems == (Problem("A burl got no whole answer in time.", 1),)
+    assert summary.errors_by_kind == {"burl_notice": 1}
 
 
 async def test_a_bid_without_burl_is_billed_by_its_impression(stub: StubBidder) -> None:
