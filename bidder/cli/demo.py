@@ -41,6 +41,7 @@ from loadtest.landscape import Landscapes, LogNormal
 from loadtest.lane import Target
 from loadtest.limits import SECONDS_MAX
 from loadtest.schedule import arrivals
+from loadtest.strain import ClientFigures
 from loadtest.tally import Summary
 from loadtest.traffic import TrafficMix, requests
 from pacing.account import Account
@@ -110,13 +111,14 @@ async def _demo(
             await closing.enter_async_context(client)
             ledger = Ledger(client)
             await _funded(ledger, bundle, stop)
-        summary = await _watch(console, supervisor, ledger, bundle, seconds, rate, stop, as_json)
+        summary, watcher = await _watch(console, supervisor, ledger, bundle, seconds, rate, stop, as_json)
         accounts = await _booked(ledger, bundle, summary)
     console.print(_picture(bundle, summary, accounts, supervisor.settings))
     if as_json:
         sys.stdout.buffer.write(_JSON.encode(_as_data(bundle, summary, accounts)) + b"\n")
         sys.stdout.flush()
-    return disagreements(bundle, summary, accounts)
+    found = disagreements(bundle, summary, accounts)
+    return [*found, *too_busy(watcher, rate)] if found else []
 
 
 async def _load_audience(settings: Settings, bundle: Bundle) -> None:
@@ -156,7 +158,7 @@ async def _watch(
     rate: float,
     stop: asyncio.Event,
     quiet: bool,
-) -> Summary:
+) -> tuple[Summary, ClientFigures]:
     """Run the exchange to its end, showing the live table on the way."""
     settings = supervisor.settings
     target = Target("engine", f"http://{settings.bid_host}:{settings.bid_port}/bid/{EXCHANGE_ID}")
@@ -172,7 +174,7 @@ async def _watch(
                 live.update(_picture(bundle, exchange.snapshots()[0], accounts, settings), refresh=True)
             await asyncio.wait([run], timeout=_REFRESH_SECONDS)
     (summary,) = await run
-    return summary
+    return summary, exchange.client()
 
 
 async def _booked(ledger: Ledger, bundle: Bundle, summary: Summary) -> Mapping[int, Account]:
@@ -209,6 +211,16 @@ def disagreements(bundle: Bundle, summary: Summary, accounts: Mapping[int, Accou
             )
     found += [f"the exchange booked spend for an unknown campaign {id_}" for id_ in booked]
     return found
+
+
+def too_busy(client: ClientFigures, rate: float) -> list[str]:
+    """Return a sentence where this machine could not keep up, which is then why things went wrong."""
+    if not client.verdict:
+        return []
+    return [
+        f"this machine was too busy for {rate:g} requests a second: stop what else runs, or try a lower "
+        f"--rate ({' '.join(client.verdict)})"
+    ]
 
 
 def _port_or_any(port: int) -> int:
