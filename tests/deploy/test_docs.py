@@ -19,7 +19,16 @@ from config.load import load_folder
 from tests.deploy.repository import DOCS, ROOT, known_options, parse_command_line, read_yaml
 
 GUIDES = ("campaign-guide.md", "configuration.md", "operations.md", "exchanges.md", "load-testing.md")
-TEXTS = {name: (DOCS / name).read_text() for name in GUIDES}
+PAGES = (
+    *GUIDES,
+    "audiences.md",
+    "bidding.md",
+    "money.md",
+    "performance.md",
+    "../README.md",
+    "../ARCHITECTURE.md",
+)
+TEXTS = {name: (DOCS / name).read_text() for name in PAGES}
 
 EXAMPLES = ROOT / "config" / "examples"
 
@@ -39,12 +48,13 @@ def commands(name: str) -> list[str]:
     return sorted({re.split(r"\s{2,}| > ", line)[0] for line in found})
 
 
-@pytest.mark.parametrize(("name", "line"), [(name, line) for name in GUIDES for line in commands(name)])
+@pytest.mark.parametrize(("name", "line"), [(name, line) for name in PAGES for line in commands(name)])
 def test_a_command_line_of_a_guide_is_one_of_the_program(name: str, line: str) -> None:
     parse_command_line(line)
 
 
-@pytest.mark.parametrize("name", GUIDES)
+# Those in performance.md are of the benchmarks, too.
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "performance.md"])
 def test_an_option_named_in_a_guide_is_one_of_the_program(name: str) -> None:
     prose = _FENCE.sub("", TEXTS[name])
     assert set(re.findall(r"`(--[a-z-]+)", prose)) <= known_options()
@@ -165,6 +175,8 @@ def test_the_request_in_the_guide_is_read_without_mending() -> None:
         ("configuration.md", f"more than {limits.AUDIENCE_CLAUSES_MAX} conditions"),
         ("configuration.md", f"1 to {limits.CREATIVES_PER_LINE_ITEM_MAX}"),
         ("configuration.md", f"1 to {limits.NOTICE_TIMEOUT_SECONDS_MAX}."),
+        ("audiences.md", f"At most {limits.INBOX_ENTRIES_MAX:,} entries wait"),
+        ("audiences.md", f"and {limits.INBOX_BYTES_MAX // 1024**2} MB: "),
         ("operations.md", f"not found within {limits.LOOKUP_TIMEOUT_MS} ms"),
         ("operations.md", f"for up to {limits.LEASE_STALE_SECONDS_MAX} seconds"),
     ],
@@ -173,14 +185,14 @@ def test_a_figure_in_a_guide_is_that_of_the_engine(name: str, text: str) -> None
     assert text in TEXTS[name]
 
 
-@pytest.mark.parametrize("name", GUIDES)
+@pytest.mark.parametrize("name", PAGES)
 def test_links_and_paths_lead_somewhere(name: str) -> None:
     for path, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", TEXTS[name]):
-        target = DOCS / path if path else DOCS / name
+        target = (DOCS / name).parent / path if path else DOCS / name
         assert target.is_file(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
-            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+            assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in headings}
     for path in re.findall(r"`((?:deploy|config)/[\w./-]+)`", TEXTS[name]):
         assert (ROOT / path).exists(), path
 
