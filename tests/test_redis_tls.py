@@ -55,7 +55,7 @@ class Certificates:
 
 
 def _openssl(*words: str) -> None:
-    subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=SECONDS_MAX)
 
 
 def tls_server() -> str:

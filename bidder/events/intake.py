@@ -201,7 +201,9 @@ class Intake:
                 self._away, failures, replayed = False, 0, replayed + 1
                 if replayed % GAUGE_ENTRIES == 0:
                     self._show()
-            spool.tidy()
+            with contextlib.suppress(OSError):
+                # A disk that is full now: the next round tries again.
+                spool.tidy()
         if not failures:
             # Nothing was in the way, and it answered.
             self._away = False

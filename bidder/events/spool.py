@@ -13,7 +13,8 @@ One file, appended to and never rewritten. A record is
 
 and `done` sets its state byte in place, so whoever is killed in the middle of a replay goes on where it
 was. The state is no part of the checksum. It is written without a sync: after a power failure entries may
-be replayed once more, which the ledger knows for repeats.
+be replayed once more, which the ledger knows for repeats. What a full disk does not let be marked (some copy
+what is written in place) is remembered as done, and marked when there is room again.
 
 **Group commit.** A sync of the disk takes milliseconds, whatever it syncs. While one is under way in its
 thread, further entries gather, and the next sync takes all of them: a burst of a thousand costs a few.
@@ -90,6 +91,8 @@ class Spool:
         self._size = 0
         self._first = 0
         """Nothing before this offset is waiting."""
+        self._unmarked: set[int] = set()
+        """Offsets of entries that are done, and that the disk did not let be marked yet."""
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._batch: asyncio.Future[None] | None = None
@@ -136,7 +139,7 @@ class Spool:
                     return
                 offset = found
                 continue
-            if state == _WAITING:
+            if state == _WAITING and offset not in self._unmarked:
                 yield entry
             elif offset == self._first:
                 self._first = entry.end
@@ -145,18 +148,29 @@ class Spool:
     def done(self, entry: Entry, key: int) -> None:
         """Remember that an entry needs no replaying any more; what says the same is kept again from now on.
 
-        `key` is what it was appended with. Raises OSError.
+        `key` is what it was appended with.
         """
         self._kept.pop(key, None)
-        os.pwrite(self._file, bytes([_DONE]), entry.offset + _STATE_OFFSET)
         self.waiting_count -= 1
+        try:
+            self._mark(entry.offset)
+        except OSError as error:
+            logger.warning("the disk does not let a notice be marked as done, for now: %s", error.strerror)
+            self._unmarked.add(entry.offset)
 
     def tidy(self) -> None:
-        """Empty the file when nothing in it waits. Raises OSError."""
+        """Empty the file when nothing in it waits; else mark what could not be. Raises OSError."""
         if self._size and not self.waiting_count and self._writing is None:
             os.ftruncate(self._file, 0)
             self._size = self._first = 0
             self._kept.clear()
+            self._unmarked.clear()
+        for offset in sorted(self._unmarked):
+            self._mark(offset)
+            self._unmarked.discard(offset)
+
+    def _mark(self, offset: int) -> None:
+        os.pwrite(self._file, bytes([_DONE]), offset + _STATE_OFFSET)
 
     async def _write_batches(self) -> None:
         while self._batch is not None:

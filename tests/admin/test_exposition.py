@@ -100,9 +100,9 @@ async def test_a_real_prometheus_reads_it(port: AdminPort, metrics_dir: Path, tm
 
 @contextmanager
 def prometheus(program: str, folder: Path, target: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Run a Prometheus that scrapes one target five times a second; give its process and address."""
+    """Run a Prometheus that scrapes one target once a second; give its process and address."""
     config = {
-        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [{"job_name": "hustings", "static_configs": [{"targets": [target]}]}],
     }
     # JSON is YAML.
@@ -124,7 +124,7 @@ def prometheus(program: str, folder: Path, target: str) -> Iterator[tuple[subpro
         yield process, f"http://{listen}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS_MAX)
 
 
 async def answered(session: aiohttp.ClientSession, process: subprocess.Popen[bytes], query: str) -> float:

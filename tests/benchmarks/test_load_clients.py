@@ -38,7 +38,7 @@ async def test_both_load_clients_send_every_body_in_turn(
 ) -> None:
     if not wrk_installed:
         monkeypatch.setattr("shutil.which", lambda program: None)
-    bodies = [orjson.dumps({"id": str(number)}) for number in range(300)]
+    bodies = [orjson.dumps({"id": str(number)}) for number in range(100)]
     taken: dict[bytes, int] = {}
 
     async def take(request: web.Request) -> web.Response:
@@ -67,7 +67,12 @@ async def test_the_open_loop_sends_each_request_once_and_reads_every_kind_of_ans
         return web.Response(status=204) if number % 2 else web.Response(body=b"x" * 100_000)
 
     async with serving(take) as port:
-        arrivals = await arrive(port, bodies_of(10), [Phase(400, 0.5)], tmp_path, connections=8)
+        arrivals = await arrive(
+            *(port, bodies_of(10), [Phase(400, 0.5)], tmp_path),
+            connections=8,
+            give_up_ms=50_000,
+            answer_seconds_max=50.0,
+        )
     assert arrivals.dtype == ARRIVAL
     assert len(taken) == len(arrivals)
     assert [taken.count(number) for number in range(10)] == np.bincount(

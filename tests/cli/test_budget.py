@@ -33,6 +33,7 @@ from pacing.ledger import Ledger, Settlement
 from pacing.plan import CampaignPlan, Plan
 from pacing.plan import publish as publish_plan
 from tests.factories import BUNDLE_KEY
+from tests.waiting import SECONDS_MAX
 
 HARVEST = code_of("harvest-days")
 TOTAL = Money(12_500 * BILLION)
@@ -213,7 +214,7 @@ def test_watch_shows_it_again_until_interrupted(live: str) -> None:
         assert process.stderr is not None
         lines = [process.stdout.readline(), process.stdout.readline()]
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=SECONDS_MAX) == 0
         assert process.stderr.read() == ""
     assert [json.loads(line)["version"] for line in lines] == ["v7", "v7"]
 

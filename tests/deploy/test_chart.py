@@ -22,6 +22,7 @@ from bidder.supervisor import STOP_SECONDS_MAX
 from config.limits import SPOOL_BYTES_MAX
 from config.settings import ADMIN_TOKEN_ENV, SECRET_ENV, Role
 from tests.deploy.repository import DEPLOY, DOCS, ROOT, parse_command, read_yaml
+from tests.waiting import SECONDS_MAX
 
 CHART = DEPLOY / "helm" / "hustings"
 KUBERNETES = "1.30.0"
@@ -55,7 +56,7 @@ def render(folder: Path, *values: str) -> list[dict[str, Any]]:
         [helm(), "template", "north", str(CHART), "--kube-version", KUBERNETES, *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS_MAX,
     )
     assert result.returncode == 0, result.stderr
     found = []
@@ -98,13 +99,15 @@ def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
 
 def test_helm_finds_nothing_wrong() -> None:
     words = ["--set", f"events.url={EVENTS_URL}", "--kube-version", KUBERNETES, "--strict"]
-    result = subprocess.run([helm(), "lint", str(CHART), *words], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [helm(), "lint", str(CHART), *words], capture_output=True, text=True, timeout=SECONDS_MAX
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_without_an_events_url_it_says_what_is_missing() -> None:
     words = [helm(), "template", "north", str(CHART), "--kube-version", KUBERNETES]
-    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS_MAX)
     assert result.returncode != 0
     assert "events.url: how exchanges and browsers reach" in result.stderr
 

@@ -18,6 +18,7 @@ from config import embedded_server
 from config.load import load_folder
 from config.settings import ADMIN_TOKEN_ENV, SECRET_ENV, Settings
 from tests.deploy.repository import DEPLOY, ROOT, parse_command, read_yaml
+from tests.waiting import SECONDS_MAX
 
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
 INSTRUCTIONS = [line for line in re.sub(r"\\\n", " ", CONTAINERFILE).splitlines() if line[:1].isalpha()]
@@ -162,7 +163,10 @@ def test_systemd_understands_every_line_of_the_unit(unit: str, tmp_path: Path) -
     copy = tmp_path / "hustings.service"
     copy.write_text(unit.replace(program, "/bin/true"))
     result = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60
+        ["systemd-analyze", "verify", "--man=no", str(copy)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
     )
     complaints = [line for line in result.stderr.splitlines() if "hustings.service" in line]
     assert complaints == []

@@ -24,6 +24,7 @@ from config.settings import Settings
 from pacing.plan import Plan
 from tests import factories
 from tests.deploy.repository import DEPLOY, DOCS, read_yaml
+from tests.waiting import SECONDS_MAX
 
 RULES = DEPLOY / "prometheus" / "rules.yml"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "hustings.json").read_text())
@@ -113,7 +114,7 @@ def test_what_an_alert_waits_for_the_first_of_is_there_before_it() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=SECONDS_MAX,
     )
     series = [
         (sample.name, sample.labels)
@@ -193,7 +194,7 @@ def test_an_alert_has_a_severity_a_summary_an_entry_in_the_runbook_and_a_test(al
 )
 def test_promtool_finds_nothing_wrong(words: str) -> None:
     result = subprocess.run(
-        ["promtool", *words.split()], cwd=RULES.parent, capture_output=True, text=True, timeout=60
+        ["promtool", *words.split()], cwd=RULES.parent, capture_output=True, text=True, timeout=SECONDS_MAX
     )
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -43,6 +43,7 @@ from tests.events.factories import (
     token,
 )
 from tests.events.processes import bundle_key, child, settings
+from tests.events.test_spool import files_end_at
 from tests.segments.cluster import Cluster
 from tests.waiting import SECONDS_MAX
 
@@ -211,6 +212,22 @@ async def test_a_bill_that_came_in_time_is_booked_when_its_bits_are_gone_and_onl
     refused = await redis_client.xrange(redis_keys.STREAM_REFUSED)
     assert refused is not None
     assert len(refused) == 2
+    late.spool.close()
+
+
+async def test_a_disk_that_takes_nothing_does_not_hold_up_what_it_holds(
+    redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    """Neither what waits in the spool nor the process that brings it."""
+    late = Replayer(redis_client, tmp_path)
+    await late.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    for sequence in range(3):
+        await late.keep(sequence, BID_MINUTE)
+    with files_end_at(0):
+        await late.replay()
+    found = await late.ledger.account(CODE)
+    assert found is not None
+    assert found.spent == 6_000_000
     late.spool.close()
 
 

@@ -114,18 +114,11 @@ async def test_at_its_limit_it_refuses_and_what_is_kept_stays(tmp_path: Path) ->
 
 
 async def test_a_full_disk_is_an_error_for_everybody_who_waits_and_heals(tmp_path: Path) -> None:
-    # A file-size limit of the process is to a write what a full disk is.
     path = tmp_path / "a.spool"
     spool = await filled(path, b"kept")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+    with files_end_at(path.stat().st_size + 10):
         appends = (spool.append(b"z" * 50, number) for number in range(10, 13))
         results = await asyncio.gather(*appends, return_exceptions=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
     assert [type(result) for result in results] == [SpoolError] * 3
     assert waiting(spool) == [b"kept"]
     await spool.append(b"z" * 50, 10)
@@ -133,6 +126,36 @@ async def test_a_full_disk_is_an_error_for_everybody_who_waits_and_heals(tmp_pat
     again = Spool(path)
     assert waiting(again) == [b"kept", b"z" * 50]
     again.close()
+
+
+async def test_what_a_full_disk_does_not_let_be_marked_is_done_all_the_same(tmp_path: Path) -> None:
+    """A disk that copies what is written in place needs room for that, too."""
+    path = tmp_path / "a.spool"
+    spool = await filled(path, b"one", b"two", b"three")
+    with files_end_at(0):
+        for key, entry in zip(range(2), spool.waiting(), strict=False):
+            spool.done(entry, key)
+        assert (spool.waiting_count, waiting(spool)) == (1, [b"three"])
+        with pytest.raises(OSError, match="too large"):
+            spool.tidy()
+    spool.tidy()
+    spool.close()
+    again = Spool(path)
+    assert (again.waiting_count, waiting(again)) == (1, [b"three"])
+    again.close()
+
+
+@contextmanager
+def files_end_at(octets: int) -> Iterator[None]:
+    """Let this process write no file beyond that, which is to a write what a full disk is."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 async def test_each_process_has_a_file_of_its_own_and_takes_over_those_left_behind(tmp_path: Path) -> None:

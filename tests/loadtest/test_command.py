@@ -49,10 +49,10 @@ def stub_target() -> Iterator[str]:
 
     thread = Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(SECONDS_MAX)
     yield address[0]
     done.set()
-    thread.join(10)
+    thread.join(SECONDS_MAX)
 
 
 def test_the_command_runs_and_writes_both_reports(stub_target: str, tmp_path: Path) -> None:

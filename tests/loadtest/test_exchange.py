@@ -324,7 +324,7 @@ async def test_a_target_where_nobody_listens_is_one_sentence() -> None:
 async def test_notices_that_outlast_the_drain_are_errors(
     stub: StubBidder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loadtest.exchange.DRAIN_SECONDS_MAX", 0.2)
+    monkeypatch.setattr("loadtest.exchange.DRAIN_SECONDS_MAX", 1.0)
     endless: dict[str, Any] = {"impression_after_min_s": 3_600.0, "impression_after_max_s": 3_600.0}
     summary = await run(stub, source=one(), rivals_max=0, **endless)
     assert summary.errors_by_kind == {"undrained": 1}

@@ -12,6 +12,7 @@ import pytest
 from loadtest.client import BidClient
 from loadtest.pool import TargetError
 from tests.loadtest.hostile import NO_BID, hostile_target, request_of, speaking_first
+from tests.waiting import SECONDS_MAX
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         ],
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=SECONDS_MAX,
     )
     return certificate, key
 
