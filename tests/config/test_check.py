@@ -10,7 +10,7 @@ from config.limits import CREATIVES_PER_LINE_ITEM_MAX, LINE_ITEMS_MAX, SEGMENTS_
 from config.load import load_folder
 from config.schema import Bundle, Segment, code_of
 from tests.config.folder import ADVERTISER, SEGMENTS, edited, write_folder
-from tests.config.test_load import HERE, faults_of, the_fault_of
+from tests.config.spoilt import HERE, faults_of, the_fault_of
 
 SHARED_CODE = ("line-135146", "line-174766")
 """Two ids with one code, found by trying."""

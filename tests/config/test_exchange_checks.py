@@ -19,7 +19,7 @@ from config.schema import (
     encode_bundle,
 )
 from tests.config.folder import EXCHANGE, edited, write_folder
-from tests.config.test_load import HERE, the_fault_of
+from tests.config.spoilt import HERE, the_fault_of
 
 TRAFFIC = """\
 crawlers:

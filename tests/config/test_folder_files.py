@@ -8,7 +8,7 @@ import pytest
 
 from config.load import load_folder
 from tests.config.folder import write_folder
-from tests.config.test_load import faults_of
+from tests.config.spoilt import faults_of
 
 
 def oak(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from config.audience import All, Any, Name, Node, Not, holds, parse_audience
 from config.load import load_folder
 from config.named_audiences import put_in, written
 from tests.config.folder import edited, write_folder
-from tests.config.test_load import HERE, the_fault_of
+from tests.config.spoilt import HERE, the_fault_of
 
 
 def with_audiences(text: str, audience: str = "homeowners") -> dict[str, str]:

@@ -12,8 +12,8 @@ from config.money import BILLION, MICROS, Money
 from config.schema import BidAdjustments, Goal, LineItem, decode_bundle, encode_bundle
 from config.value import Factor, Price, Rate, parse_factor, parse_share
 from tests.config.folder import SEGMENTS, edited, write_folder
+from tests.config.spoilt import HERE, the_fault_of
 from tests.config.test_check import other_advertiser
-from tests.config.test_load import HERE, the_fault_of
 from tests.factories import advertiser, bundle, campaign, line_item
 
 RADIO = "bid_cpm: 3\n"

@@ -13,7 +13,7 @@ from config.limits import TEMPLATE_COPIES_MAX
 from config.load import load_folder
 from config.schema import LineItem
 from tests.config.folder import ADVERTISER, edited, write_folder
-from tests.config.test_load import HERE, the_fault_of
+from tests.config.spoilt import HERE, the_fault_of
 
 TEMPLATE = """\
 templates:

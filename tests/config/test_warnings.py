@@ -16,7 +16,7 @@ from config.warnings import FLOORS_SEEN_MIN, Seen, find_warnings
 from pacing.floors_seen import FloorsSeen, floors_seen, two_digits
 from pacing.ledger import Ledger
 from tests.config.folder import EXCHANGE, edited, write_folder
-from tests.config.test_load import HERE
+from tests.config.spoilt import HERE
 
 NOW_S = epoch_s(When("2026-03-02 12:00"), "America/Chicago")
 """A Monday."""

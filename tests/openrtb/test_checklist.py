@@ -1,75 +1,27 @@
 """What our bidder must do, number by number, through the bid port of a real worker.
 
 The numbers are those of the checklist in the project's OpenRTB reference; 26 to 29 and 32, the events port's,
-are in `test_checklist_events`.
+are in `test_checklist_events`, 30 to 35 in `test_checklist_people`.
 """
 
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-import redis
 
 from config.limits import BODY_BYTES_MAX, IDLE_SECONDS_MAX
 from config.schema import ExchangeProfile, Traffic
-from loadtest.validate import problems
 from loadtest.validate_notices import MACROS
-from tests.openrtb.checklist_config import EXCHANGES, SEGMENTS, VENDOR_ID, ask_for, checklist_bundle
-from tests.openrtb.consent.strings import gpp_string, tc_string, us_section
-from tests.openrtb.houses import house_of
+from tests.openrtb.checklist_config import EXCHANGES, VENDOR_ID, ask_for, checklist_bundle
+from tests.openrtb.checklist_port import MEMBER, bids, nbr, video
+from tests.openrtb.consent.strings import tc_string
 from tests.running import RunningWorker, running_worker
 from tests.waiting import SECONDS_MAX
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-HOUSES = {profile.id: house_of(profile, checklist_bundle().engine) for profile in EXCHANGES}
-VIDEO: dict[str, Any] = {"mimes": ["video/mp4"], "minduration": 5, "maxduration": 30, "protocols": [2, 3, 7]}
-MEMBER = {"user": {"buyeruid": "member"}}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker(
-    redis_server_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[RunningWorker]:
-    with redis.Redis.from_url(redis_server_url) as client:
-        client.flushdb()
-        async with running_worker(
-            redis_server_url, checklist_bundle(), tmp_path_factory.mktemp("worker")
-        ) as running:
-            await running.put_in_segments("member", *SEGMENTS)
-            yield running
-        client.flushdb()
-
-
-async def bids(
-    worker: RunningWorker, request: dict[str, Any], exchange: str = "plain"
-) -> list[dict[str, Any]]:
-    """Ask; hold the answer to the exchange's rules; return its bids."""
-    status, body = await worker.ask(request, url=worker.url.replace("/plain", f"/{exchange}"))
-    if status == 204:
-        assert body == b""
-        return []
-    assert status == 200
-    answer = json.loads(body)
-    assert problems(request, answer, HOUSES[exchange]) == []
-    return [bid for seat in answer.get("seatbid", ()) for bid in seat["bid"]]
-
-
-async def nbr(worker: RunningWorker, request: dict[str, Any]) -> int:
-    status, body = await worker.ask(request, url=worker.url.replace("/plain", "/curious"))
-    assert status == 200
-    answer = json.loads(body)
-    assert (answer["id"], answer["seatbid"]) == (request["id"], [])
-    number: int = answer["nbr"]
-    return number
-
-
-def video(**fields: Any) -> dict[str, Any]:
-    return {"video": VIDEO | fields}
 
 
 async def test_01_a_request_is_answered_200_or_204_and_no_body_gets_a_5xx(worker: RunningWorker) -> None:
@@ -399,82 +351,3 @@ async def test_25_doubtful_traffic_is_declined_with_its_reason(
     whole_chains = checklist_bundle(Traffic(complete_chain_required=True))
     async with running_worker(redis_server_url, whole_chains, tmp_path) as strict:
         assert await nbr(strict, ask_for(14, source={"schain": chain | {"complete": 0}})) == 16
-
-
-async def test_30_without_a_legal_basis_in_europe_nobody_is_recognised(worker: RunningWorker) -> None:
-    async def recognised(consent: str | None) -> bool:
-        user = MEMBER["user"] | ({"consent": consent} if consent else {})
-        return bool(await bids(worker, ask_for(30, regs={"gdpr": 1}, user=user)))
-
-    everything = range(1, 11)
-    assert await recognised(tc_string([VENDOR_ID], everything))
-    for consent in (
-        None,
-        "not a consent string",
-        tc_string([VENDOR_ID], everything, version=1),
-        tc_string([VENDOR_ID], everything, disclosed=[VENDOR_ID + 1]),
-        tc_string([VENDOR_ID], everything, disclosed=[]),
-        tc_string([VENDOR_ID + 1], everything),
-        tc_string([VENDOR_ID], [2, 3, 4]),
-    ):
-        assert not await recognised(consent), consent
-    assert await bids(worker, ask_for(14, regs={"gdpr": 1})), "context is bid on all the same"
-
-
-async def test_31_each_signal_switches_the_person_off(worker: RunningWorker) -> None:
-    usnat = gpp_string({7: us_section("111111" + "122" + "0" * 12 + "00" + "0112")})
-    hostile = "C" + "A" * 20_000
-    assert await bids(worker, ask_for(30, **MEMBER))
-    for fields in (
-        {"regs": {"gpp": usnat, "gpp_sid": [7]}},
-        {"regs": {"us_privacy": "1YYN"}},
-        {"regs": {"ext": {"gpc": "1"}}},
-        {"regs": {"coppa": 1}},
-        {"device": {"lmt": 1}},
-        {"device": {"dnt": 1}},
-        {"regs": {"gdpr": 1}, "user": MEMBER["user"] | {"consent": hostile}},
-        {"regs": {"gpp": hostile, "gpp_sid": [2, 7]}},
-    ):
-        assert not await bids(worker, ask_for(30, **(MEMBER | fields))), fields
-
-
-async def test_33_political_ads_go_only_where_they_are_allowed(worker: RunningWorker) -> None:
-    async def shown(
-        country: str, region: str, exchange: str = "plain", **fields: Any
-    ) -> list[dict[str, Any]]:
-        geo = {"geo": {"country": country, "region": region}}
-        return await bids(worker, ask_for(33, device=geo, **fields), exchange)
-
-    (bid,) = await shown("USA", "IA")
-    assert "IAB11-4" in bid["cat"]
-    assert not await shown("USA", "NY")
-    assert not await shown("DEU", "BE")
-    assert not await shown("USA", "IA", "curious")
-    assert not await shown("USA", "IA", bcat=["IAB11"])
-    assert not await shown("USA", "IA", bcat=["IAB11-4"])
-    assert not await bids(worker, ask_for(33)), "nobody says where that is"
-
-
-async def test_34_a_required_declaration_is_given_and_rendered_once(worker: RunningWorker) -> None:
-    async def declared(w: int = 300, h: int = 250, **dsa: int) -> dict[str, Any] | None:
-        found = await bids(worker, ask_for(34, {"banner": {"w": w, "h": h}}, regs={"ext": {"dsa": dsa}}))
-        return found[0]["ext"]["dsa"] if found else None
-
-    answer = await declared(dsarequired=2, pubrender=2)
-    assert answer is not None
-    assert (answer["behalf"], answer["paid"], answer["adrender"]) == ("Shop", "Shop Holding", 0)
-    assert await declared(dsarequired=3, pubrender=0) is None
-    shows_its_own = await declared(336, 280, dsarequired=3, pubrender=0)
-    assert shows_its_own is not None
-    assert shows_its_own["adrender"] == 1
-    vote = ask_for(
-        33, device={"geo": {"country": "USA", "region": "IA"}}, regs={"ext": {"dsa": {"dsarequired": 2}}}
-    )
-    assert not await bids(worker, vote), "this advertiser has no declaration"
-
-
-async def test_35_political_ads_are_not_aimed_at_people_where_that_is_barred(worker: RunningWorker) -> None:
-    in_iowa = {"device": {"geo": {"country": "USA", "region": "IA"}}}
-    assert await bids(worker, ask_for(35, **MEMBER, **in_iowa))
-    assert not await bids(worker, ask_for(35, **MEMBER, **in_iowa), "google")
-    assert await bids(worker, ask_for(33, **in_iowa), "google"), "without an audience it may"

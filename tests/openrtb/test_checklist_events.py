@@ -17,7 +17,7 @@ from tests.events.factories import (
     sealed_price,
     token,
 )
-from tests.openrtb import test_checklist
+from tests.openrtb import test_checklist, test_checklist_people
 from tests.openrtb.consent.strings import tc_string
 
 NUMBERS = range(1, 36)
@@ -105,6 +105,10 @@ async def test_32_a_sync_needs_consent_carries_it_on_and_goes_nowhere_else(
 
 
 def test_every_number_of_the_checklist_has_its_test() -> None:
-    names = [name for name in (*vars(test_checklist), *globals()) if name.startswith("test_")]
+    names = [
+        name
+        for name in (*vars(test_checklist), *vars(test_checklist_people), *globals())
+        if name.startswith("test_")
+    ]
     proved = {int(name[5:7]) for name in names if name[5:7].isdecimal()}
     assert proved == set(NUMBERS)

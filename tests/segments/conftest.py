@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import redis.asyncio
 
 from bidder.redis_client import redis_client as client_of
+from config.embedded_server import EmbeddedServer
 from tests.segments.cluster import Cluster
 from tests.segments.loading import Audiences
 
@@ -24,6 +26,13 @@ async def oak(audiences: Audiences) -> Audiences:
     await audiences.registry.define({"elm-1": ""}, owner="elm")
     await audiences.registry.define({"shared": ""})
     return audiences
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server that a test may lock and stop."""
+    with EmbeddedServer.start(tmp_path / "own", durable=False) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

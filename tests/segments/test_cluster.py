@@ -25,7 +25,7 @@ from segments.slot_map import slot_of
 from segments.store import SegmentStore
 from segments.wire import Fault
 from tests.segments.cluster import Cluster
-from tests.segments.test_lookup import PATIENT_MS, Answer, ask, faults, flat, strangers, until
+from tests.segments.lookups import PATIENT_MS, Answer, ask, faults, flat, strangers, until
 from tests.waiting import SECONDS_MAX
 
 HASTY_MS = 500

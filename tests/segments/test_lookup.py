@@ -5,9 +5,7 @@ import contextlib
 import os
 import random
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,61 +19,14 @@ import uvloop
 import segments.wire
 from config.embedded_server import EmbeddedServer
 from config.limits import LOOKUP_BREAKER_TIMEOUTS, LOOKUP_OWED_REPLIES_MAX
-from segments.bitsets import bits_from_flags, bits_from_indices, unpack_users
-from segments.location import caps_key, location
+from segments.bitsets import bits_from_indices, unpack_users
+from segments.location import caps_key
 from segments.lookup import UserLookup, Values
 from segments.store import SegmentStore
-from tests.segments.doors import socket_file_door, tls_door
+from tests.segments.lookups import PATIENT_MS, USERS, Answer, ask, faults, fill, flat, strangers, until
 from tests.waiting import SECONDS_MAX
 
-PATIENT_MS = 20_000
 HASTY_MS = 20
-USERS = [number * 0x0123_4567_89AB_CDEF % 2**64 for number in range(1, 301)]
-
-
-Answer = tuple[Values, list[int]]
-"""The values, and the positions of the users who are missing."""
-
-
-async def ask(lookup: UserLookup, users: list[int]) -> Answer:
-    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-    lookup.fetch(users, lambda values, missing: answered.set_result((values, list(missing))))
-    async with asyncio.timeout(SECONDS_MAX):
-        return await answered
-
-
-def strangers(users: list[int]) -> Answer:
-    """The answer when nothing is learnt of anybody."""
-    return [None] * (2 * len(users)), list(range(len(users)))
-
-
-def faults(lookup: UserLookup) -> dict[str, int]:
-    return {fault.value: count for fault, count in lookup.tally.faults.items()}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while not condition():  # noqa: ASYNC110 what is waited for announces itself to nobody
-            await asyncio.sleep(0.002)
-
-
-async def fill(client: redis.asyncio.Redis) -> dict[int, tuple[bytes | None, bytes | None]]:
-    """Give two in three users segments and one in five caps; return what plain reads say."""
-    rng = np.random.default_rng(8)
-    bits = bits_from_flags(rng.random((len(USERS), 256)) < 0.05)
-    await SegmentStore(client).write(np.array(USERS, np.uint64)[::3], bits[::3], 20_000)
-    await SegmentStore(client).write(np.array(USERS, np.uint64)[1::3], bits[1::3], 20_500)
-    for user in USERS[::5]:
-        await client.set(caps_key(user), rng.bytes(int(rng.integers(0, 768))))
-    pipeline: Any = client.pipeline(transaction=False)
-    for user in USERS:
-        pipeline.hget(*location(user)).get(caps_key(user))
-    replies = await pipeline.execute()
-    return dict(zip(USERS, zip(replies[::2], replies[1::2], strict=True), strict=True))
-
-
-def flat(users: list[int], expected: dict[int, tuple[bytes | None, bytes | None]]) -> Answer:
-    return [value for user in users for value in expected[user]], []
 
 
 @pytest_asyncio.fixture
@@ -83,13 +34,6 @@ async def lookup(redis_url: str) -> AsyncIterator[UserLookup]:
     lookup = await UserLookup.connect(redis_url, PATIENT_MS)
     yield lookup
     await lookup.close()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server that a test may lock and stop."""
-    with EmbeddedServer.start(tmp_path / "own", durable=False) as server:
-        yield server
 
 
 @pytest_asyncio.fixture
@@ -369,83 +313,3 @@ def test_it_works_on_uvloop_too(own_server: EmbeddedServer) -> None:
             await lookup.close()
 
     uvloop.run(scenario())
-
-
-async def test_a_socket_file_leads_to_the_server(redis_url: str, redis_client: redis.asyncio.Redis) -> None:
-    expected = await fill(redis_client)
-    # A short path: the system allows a socket's name about a hundred characters.
-    with tempfile.TemporaryDirectory() as folder:
-        async with socket_file_door(redis_url, Path(folder)) as url:
-            lookup = await UserLookup.connect(url, PATIENT_MS)
-            assert await ask(lookup, USERS) == flat(USERS, expected)
-            await lookup.close()
-
-
-async def test_tls_leads_to_the_server_when_its_certificate_is_trusted(
-    redis_url: str, redis_client: redis.asyncio.Redis, tmp_path: Path
-) -> None:
-    expected = await fill(redis_client)
-    async with tls_door(redis_url, tmp_path) as (url, certificate):
-        lookup = await UserLookup.connect(f"{url}?ssl_ca_certs={certificate}", PATIENT_MS)
-        assert await ask(lookup, USERS) == flat(USERS, expected)
-        await lookup.close()
-        with pytest.raises(redis.ConnectionError, match=r"can't reach Redis at localhost:\d+: .*certificate"):
-            await UserLookup.connect(url, PATIENT_MS)
-
-
-async def test_another_database_is_another_store(own_server: EmbeddedServer) -> None:
-    async with redis.asyncio.Redis.from_url(own_server.url) as client:
-        await client.set(caps_key(5), b"in database 0")
-    lookups = [await UserLookup.connect(own_server.url[:-1] + db, PATIENT_MS) for db in "03"]
-    found = [await ask(lookup, [5]) for lookup in lookups]
-    assert found == [([None, b"in database 0"], []), ([None, None], [])]
-    for lookup in lookups:
-        await lookup.close()
-
-
-async def test_a_refused_password_is_said_and_not_shown(own_server: EmbeddedServer) -> None:
-    port = urlsplit(own_server.url).port
-    for url in (f"redis://:wrong-secret@127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/0"):
-        with pytest.raises(redis.AuthenticationError, match="refuses the user or password") as raised:
-            await UserLookup.connect(url, PATIENT_MS)
-        assert "wrong-secret" not in str(raised.value)
-
-
-async def test_a_user_of_an_access_list_enters(own_server: EmbeddedServer) -> None:
-    async with redis.asyncio.Redis.from_url(own_server.url) as client:
-        await client.acl_setuser(
-            "bidder", enabled=True, passwords=["+pass"], keys=["*"], commands=["+hget", "+get", "+ping"]
-        )
-    port = urlsplit(own_server.url).port
-    lookup = await UserLookup.connect(f"redis://bidder:pass@127.0.0.1:{port}", PATIENT_MS)
-    assert await ask(lookup, [5]) == ([None, None], [])
-    await lookup.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "sentence"),
-    [
-        ("http://127.0.0.1/", "the Redis URL can't be used"),
-        ("redis://127.0.0.1:1/0", "can't reach Redis at 127.0.0.1:1: "),
-        ("unix:///nowhere/redis.sock", "can't reach Redis at /nowhere/redis.sock: No such file"),
-    ],
-)
-async def test_an_address_without_a_server_is_one_sentence(url: str, sentence: str) -> None:
-    with pytest.raises(redis.ConnectionError, match=sentence):
-        await UserLookup.connect(url, PATIENT_MS)
-
-
-@pytest.mark.parametrize(
-    ("says", "sentence"),
-    [(b"", "it closed the connection"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "Protocol error")],
-)
-async def test_what_is_no_redis_is_not_used(says: bytes, sentence: str) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(says)
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(redis.ConnectionError, match=f"can't be used: {sentence}"):
-            await UserLookup.connect(f"redis://127.0.0.1:{port}", PATIENT_MS)
