@@ -20,6 +20,7 @@ from redis.asyncio.connection import (
     parse_url,
 )
 from redis.exceptions import MovedError, RedisClusterException
+from redis.maint_notifications import MaintNotificationsConfig
 
 from config import bundle_store
 from config.redis_address import RedisAddress
@@ -48,6 +49,9 @@ def redis_client(url: str) -> redis.asyncio.Redis:
         timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
+        # Where these are on (a Redis Enterprise has them), redis-py does not look whether a connection that
+        # lay idle was closed: after a restart of the server each of them would fail the next command.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     pool.connection_class = _WITH_UVLOOP[pool.connection_class]
     return redis.asyncio.Redis.from_pool(pool)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 import uvloop
 
 from bidder.redis_client import redis_client
+from config.embedded_server import EmbeddedServer
 from tests.segments.cluster import Cluster
 
 
@@ -47,3 +49,21 @@ def test_a_node_of_a_cluster_that_hangs_up_is_asked_again_on_uvloop(tmp_path: Pa
 
     with Cluster.start(tmp_path, primaries=1) as cluster:
         uvloop.run(call_on_closed_transports(cluster.url))
+
+
+def test_after_a_restart_of_the_server_no_command_meets_a_closed_connection(tmp_path: Path) -> None:
+    async def many(client: redis.asyncio.Redis) -> None:
+        assert all(await asyncio.gather(*(client.ping() for _ in range(10))))
+
+    async def restart() -> None:
+        with EmbeddedServer.start(tmp_path, durable=False) as server:
+            async with redis_client(server.url) as client:
+                await many(client)
+                server.kill()
+                server.revive()
+                # A turn of the loop hears that the server has hung up.
+                async with redis_client(server.url) as fresh:
+                    await many(fresh)
+                await many(client)
+
+    uvloop.run(restart())

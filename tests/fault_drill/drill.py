@@ -42,8 +42,8 @@ POOR_SHARE = 0.2
 CONNECTIONS = 8
 ANSWERED_SECONDS_MAX = 20.0
 """That an answer comes is what counts here: a busy machine is no fault."""
-WELL_AGAIN_SECONDS_MAX = 120.0
-BOOKED_SECONDS_MAX = 60.0
+WELL_AGAIN_SECONDS_MAX = 180.0
+BOOKED_SECONDS_MAX = 180.0
 BIDS_SHARE_MIN = 0.9
 """Of the requests during a fault that is to be no reason not to bid."""
 
