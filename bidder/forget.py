@@ -89,13 +89,14 @@ async def what_is_left(client: redis.asyncio.Redis, hashes: Sequence[int]) -> tu
         pipeline.execute_command("HEXISTS", key, field)
         pipeline.execute_command("HEXISTS", redis_keys.kin(bucket), field)
         pipeline.execute_command("GET", caps_key(user_hash))
+        pipeline.execute_command("EXISTS", redis_keys.moving_caps(user_hash.to_bytes(8, "big")))
         pipeline.execute_command("HSTRLEN", redis_keys.segment_days(bucket), field)
         replies: Any = await pipeline.execute()
-        segments, kin, caps, days_bytes = replies
+        segments, kin, caps, moving, days_bytes = replies
         held = {
             "segments": segments,
             "links": kin,
-            "frequency caps": caps not in (None, FORGOTTEN),
+            "frequency caps": caps not in (None, FORGOTTEN) or moving,
             "days of segments": days_bytes > _MARK_BYTES,
         }
         found |= {what: None for what, there in held.items() if there}

@@ -243,3 +243,9 @@ def caps(user_hash: bytes) -> bytes:
     person, the letter L and the eight bytes of the person's hash (`segments.links`)."""
     bucket = int.from_bytes(user_hash, "big") >> (64 - SEGMENT_BUCKET_BITS)
     return CAPS % (bucket, user_hash[SEGMENT_BUCKET_BITS // 8 :])
+
+
+def moving_caps(user_hash: bytes) -> bytes:
+    """String: the cap records that a partner's id had when it was linked, until they are counted for the
+    person. In the cluster slot of `caps`."""
+    return b"m:" + caps(user_hash)[2:]

@@ -203,9 +203,12 @@ async def forget_caps(client: redis.asyncio.Redis, user_hash: int) -> bool:
     The mark that does it goes when no notice of a bid made until now would be taken any more. Raises
     redis.RedisError.
     """
-    key = redis_keys.caps(user_hash.to_bytes(8, "big"))
-    before = await client.set(key, FORGOTTEN, ex=SEEN_SECONDS, get=True)
-    return before not in (None, FORGOTTEN)
+    person = user_hash.to_bytes(8, "big")
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.set(redis_keys.caps(person), FORGOTTEN, ex=SEEN_SECONDS, get=True)
+        pipe.delete(redis_keys.moving_caps(person))
+        before, moving = await pipe.execute()
+    return before not in (None, FORGOTTEN) or bool(moving)
 
 
 def unpack_caps(values: Sequence[bytes | None]) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:

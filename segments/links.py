@@ -14,6 +14,8 @@ So no command is asked for the sake of links. The look-up of any user brings the
 a link and no row of records shows by its length, and `pacing.caps.unpack_caps` reads it as no records.
 Whoever is about to count an impression under a linked id is told the person by the same script that
 would have counted it (`pacing/lua/record_impression.lua`), so a bid from before the sync counts too.
+The records that the id had are put by in the step that links it, beside the link, until they are counted for
+the person, who may be in another slot: whoever is broken off in between finds them at the next sync.
 
 The bid path. A worker remembers links for a minute (`segments.link_memory`): an id seen a moment ago, which
 most are, is looked up as the person at once, in the one round trip. Where the look-up of an id brings a
@@ -74,7 +76,8 @@ class Family(msgspec.Struct, frozen=True):
 
 
 class Linked(NamedTuple):
-    """What `LinkStore.link` did. `caps`: the records counted for the id until now, which it took away."""
+    """What `LinkStore.link` did. `caps`: the records counted for the id until it was linked, which are put by
+    until `LinkStore.caps_counted`."""
 
     news: bool
     caps: bytes = b""
@@ -94,27 +97,34 @@ class LinkStore:
         An id has one person: linked to another one before, it leaves that one, or without `take_over`
         stays there. A person has at most LINKS_PER_PERSON_MAX ids: the one linked longest ago makes
         room. Broken off half-way, it can be done again; meanwhile no link is in force that `family`
-        does not find. The caller gives the caps it returns to the person.
+        does not find. The caller gives the caps it returns to the person, and says so to `caps_counted`.
         """
         assert id_hash != person
-        before, seconds_left = await self._look(id_hash)
+        before, seconds_left, put_by = await self._look(id_hash)
         former = linked_person(before)
-        fresh = former == person and seconds_left > (days - 1) * SECONDS_PER_DAY
-        if fresh or (former not in (None, person) and not take_over):
-            return Linked(news=False)
+        if former == person and seconds_left > (days - 1) * SECONDS_PER_DAY:
+            return Linked(False, put_by)
+        if former not in (None, person) and not take_over:
+            return Linked(False)
         for dropped in await self._keep_kin(person, id_hash, today + days + 1):
             await self._client.delete(caps_key(int.from_bytes(dropped, "big")))
         link = LINK_MARK + person.to_bytes(HASH_BYTES, "big")
         seconds = days * SECONDS_PER_DAY
-        done, *found = await self._eval(_KEEP_LINK, caps_key(id_hash), link, seconds, int(take_over))
+        keys = (caps_key(id_hash), _moving_caps_key(id_hash))
+        done, *found = await self._eval(_KEEP_LINK, keys, link, seconds, int(take_over))
         if not done:
             await self._keep_kin(person, id_hash, None)
             return Linked(news=False)
-        former = linked_person(found[0])
+        before, put_by = found
+        former = linked_person(before)
         if former not in (None, person):
             await self._keep_kin(former, id_hash, None)
         await self._move_segments(id_hash, person, today)
-        return Linked(former != person, found[0] if former is None else b"")
+        return Linked(former != person, put_by)
+
+    async def caps_counted(self, id_hash: int) -> None:
+        """Forget the caps that `link` told of: they are counted for the person."""
+        await self._client.delete(_moving_caps_key(id_hash))
 
     async def resolve(self, hashes: Sequence[int]) -> list[int]:
         """Return whom each hash means: the person it is linked to, or itself."""
@@ -149,14 +159,15 @@ class LinkStore:
         async with BulkConnections.to(self._client) as bulk:
             return sum(await bulk.call(range(BUCKETS), commands))
 
-    async def _look(self, id_hash: int) -> tuple[bytes | None, int]:
-        """Return what lies where an id's link would, and for how many seconds more."""
+    async def _look(self, id_hash: int) -> tuple[bytes | None, int, bytes]:
+        """Return what lies where an id's link would, and for how many seconds more; and the caps put by."""
         key = caps_key(id_hash)
         pipeline = self._client.pipeline(transaction=False)
         pipeline.execute_command("GET", key)
         pipeline.execute_command("TTL", key)
-        value, seconds = await pipeline.execute()
-        return value, seconds
+        pipeline.execute_command("GET", _moving_caps_key(id_hash))
+        value, seconds, put_by = await pipeline.execute()
+        return value, seconds, put_by or b""
 
     async def _move_segments(self, id_hash: int, person: int, today: int) -> None:
         """Give an id's segments to the person. What a loader writes meanwhile stays for the next renewal."""
@@ -179,11 +190,11 @@ class LinkStore:
         key, field = _kin_location(person)
         day = b"" if expiry_day is None else day_bytes(expiry_day)
         id_bytes = id_hash.to_bytes(HASH_BYTES, "big")
-        dropped: list[bytes] = await self._eval(_KEEP_KIN, key, field, id_bytes, day, LINKS_PER_PERSON_MAX)
+        dropped: list[bytes] = await self._eval(_KEEP_KIN, (key,), field, id_bytes, day, LINKS_PER_PERSON_MAX)
         return dropped
 
-    async def _eval(self, script: str, key: bytes, *arguments: bytes | int) -> Any:
-        reply: Any = self._client.eval(script, 1, key, *arguments)
+    async def _eval(self, script: str, keys: Sequence[bytes], *arguments: bytes | int) -> Any:
+        reply: Any = self._client.eval(script, len(keys), *keys, *arguments)
         return await reply
 
 
@@ -192,6 +203,10 @@ def linked_person(value: bytes | None) -> int | None:
     if value is None or len(value) != LINK_BYTES or not value.startswith(LINK_MARK):
         return None
     return int.from_bytes(value[len(LINK_MARK) :], "big")
+
+
+def _moving_caps_key(id_hash: int) -> bytes:
+    return redis_keys.moving_caps(id_hash.to_bytes(HASH_BYTES, "big"))
 
 
 def _unpack_ids(value: bytes) -> tuple[int, ...]:

@@ -33,8 +33,8 @@ class Linker:
 
         A cookie that the browser has only just been given (not `returning`) may be one that it will not
         keep: it takes no id from the person who has it, or each visit of such a browser would make
-        somebody new of it. Raises redis.RedisError; then the next sync does the rest. Only what was counted
-        for the id is lost if Redis fails just as it moves.
+        somebody new of it. Raises redis.RedisError; then the next sync does the rest. What was counted for
+        the id is counted for the person, twice where Redis fails just after that: less is shown, not more.
         """
         today = now_s // SECONDS_PER_DAY
         id_hash = self._identity.hash(source, partner_uid)
@@ -42,4 +42,5 @@ class Linker:
         linked = await self._links.link(id_hash, person, days, today, take_over=returning)
         if linked.caps:
             CAP_RECORDS_DROPPED.inc(await add_records(self._client, person, linked.caps, now_s))
+            await self._links.caps_counted(id_hash)
         return linked.news

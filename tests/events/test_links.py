@@ -8,12 +8,12 @@ import pytest
 import redis.asyncio
 
 from bidder.events.app import GIF
-from bidder.forget import forget
+from bidder.forget import forget, what_is_left
 from config import redis_keys
 from config.calendar import SECONDS_PER_DAY
 from config.embedded_server import EmbeddedServer
 from config.schema import code_of
-from pacing.caps import CAP_RECORD
+from pacing.caps import CAP_RECORD, FORGOTTEN
 from segments.bitsets import bits_from_indices, indices_from_bits
 from segments.identity import COOKIE
 from segments.links import LinkStore
@@ -145,6 +145,38 @@ async def test_what_the_id_was_known_for_comes_along(port: EventsPort) -> None:
         CODE: 3,
         code_of(LINE_ITEM): 3,
     }
+
+
+async def seen_today(port: EventsPort, user_hash: int) -> dict[int, int]:
+    value: Any = await port.client.get(caps_key(user_hash))
+    return {int(row["key"]): int(row["count_day"]) for row in np.frombuffer(value or b"", CAP_RECORD)}
+
+
+async def test_what_was_counted_for_an_id_outlives_a_redis_that_fails_just_as_it_moves(
+    port: EventsPort,
+) -> None:
+    await port.get("/imp", t=token(1, user_hash=partner("88")))
+    await port.client.hset(caps_key(person(ID_TEXT)), "no", "records")
+    unavailable = counted("hustings_links_total", outcome="unavailable")
+    await sync(port, OURS, partner_uid="88")
+    assert counted("hustings_links_total", outcome="unavailable") == unavailable + 1
+    assert await whom(port, "88") == person(ID_TEXT)
+    await port.client.delete(caps_key(person(ID_TEXT)))
+    for _ in range(2):
+        await sync(port, OURS, partner_uid="88")
+        assert await seen_today(port, person(ID_TEXT)) == {CODE: 1, code_of(LINE_ITEM): 1}
+
+
+async def test_who_is_forgotten_while_counts_move_has_none_left(port: EventsPort) -> None:
+    await port.get("/imp", t=token(1, user_hash=partner("88")))
+    await port.client.hset(caps_key(person(ID_TEXT)), "no", "records")
+    await sync(port, OURS, partner_uid="88")
+    await port.client.delete(caps_key(person(ID_TEXT)))
+    assert await what_is_left(port.client, [partner("88")]) == ("frequency caps",)
+    forgotten = await forget(port.client, person(ID_TEXT), CLOCK_S)
+    assert (forgotten.ids, forgotten.caps, forgotten.left) == (2, True, ())
+    await sync(port, OURS, partner_uid="88")
+    assert await port.client.get(caps_key(person(ID_TEXT))) == FORGOTTEN
 
 
 async def test_without_redis_the_browser_is_answered_all_the_same(tmp_path: Path) -> None:
