@@ -2,7 +2,7 @@
 
     spools = await asyncio.to_thread(open_spools, folder)
     await spools[0].append(payload, key)     # returns when it is on the disk
-    for entry in spool.waiting():            # in the order they came
+    for entry in spool.waiting():            # in the order they came; spool.oldest() is the first
         ...
         spool.done(entry, key)
     spool.tidy()                             # an empty file again, when all are done
@@ -86,11 +86,9 @@ class Spool:
             os.close(self._file)
             raise SpoolTakenError(f"{path} belongs to another process") from None
         _sync_folder(path.parent)
-        self.waiting_count = 0
-        """Entries on the disk that are not done."""
+        # By where they begin, in order: what is done already is not read again to find what waits.
+        self._waiting: dict[int, None] = {}
         self._size = 0
-        self._first = 0
-        """Nothing before this offset is waiting."""
         self._unmarked: set[int] = set()
         """Offsets of entries that are done, and that the disk did not let be marked yet."""
         self._gathered: list[bytes] = []
@@ -103,6 +101,11 @@ class Spool:
     def close(self) -> None:
         """Give the file up; wait for appends first."""
         os.close(self._file)
+
+    @property
+    def waiting_count(self) -> int:
+        """Entries on the disk that are not done."""
+        return len(self._waiting)
 
     async def append(self, payload: bytes, key: int) -> None:
         """Keep an entry; return when it is on the disk. Raises SpoolError.
@@ -130,20 +133,19 @@ class Spool:
 
         `after` is the `end` of an entry to begin behind.
         """
-        offset = max(self._first, after)
-        while offset < self._size:
-            entry, state = self._read(offset)
-            if entry is None:
-                found = self._next_record(offset + 1)
-                if found is None:
-                    return
-                offset = found
-                continue
-            if state == _WAITING and offset not in self._unmarked:
-                yield entry
-            elif offset == self._first:
-                self._first = entry.end
-            offset = entry.end
+        while offsets := [offset for offset in self._waiting if offset >= after]:
+            for offset in offsets:
+                entry, _ = self._read(offset)
+                after = offset + 1
+                # Damaged while we had it: the next process says so.
+                if entry is not None and offset in self._waiting:
+                    after = entry.end
+                    yield entry
+
+    def oldest(self) -> Entry | None:
+        """Return the first entry that is not done, None when none waits, or it was damaged."""
+        offset = next(iter(self._waiting), None)
+        return None if offset is None else self._read(offset)[0]
 
     def done(self, entry: Entry, key: int) -> None:
         """Remember that an entry needs no replaying any more; what says the same is kept again from now on.
@@ -151,7 +153,7 @@ class Spool:
         `key` is what it was appended with.
         """
         self._kept.pop(key, None)
-        self.waiting_count -= 1
+        del self._waiting[entry.offset]
         try:
             self._mark(entry.offset)
         except OSError as error:
@@ -160,9 +162,9 @@ class Spool:
 
     def tidy(self) -> None:
         """Empty the file when nothing in it waits; else mark what could not be. Raises OSError."""
-        if self._size and not self.waiting_count and self._writing is None:
+        if self._size and not self._waiting and self._writing is None:
             os.ftruncate(self._file, 0)
-            self._size = self._first = 0
+            self._size = 0
             self._kept.clear()
             self._unmarked.clear()
         for offset in sorted(self._unmarked):
@@ -185,8 +187,9 @@ class Spool:
                 # Marked as seen: everybody who waited may have gone.
                 batch.exception()
             else:
-                self._size += size
-                self.waiting_count += len(records)
+                for record in records:
+                    self._waiting[self._size] = None
+                    self._size += len(record)
                 batch.set_result(None)
             self._gathered_bytes -= size
         self._writing = None
@@ -216,13 +219,14 @@ class Spool:
                 damaged += 1
                 offset = found
                 continue
-            self.waiting_count += state == _WAITING
+            if state == _WAITING:
+                self._waiting[offset] = None
             offset = entry.end
         self._size = min(offset, length)
         if damaged:
             logger.error("%s: damaged in %d places, whose notices are lost", path, damaged)
-        if self.waiting_count:
-            logger.info("%s: %d notices wait", path, self.waiting_count)
+        if self._waiting:
+            logger.info("%s: %d notices wait", path, len(self._waiting))
 
     def _read(self, offset: int) -> tuple[Entry | None, int]:
         """Return the record at an offset and its state; None where there is no whole, sound one."""
