@@ -156,6 +156,15 @@ async def server_life(client: redis.asyncio.Redis) -> frozenset[str]:
     return frozenset(str(node["run_id"]) for node in nodes)
 
 
+def node_of(client: redis.asyncio.Redis, key: bytes) -> str:
+    """Name the server that has a key, as far as the client knows; without asking it."""
+    anyone: Any = client
+    if not isinstance(anyone, redis.asyncio.RedisCluster):
+        return "the server"
+    nodes = anyone.nodes_manager.slots_cache.get(anyone.keyslot(key))
+    return str(nodes[0].name) if nodes else "nobody"
+
+
 def why_unusable(error: Exception) -> str:
     """Say why Redis can't be used: the error's own words, or what they mean."""
     if isinstance(error, MovedError):

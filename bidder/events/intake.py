@@ -2,7 +2,7 @@
 
     intake = Intake(desk, spools, is_at_home, life)
     await intake.take("bill", query)         # SpoolError: neither worked, and the caller should come again
-    await intake.replay_forever()            # beside it
+    await intake.replay_until(stop)          # beside it
 
 A notice goes straight to the desk. When Redis fails it, it goes to the spool instead, with the time it
 came, and its sender gets the usual answer. From then on Redis counts as away: what comes next goes to
@@ -14,8 +14,13 @@ brings it twice; every notice names its bid, and the desk knows the second for a
 Only genuine notices are kept: a forged token or a rendering for review is counted and answered without
 Redis, so that a stranger can't fill the disk.
 
-An entry that Redis refuses, though it is there, waits for the next round while the others pass it; so does
-one that another release wrote and this one can't read.
+An entry that Redis refuses, though it is there, waits for the next pass while the others pass it; so does
+one that another release wrote and this one can't read. Of a Cluster of which one shard is gone, what is in
+the others goes on: where an entry fails and its campaign's account can't be read either, nothing that waits
+for the server which has it is tried for REACH_AGAIN_SECONDS.
+
+Whoever stops the replay lets the entry under way come to its end: broken off between two steps of a notice,
+it would be taken for its own repeat by the next process.
 
 A server that comes back without its last second of writes has lost notices that were answered. What was
 done in the last seconds is brought to it again (`bidder.events.recent`).
@@ -31,6 +36,7 @@ from typing import Final
 
 import msgspec
 import redis
+from redis.exceptions import ClusterError
 
 from bidder.events.charge import MIN_TO_WIN, MULTIPLIER, PRICE, TOKEN, Query
 from bidder.events.notices import LOSS, NoticeDesk
@@ -44,10 +50,13 @@ from pacing.ledger_clock import elapsed_s
 
 REPLAY_INTERVAL_S: Final = 0.5
 REPLAY_FAILURES_MAX: Final = 8
-"""After so many failures in a row a round of replaying ends. If Redis answered, the next one begins there."""
-_AWAY: Final = (redis.ConnectionError, redis.TimeoutError)
+"""After so many failures in a row a round of replaying ends. If Redis answers, the next one goes on there."""
+_AWAY: Final = (redis.ConnectionError, redis.TimeoutError, ClusterError)
+REACH_AGAIN_SECONDS: Final = 1.0
+"""So long a server that does not answer is left alone: a call that it does not take is tried for some tenths
+of a second, and then the client of a Cluster drops its connections to all nodes."""
 GAUGE_ENTRIES: Final = 500
-"""A long round tells how far it is after every so many entries."""
+"""A long round tells how far it is, and lets others in, after every so many entries."""
 _PARAMETERS = (TOKEN, PRICE, MULTIPLIER, MIN_TO_WIN, LOSS)
 
 logger = logging.getLogger(__name__)
@@ -62,6 +71,8 @@ class SpooledNotice(msgspec.Struct, frozen=True, array_like=True):
     query: dict[str, str]
     steps_done: int = 0
     """How far the desk was when Redis failed it (`bidder.events.steps`)."""
+    campaign_code: int = 0
+    """Whose account it needs; 0 where an earlier release wrote it."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -100,6 +111,8 @@ class Intake:
         self._wake = asyncio.Event()
         # Where the next round goes on, after one that ended at entries that were refused.
         self._passed: dict[Spool, int] = {}
+        # Server -> when it did not answer.
+        self._unreached_s: dict[str, float] = {}
 
     def adopt(self, spools: Sequence[Spool]) -> None:
         """Replay these as well from now on."""
@@ -131,12 +144,15 @@ class Intake:
         count(kind, Outcome.SPOOLED)
         self._wake.set()
 
-    async def replay_forever(self) -> None:
-        """Bring what is in the spools to the desk, as soon as Redis takes it. Raises OSError."""
-        while True:
+    async def replay_until(self, stop: asyncio.Event) -> None:
+        """Bring what is in the spools to the desk, as soon as Redis takes it. Raises OSError.
+
+        When `stop` is set it ends between two entries, or after its next pause.
+        """
+        while not stop.is_set():
             await self._bring_what_was_forgotten()
             if self._away or any(spool.waiting_count for spool in self._spools):
-                await self._replay()
+                await self._replay(stop)
             self._show()
             self._wake.clear()
             try:
@@ -176,39 +192,61 @@ class Intake:
                 len(forgotten),
             )
 
-    async def _replay(self) -> None:
+    async def _replay(self, stop: asyncio.Event) -> None:
+        """Do one round."""
         try:
             if not await self._is_at_home():
                 return
         except redis.RedisError:
             return
-        replayed = failures = 0
+        looked = replayed = failures = 0
+        was_away = False
+        nodes: dict[int, str] = {}
         for spool in self._spools:
             for entry in spool.waiting(self._passed.pop(spool, 0)):
+                if stop.is_set():
+                    return
+                looked += 1
+                if looked % GAUGE_ENTRIES == 0:
+                    self._show()
+                    await asyncio.sleep(0)
                 try:
                     notice = _DECODER.decode(entry.payload)
+                except msgspec.DecodeError:
+                    continue
+                code = notice.campaign_code
+                node = nodes.get(code) or nodes.setdefault(code, self._desk.node_of(code) if code else "")
+                if self._is_out_of_reach(node):
+                    was_away = True
+                    continue
+                try:
                     await self._bring(notice)
-                except (redis.RedisError, msgspec.DecodeError) as error:
+                except redis.RedisError as error:
                     failures += 1
+                    if isinstance(error, _AWAY):
+                        was_away = True
+                        if code and not await self._desk.reaches(code):
+                            self._unreached_s[node] = self._elapsed()
                     if failures == REPLAY_FAILURES_MAX:
                         logger.warning("the replay of notices waits: %s", error)
-                        if not isinstance(error, _AWAY):
-                            self._passed[spool] = entry.end
+                        self._passed[spool] = entry.end
                         return
                     continue
                 spool.done(entry, _key(notice))
                 SPOOL_REPLAYED.inc()
                 self._away, failures, replayed = False, 0, replayed + 1
-                if replayed % GAUGE_ENTRIES == 0:
-                    self._show()
             with contextlib.suppress(OSError):
                 # A disk that is full now: the next round tries again.
                 spool.tidy()
-        if not failures:
-            # Nothing was in the way, and it answered.
+        if not was_away:
+            # What is left was refused, or can't be read: that is no reason to keep others waiting.
             self._away = False
         if replayed:
             logger.info("%d notices of the spool are done", replayed)
+
+    def _is_out_of_reach(self, node: str) -> bool:
+        since_s = self._unreached_s.get(node)
+        return since_s is not None and self._elapsed() - since_s < REACH_AGAIN_SECONDS
 
     async def _bring(self, notice: SpooledNotice) -> None:
         try:
@@ -228,6 +266,7 @@ class Intake:
             self._recent.add(msgspec.structs.replace(notice, steps_done=0), self._elapsed())
 
     async def _keep(self, notice: SpooledNotice) -> None:
+        notice = msgspec.structs.replace(notice, campaign_code=self._desk.campaign_code(notice.query))
         await self._spools[0].append(_ENCODER.encode(notice), _key(notice))
 
     def _show(self) -> None:
@@ -243,7 +282,7 @@ def _parameters(query: Query) -> dict[str, str]:
 
 def _came(spool: Spool) -> list[float]:
     """Return when the first notice that waits came; nothing when none does, or it can't be read."""
-    entry = next(spool.waiting(), None) if spool.waiting_count else None
+    entry = spool.oldest()
     if entry is None:
         return []
     with contextlib.suppress(msgspec.DecodeError):

@@ -40,6 +40,8 @@ KEYS_CHECK_SECONDS: Final = 1.0
 """Between two looks at the file of notice keys."""
 ADOPTION_SECONDS: Final = 2.0
 """Between two looks for spools that belong to nobody."""
+REPLAY_END_SECONDS_MAX: Final = 3.0
+"""How long the notice that is being replayed may take to end when the process stops."""
 
 logger = logging.getLogger("bidder.events.main")
 
@@ -95,7 +97,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         # From the beginning: the registry may have to be waited for.
         ruler = asyncio.create_task(rules.follow(bundle_store.watch(client, "", keys.bundle_key)))
         closing.push_async_callback(end_task, ruler)
-        replay = asyncio.create_task(intake.replay_forever())
+        replay = asyncio.create_task(intake.replay_until(stop))
         closing.push_async_callback(end_task, replay)
         adoption = asyncio.create_task(_adopt_forever(intake, folder, closing))
         closing.push_async_callback(end_task, adoption)
@@ -105,6 +107,7 @@ async def serve(settings: Settings, announce_ready: Callable[[int], None], stop:
         await stopped_or_failed(stop, follower, ruler, replay, adoption, rotation)
         await listener.close()
         await take_leave(runner, settings.drain_seconds)
+        await asyncio.wait([replay], timeout=REPLAY_END_SECONDS_MAX)
 
 
 def _shown(ring: Keyring) -> Keyring:

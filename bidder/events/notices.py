@@ -44,6 +44,7 @@ from bidder.events.segment_rules import RuleBook
 from bidder.events.steps import once
 from bidder.metrics import CAP_RECORDS_DROPPED, LOSS_REASONS
 from bidder.openrtb.notice_token import Notice, TokenReader, TokenSigner, split_token
+from bidder.redis_client import node_of
 from config import redis_keys
 from config.calendar import local_day, local_hour
 from config.limits import CONVERSION_MEMORY_SECONDS_MAX, LOSS_MEMORY_SECONDS_MAX, SEEN_SECONDS
@@ -111,6 +112,23 @@ class NoticeDesk:
     def counts_for_nothing(self, kind: Kind, query: Query) -> bool:
         """Say whether a notice is forged or a rendering for review; if so, it has been counted."""
         return isinstance(self._read(kind, query), Outcome)
+
+    def campaign_code(self, query: Query) -> int:
+        """Return whose account a notice needs; 0 of a forged one."""
+        notice = self._tokens.read(split_token(query.get(TOKEN, ""))[0])
+        return 0 if notice is None else notice.campaign_code
+
+    def node_of(self, campaign_code: int) -> str:
+        """Name the server that has a campaign's account."""
+        return node_of(self._client, redis_keys.ledger(campaign_code))
+
+    async def reaches(self, campaign_code: int) -> bool:
+        """Say whether Redis answers for a campaign's account: a Cluster may for some and not for others."""
+        try:
+            await self._ledger.time_zone(campaign_code)
+        except redis.RedisError:
+            return False
+        return True
 
     def landing_url(self, query: Query) -> str | None:
         """Return where a click goes; None when there is no such creative, or the token is forged."""

@@ -120,7 +120,7 @@ async def events_port(
     intake = Intake(desk, [spool], is_at_home, lambda: server_life(client), clock)
     app = events_app(desk, intake, directory, Linker(client, IDENTITY), rules)
     runner = http_runner(app, SHUTDOWN_SECONDS_MAX)
-    replay = asyncio.create_task(intake.replay_forever())
+    replay = asyncio.create_task(intake.replay_until(asyncio.Event()))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"

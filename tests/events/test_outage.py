@@ -16,10 +16,11 @@ from redis.retry import Retry
 from bidder.events.directory import LiveDirectory
 from bidder.events.intake import REPLAY_FAILURES_MAX, Intake
 from bidder.events.notices import NoticeDesk
+from bidder.events.outcome import Kind
 from bidder.events.segment_rules import RuleBook
 from bidder.events.spool import Spool
 from bidder.openrtb.notice_token import TokenSigner
-from bidder.redis_client import redis_client
+from bidder.redis_client import node_of, redis_client
 from config import bundle_store, redis_keys
 from config.embedded_server import EmbeddedServer
 from config.limits import NOTICE_TAKEN_SECONDS_MAX, SPOOL_SECONDS_MAX
@@ -141,6 +142,28 @@ async def test_with_the_spool_at_its_limit_the_exchange_is_asked_to_come_again(t
     await client.aclose()
 
 
+async def test_what_nobody_can_read_does_not_keep_new_notices_from_a_redis_that_is_back(
+    tmp_path: Path,
+) -> None:
+    """Nor with the spool at its limit, where each of them is asked to come again."""
+    server = EmbeddedServer.start(tmp_path)
+    client = redis.asyncio.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+    async with events_port(client, bundle(), tmp_path, spool_bytes_max=100) as port:
+        await port.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+        await port.spool.append(b"\xc1" * 60, 1)
+        server.kill()
+        assert await port.status("/bill", t=token(1), p="2") == 503
+        server.revive()
+
+        async def taken() -> bool:
+            return await port.status("/bill", t=token(1), p="2") == 204
+
+        await until(taken)
+        assert await spent_is(port, 2_000_000)
+    await client.aclose()
+    server.stop()
+
+
 class Replayer:
     """An intake over a spool, whose clock says what the test wants."""
 
@@ -156,19 +179,23 @@ class Replayer:
     def _clock(self) -> float:
         return self.now_s
 
-    async def keep(self, sequence: int, bid_minute: int) -> None:
-        """Have a bill come twenty seconds after its bid, with Redis away."""
+    async def keep(self, sequence: int, bid_minute: int, kind: Kind = "bill") -> None:
+        """Have a notice come twenty seconds after its bid, with Redis away."""
         self.now_s = bid_minute * 60.0 + 20
         intake = Intake(self.desk, [self.spool], self._yes, self._yes, self._clock, away=True)
-        await intake.take("bill", {"t": token(sequence, minute=bid_minute), "p": "2"})
+        await intake.take(kind, {"t": token(sequence, minute=bid_minute), "p": "2"})
 
     async def replay(self) -> None:
         self.now_s = BID_MINUTE * 60.0 + 20
-        intake = Intake(self.desk, [self.spool], self._yes, self._yes, self._clock)
-        task = asyncio.create_task(intake.replay_forever())
+        stop = asyncio.Event()
+        task = asyncio.create_task(self.replay_until(stop))
         await until(lambda: self.spool.waiting_count == 0)
-        task.cancel()
-        await asyncio.wait([task])
+        stop.set()
+        await task
+
+    async def replay_until(self, stop: asyncio.Event) -> None:
+        intake = Intake(self.desk, [self.spool], self._yes, self._yes, self._clock)
+        await intake.replay_until(stop)
 
     async def _yes(self) -> bool:
         return True
@@ -229,6 +256,26 @@ async def test_a_disk_that_takes_nothing_does_not_hold_up_what_it_holds(
     assert found is not None
     assert found.spent == 6_000_000
     late.spool.close()
+
+
+async def test_a_replay_that_is_stopped_ends_the_notice_under_way(
+    redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    """It is remembered as come, and would be its own repeat when the next process brings it."""
+    replayer, stop = Replayer(redis_client, tmp_path), asyncio.Event()
+    await replayer.ledger.register(CODE, CAMPAIGN, 100 * BILLION, None, "UTC")
+    for sequence in (1, 2):
+        await replayer.keep(sequence, BID_MINUTE, "impression")
+    task = asyncio.create_task(replayer.replay_until(stop))
+    # Until it waits for Redis for the first time.
+    await asyncio.sleep(0)
+    stop.set()
+    await task
+    assert replayer.spool.waiting_count == 1
+    assert await redis_client.xlen(redis_keys.STREAM_IMPRESSIONS) == 1
+    await replayer.replay()
+    assert await redis_client.xlen(redis_keys.STREAM_IMPRESSIONS) == 2
+    replayer.spool.close()
 
 
 async def test_what_a_killed_process_kept_is_booked_by_the_next(tmp_path: Path) -> None:
@@ -401,6 +448,35 @@ async def test_bills_wait_while_no_node_of_a_cluster_can_be_reached(tmp_path: Pa
             for node in cluster.nodes:
                 node.revive()
             await until(lambda: spent_is(port, 4_000_000))
+        await client.aclose()
+
+
+async def test_a_dead_shard_holds_up_its_own_campaigns_alone(tmp_path: Path) -> None:
+    """Though more of their notices wait, and came before, than one round of replaying tries."""
+    with Cluster.start(tmp_path, primaries=3) as cluster:
+        client = redis_client(cluster.url)
+
+        def node_with(campaign: str) -> str:
+            return node_of(client, redis_keys.ledger(code_of(campaign)))
+
+        async with events_port(client, bundle(), tmp_path) as port:
+            await client.ping()
+            lost = next(f"lost-{n}" for n in range(99) if node_with(f"lost-{n}") != node_with(CAMPAIGN))
+            (dead,) = [node for node in cluster.nodes if node_with(lost).endswith(f":{node.port}")]
+            for campaign in (CAMPAIGN, lost):
+                await port.ledger.register(code_of(campaign), campaign, 100 * BILLION, None, "UTC")
+            dead.kill()
+            for sequence in range(2 * REPLAY_FAILURES_MAX + 1):
+                assert await port.status("/bill", t=token(sequence, campaign=lost), p="1") == 204
+            for sequence in range(3):
+                assert await port.status("/bill", t=token(sequence), p="2") == 204
+            await until(lambda: spent_is(port, 6_000_000))
+            assert port.spool.waiting_count == 2 * REPLAY_FAILURES_MAX + 1
+            dead.revive()
+            await until(lambda: port.spool.waiting_count == 0)
+            found = await port.ledger.account(code_of(lost))
+            assert found is not None
+            assert found.spent == (2 * REPLAY_FAILURES_MAX + 1) * 1_000_000
         await client.aclose()
 
 
