@@ -144,6 +144,20 @@ def secret_path(data_dir: Path) -> Path:
     return Path(os.environ.get(SECRET_ENV) or data_dir / "secret")
 
 
+def shared_secrets(data_dir: Path, what_for: str) -> Secrets:
+    """Return the secrets of an installation that is there; `what_for` begins the sentence where it is not.
+
+    Raises SettingsError. A secret made up for the occasion would be another installation's.
+    """
+    path = secret_path(data_dir)
+    if not path.exists():
+        raise SettingsError(
+            f"{what_for} with the engine's secret, and there is none at {path}; name the engine's "
+            f"with --data, or in {SECRET_ENV}"
+        )
+    return load_secrets(path)
+
+
 def ensure_secret_file(data_dir: Path) -> Path:
     """Return the secret file (`secret_path`); the data folder's is made if absent."""
     path = secret_path(data_dir)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 from bidder.cli.redis_option import redis_or_exit, say_and_exit
 from bidder.redis_client import redis_client
 from config.calendar import SECONDS_PER_DAY
-from config.settings import SettingsError, ensure_secret_file, load_secrets
+from config.settings import SettingsError, shared_secrets
 from segments.identity import Identity
 from segments.registry import RegistryError
 
@@ -42,9 +42,9 @@ def run(url: str, work: Callable[["redis.asyncio.Redis"], Awaitable[_Result]]) -
 
 
 def identity_of(data: Path) -> Identity:
-    """Return the installation's hashing of ids; exits with status 2 when its secret can't be read."""
+    """Return the installation's hashing of ids; exits with status 2 when its secret is not at hand."""
     try:
-        return Identity(load_secrets(ensure_secret_file(data)).identity_key)
+        return Identity(shared_secrets(data, "ids are hashed").identity_key)
     except SettingsError as error:
         say_and_exit(str(error))
 

@@ -26,7 +26,7 @@ from config.faults import ConfigFaults, Fault
 from config.json_schema import KINDS, json_schema
 from config.load import ReadFolder, read_folder
 from config.schema import Bundle
-from config.settings import SECRET_ENV, SettingsError, load_secrets, secret_path
+from config.settings import SettingsError, shared_secrets
 from config.warnings import Seen
 from pacing.change_log import record
 from segments.registry import RegistryError, SegmentRegistry
@@ -224,14 +224,8 @@ def _report(
 
 def _bundle_key(data: Path) -> bytes:
     """Return what the installation signs configs with; exits with status 2 when its secret is not at hand."""
-    path = secret_path(data)
-    if not path.exists():
-        say_and_exit(
-            f"a config is signed with the engine's secret, and there is none at {path}; name the engine's "
-            f"with --data, or in {SECRET_ENV}"
-        )
     try:
-        return load_secrets(path).bundle_key
+        return shared_secrets(data, "a config is signed").bundle_key
     except SettingsError as error:
         say_and_exit(str(error))
 

@@ -40,7 +40,7 @@ from config.limits import BODY_BYTES_MAX
 from config.load import load_folder
 from config.money import MONEY_MAX
 from config.schema import Bundle, ExchangeProfile
-from config.settings import ensure_secret_file, load_secrets
+from config.settings import shared_secrets
 from pacing import plan as pacing_plan
 from pacing import prediction
 from pacing import stop as global_stop
@@ -92,7 +92,7 @@ def explain(
                     bundle = await bundle_store.fetch(client) or say_and_exit(
                         "no config is live there; publish one with `hustings config apply`"
                     )
-                    identity = Identity(load_secrets(ensure_secret_file(data)).identity_key)
+                    identity = Identity(shared_secrets(data, "ids are hashed").identity_key)
                     opportunity = _opportunity(wire, bundle, exchange, identity)
                     person = _permitted(await _person(client, opportunity.user_hash), opportunity)
                     market, held = await _market(client, bundle), await _held(client, bundle)

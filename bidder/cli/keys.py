@@ -13,7 +13,7 @@ from rich.table import Table
 from bidder.cli.redis_option import DATA_DIR_DEFAULT, say_and_exit
 from bidder.cli.whole import print_whole
 from config.notice_keys import KEY_BYTES, KeyFile, Keyring
-from config.settings import SettingsError, load_secrets, secret_path
+from config.settings import SettingsError, secret_path, shared_secrets
 
 WAIT_MINUTES_DEFAULT = 10
 WAIT_MINUTES_MAX = 7 * 24 * 60
@@ -73,9 +73,8 @@ def drop(
 
 
 def _opened(data: Path) -> tuple[KeyFile, Keyring]:
-    path = secret_path(data)
     try:
-        file = KeyFile(path, load_secrets(path).notice_key)
+        file = KeyFile(secret_path(data), shared_secrets(data, "notices are signed").notice_key)
         return file, file.read()
     except SettingsError as error:
         say_and_exit(str(error))

@@ -36,7 +36,7 @@ from bidder.forget import Forgotten
 from bidder.forget import forget as forget_person
 from bidder.redis_client import live_bundle
 from config.schema import Id
-from config.settings import SettingsError, ensure_secret_file, load_secrets
+from config.settings import SettingsError, shared_secrets
 from segments.bit_days import SWEEP_STEPS
 from segments.bitsets import indices_from_bits
 from segments.counts_history import SegmentCounts, counts_history
@@ -271,7 +271,7 @@ def acl(
     command = inbox_acl(owner, password)
     if key_file is not None:
         try:
-            write_key_file(key_file, load_secrets(ensure_secret_file(data)).identity_key)
+            write_key_file(key_file, shared_secrets(data, "ids are hashed").identity_key)
         except (IdentityKeyError, SettingsError) as error:
             say_and_exit(str(error))
     if apply:

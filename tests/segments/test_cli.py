@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from bidder.cli.segments import app
 from config.redis_keys import BUNDLE
 from config.schema import encode_bundle
+from config.settings import ensure_secret_file
 from tests.factories import bundle
 
 
@@ -27,6 +28,8 @@ class CommandLine:
 
 @pytest.fixture
 def segments(redis_url: str, tmp_path: Path) -> CommandLine:
+    """With the secret of an engine that is there."""
+    ensure_secret_file(tmp_path / "data")
     return CommandLine(redis_url, tmp_path / "data")
 
 
@@ -36,6 +39,23 @@ def people(tmp_path: Path) -> Path:
     rows = ["id,segments", "ann,gardeners|hikers", "bob,hikers", "cid,", "dee,hickers"]
     path.write_text("\n".join(rows))
     return path
+
+
+def test_without_the_engines_secret_nobody_is_loaded_under_another(
+    redis_url: str, tmp_path: Path, people: Path
+) -> None:
+    elsewhere = CommandLine(redis_url, tmp_path / "elsewhere")
+    elsewhere("define", "gardeners", "hikers")
+    for command in (
+        ("load", str(people)),
+        ("show", "ann"),
+        ("forget", "ann"),
+        ("acl", "oak", "--key-file", str(tmp_path / "oak.key")),
+    ):
+        said = elsewhere(*command, status=2).stderr
+        assert f"ids are hashed with the engine's secret, and there is none at {tmp_path}/elsewhere" in said
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "oak.key").exists()
 
 
 def test_an_audience_from_file_to_count_to_oblivion(segments: CommandLine, people: Path) -> None:
@@ -103,8 +123,6 @@ def test_a_file_of_which_nothing_loads_is_a_failure(segments: CommandLine, tmp_p
 
 
 def test_a_secret_others_can_read_is_refused(segments: CommandLine, people: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "secret").write_text("x" * 64)
     (tmp_path / "data" / "secret").chmod(0o644)
     assert "open to other users" in segments("load", str(people), status=2).stderr
 
@@ -208,6 +226,7 @@ def test_a_key_of_ids_that_others_can_read_is_refused(
 
 @pytest.mark.parametrize("command", ["load", "show", "count", "list", "forget", "define", "sweep"])
 def test_a_dead_redis_is_one_sentence(people: Path, tmp_path: Path, command: str) -> None:
+    ensure_secret_file(tmp_path / "data")
     line = CommandLine("redis://:hush@127.0.0.1:1/0", tmp_path / "data")
     arguments = {"load": [str(people)], "list": [], "sweep": []}.get(command, ["x"])
     result = line(command, *arguments, status=2)
