@@ -20,7 +20,7 @@ from bidder.events.intake import Intake
 from bidder.events.links import Linker
 from bidder.events.notices import NoticeDesk
 from bidder.events.segment_rules import RuleBook
-from bidder.events.spool import SpoolTakenError, left_behind, open_spools
+from bidder.events.spool import SPOOL_FOLDER, SpoolTakenError, left_behind, open_spools
 from bidder.http_runner import http_runner
 from bidder.listener import Listener, limited
 from bidder.metrics import NOTICE_KEYS, note_refusal, notice_keys_number
@@ -34,8 +34,6 @@ from config.settings import Settings, SettingsError, load_secrets
 from pacing.ledger import Ledger
 from segments.identity import Identity
 
-SPOOL_FOLDER: Final = "spool"
-"""In the data folder."""
 KEYS_CHECK_SECONDS: Final = 1.0
 """Between two looks at the file of notice keys."""
 ADOPTION_SECONDS: Final = 2.0

@@ -46,6 +46,8 @@ from typing import Final, NamedTuple
 
 from config.limits import SPOOL_BYTES_MAX, SPOOL_FILES_MAX, SPOOL_RECORD_BYTES_MAX
 
+SPOOL_FOLDER: Final = "spool"
+"""In the data folder of an engine."""
 MAGIC: Final = b"HsN1"
 _HEADER: Final = struct.Struct("<4sIIB")
 _LENGTH: Final = struct.Struct("<I")
@@ -282,6 +284,11 @@ def left_behind(folder: Path) -> list[Spool]:
         with contextlib.suppress(SpoolTakenError):
             spools.append(Spool(path))
     return spools
+
+
+def any_waits(folder: Path) -> bool:
+    """Say whether a spool of a folder is not empty, without taking it; another process may have it."""
+    return any(path.stat().st_size for path in folder.glob("notices-*.spool"))
 
 
 def _record(payload: bytes) -> bytes:

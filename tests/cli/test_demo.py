@@ -1,9 +1,12 @@
 """What `hustings demo` finds wrong at its end, and how it says so."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from bidder.cli.demo import disagreements, too_busy
+from bidder.cli.demo import disagreements, still_kept, too_busy
+from bidder.events.spool import open_spools
 from config.schema import code_of
 from loadtest.strain import ClientFigures
 from loadtest.tally import Percentiles, Summary, Tally
@@ -87,3 +90,16 @@ def test_a_machine_that_could_not_keep_up_is_named_as_the_reason() -> None:
     assert sentence.startswith("this machine was too busy for 300 requests a second: ")
     assert "--rate" in sentence
     assert "200 ms" in sentence
+
+
+async def test_notices_that_still_wait_on_the_disk_are_told(tmp_path: Path) -> None:
+    assert still_kept(tmp_path / "spool") == []
+    (spool,) = open_spools(tmp_path / "spool")
+    assert still_kept(tmp_path / "spool") == []
+    await spool.append(b"a bill", 1)
+    (sentence,) = still_kept(tmp_path / "spool")
+    assert "not in the ledger" in sentence
+    spool.done(next(spool.waiting()), 1)
+    spool.tidy()
+    assert still_kept(tmp_path / "spool") == []
+    spool.close()
