@@ -17,7 +17,7 @@ from benchmarks.sample_traffic import SEED, batches, decode
 from loadtest.client import BidClient
 
 ASKED_AT_ONCE = 16
-PAUSES_S = (1, 1, 11, 11, 11, 0)
+PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1, 11, 11, 11, 0)
 """Between attempts; the longer are past the notice timeout, when no bid is pending any more."""
 
 

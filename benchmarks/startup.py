@@ -163,7 +163,8 @@ class _Starter:
         port = free_port()
         command = [
             *(sys.executable, "-m", "bidder.cli.main", "serve", "--config", str(self._campaigns)),
-            *("--data", str(data), "--workers", str(self._workers)),
+            # What asks is connected when the engine is stopped, and would be waited for.
+            *("--data", str(data), "--workers", str(self._workers), "--drain-seconds", "0"),
             *("--bid-port", str(port), "--events-port", "0", "--admin-port", "0"),
         ]
         started_s = time.perf_counter()

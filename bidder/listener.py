@@ -93,6 +93,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         bound = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Inherited: an answer does not wait until the caller's kernel has acknowledged the one before. uvloop
+        # sets it, too, but asyncio's own loop not on a socket it is given.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if sys.platform == "linux":
             # Inherited: a connection whose other end takes none of its answers for so long is given up.
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, IDLE_SECONDS_MAX * 1_000)

@@ -105,6 +105,21 @@ class Greeter(asyncio.Protocol):
         transport.close()
 
 
+async def test_an_answer_does_not_wait_for_the_one_before_to_be_acknowledged() -> None:
+    made: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+
+    class Taker(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.set_result(transport)
+
+    listener = await Listener.open("127.0.0.1", 0, Taker)
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    accepted = (await made).get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    writer.close()
+    await listener.close()
+
+
 async def test_who_connected_before_the_listener_closed_is_served() -> None:
     listener = await Listener.open("127.0.0.1", 0, Greeter)
     # The event loop does not turn in between: these wait in the kernel's queue.

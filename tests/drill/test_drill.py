@@ -6,7 +6,7 @@ from tests.drill.drill import Plan, run_drill
 
 
 async def test_kills_in_earnest_cost_nobody_a_unit(tmp_path: Path) -> None:
-    plan = Plan(rate=60.0, seconds=12.0, worker_kill_every_s=2.5, server_kills=1, wait_for_leases=False)
+    plan = Plan(rate=60.0, seconds=9.0, worker_kill_every_s=2.5, server_kills=1, wait_for_leases=False)
     figures = await run_drill(plan, tmp_path)
     assert figures.workers_killed >= 1
     assert figures.servers_killed == 1
