@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.audience import Clause
+from config.wording import nearest_hint
 from segments.bitsets import bits_from_indices
 
 
@@ -39,11 +40,15 @@ def compile_clauses(clauses: Iterable[Clause], indices: Mapping[str, int], words
     return np.array(rows, np.uint64).reshape(-1, 2, words)
 
 
+def undefined(name: str, known: Iterable[str]) -> str:
+    """Say that a segment is not defined, and which one was probably meant."""
+    hint = nearest_hint(name, known) or "; `hustings segments list` shows those that are"
+    return f"segment {name} is not defined{hint}"
+
+
 def _mask(names: Iterable[str], indices: Mapping[str, int], words: int) -> NDArray[np.uint64]:
     try:
         return bits_from_indices([indices[name] for name in names], words)
     except KeyError as error:
         name = error.args[0]
-        raise UnknownSegmentError(
-            f"segment {name} is not defined; `hustings segments define {name}` defines it"
-        ) from None
+        raise UnknownSegmentError(undefined(name, indices)) from None

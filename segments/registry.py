@@ -33,7 +33,7 @@ from config import redis_keys
 from config.audience import RESERVED_WORDS
 from config.limits import ID_CHARS_MAX, RETIRED_SETTLE_SECONDS, SEGMENTS_MAX
 from config.schema import Id, Segment
-from segments.expressions import words_for
+from segments.expressions import undefined, words_for
 
 _LUA = Path(__file__).parent / "lua"
 _DEFINE_KEYS = (
@@ -172,15 +172,16 @@ class SegmentRegistry:
         keys = (redis_keys.SEGMENT_INDICES, redis_keys.SEGMENT_DEFINITIONS)
         outcome = await self._run("rename_segment", keys, name, new_name)
         if outcome == b"unknown":
-            raise RegistryError(f"segment {name} is not defined")
+            raise RegistryError(undefined(name, await self.indices()))
         if outcome == b"taken":
             raise RegistryError(f"{new_name} is the name of another segment; retire that one first")
 
     async def give(self, name: str, owner: str) -> None:
         """Make a segment another owner's; an empty `owner` shares it. Raises RegistryError."""
-        index = (await self.indices()).get(name)
+        indices = await self.indices()
+        index = indices.get(name)
         if index is None:
-            raise RegistryError(f"segment {name} is not defined")
+            raise RegistryError(undefined(name, indices))
         text: Any = await self._client.hget(redis_keys.SEGMENT_DEFINITIONS, str(index))
         changed = msgspec.structs.replace(_STORED.decode(text), owner=owner)
         await self._client.hset(redis_keys.SEGMENT_DEFINITIONS, str(index), msgspec.json.encode(changed))
@@ -192,7 +193,7 @@ class SegmentRegistry:
         """
         outcome = await self._run("retire_segment", _RETIRE_KEYS, name)
         if outcome == b"unknown":
-            raise RegistryError(f"segment {name} is not defined")
+            raise RegistryError(undefined(name, await self.indices()))
         return str(outcome.decode())
 
     async def retired(self) -> list[int]:

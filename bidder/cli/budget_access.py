@@ -1,7 +1,6 @@
 """What the `hustings budget` commands share: the live config, one campaign of it, and a client."""
 
 import asyncio
-import difflib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -12,6 +11,7 @@ from bidder.cli.redis_option import redis_or_exit, say_and_exit
 from bidder.redis_client import redis_client
 from config.bundle_store import BundleUnreadableError, fetch
 from config.schema import Bundle, Campaign, code_of
+from config.wording import nearest_hint
 from pacing.ledger import Ledger, LedgerError
 
 CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The id of a campaign.")]
@@ -33,9 +33,12 @@ def named_campaign(bundle: Bundle, campaign_id: str) -> Campaign:
     """Return a campaign of the config; exits with status 2, and the nearest name, when there is none."""
     campaigns = {campaign.id: campaign for campaign in bundle.campaigns_by_code().values()}
     if campaign_id not in campaigns:
-        nearest = difflib.get_close_matches(campaign_id, campaigns, n=1, cutoff=0.0)
-        hint = f"did you mean `{nearest[0]}`?" if nearest else "the live config has none at all"
-        say_and_exit(f"no campaign is called `{campaign_id}`; {hint}")
+        hint = nearest_hint(campaign_id, campaigns) or (
+            "; `hustings budget status` shows those there are"
+            if campaigns
+            else "; the live config has none at all"
+        )
+        say_and_exit(f"no campaign is called `{campaign_id}`{hint}")
     return campaigns[campaign_id]
 
 

@@ -24,7 +24,7 @@ from config.audience import AudienceError, Clause, Node, parse_audience, segment
 from config.limits import SEGMENTS_COMPARED_MAX
 from segments.count import Counted, count_audience, estimate_audience
 from segments.counts_history import counts_history, remember_counts
-from segments.expressions import UnknownSegmentError, compile_clauses
+from segments.expressions import UnknownSegmentError, compile_clauses, undefined
 from segments.overlap import Overlaps, count_overlaps
 from segments.registry import RegistryError, SegmentRegistry, words_of
 from segments.sizes import count_segments
@@ -179,7 +179,7 @@ async def _chosen(client: Redis, names: Sequence[str]) -> tuple[dict[str, int], 
         names = known[:SEGMENTS_COMPARED_MAX]
     for name in names:
         if name not in indices:
-            raise RegistryError(f"segment {name} is not defined")
+            raise RegistryError(undefined(name, indices))
     # Two names may mean one segment.
     chosen = {present[indices[name]]: indices[name] for name in names}
     if not 2 <= len(chosen) <= SEGMENTS_COMPARED_MAX:

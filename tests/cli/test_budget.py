@@ -249,11 +249,18 @@ def test_resume_says_when_the_config_still_pauses(live: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["pause", "resume"])
-def test_an_unknown_campaign_is_told_the_nearest(live: str, action: str) -> None:
-    result = budget(action, "harvst-day", "--redis", live)
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [
+        ("harvst-day", "; did you mean `harvest-days`?"),
+        ("zzz", "; `hustings budget status` shows those there are"),
+    ],
+)
+def test_an_unknown_campaign_is_told_the_nearest(live: str, action: str, named: str, hint: str) -> None:
+    result = budget(action, named, "--redis", live)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr == "no campaign is called `harvst-day`; did you mean `harvest-days`?\n"
+    assert result.stderr == f"no campaign is called `{named}`{hint}\n"
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("pause", "harvest-days")])

@@ -82,6 +82,8 @@ def test_overlaps_as_a_table_and_as_lines(url: str) -> None:
         (["count", "--estimate"], "--estimate needs an expression"),
         (["count", "hikers or not anglers"], "segment anglers is not defined"),
         (["overlap", "hikers", "anglers"], "segment anglers is not defined"),
+        (["count", "hiker"], "segment hiker is not defined; did you mean `hikers`?"),
+        (["overlap", "hiker"], "segment hiker is not defined; did you mean `hikers`?"),
         # Two names of one segment are not two segments.
         (["overlap", "gardeners", "growers"], "2 to 40 segments can be compared at once, not 1"),
         (["overlap", "hikers", "growers", "--csv", "--json"], "either --csv or --json, not both"),

@@ -72,7 +72,7 @@ async def test_owners_are_claimed_and_not_taken(redis_client: redis.asyncio.Redi
     await registry.define({"mine": ""}, owner="elm")
     await registry.give("mine", "")
     assert (await registry.describe())[1].owner == ""
-    with pytest.raises(RegistryError, match="segment nobody is not defined"):
+    with pytest.raises(RegistryError, match="segment nobody is not defined; `hustings segments list` shows"):
         await registry.give("nobody", "oak")
 
 
@@ -106,8 +106,9 @@ async def test_a_renamed_segment_keeps_its_bit_and_its_old_name(redis_client: re
     assert await registry.indices() == {"new": 0, "other": 1}
     with pytest.raises(RegistryError, match="other is the name of another segment"):
         await registry.rename("new", "other")
-    with pytest.raises(RegistryError, match="segment nobody is not defined"):
-        await registry.rename("nobody", "somebody")
+    for change in (registry.rename("othr", "somebody"), registry.retire("othr")):
+        with pytest.raises(RegistryError, match=r"segment othr is not defined; did you mean `other`\?"):
+            await change
     with pytest.raises(RegistryError, match="can't be a segment's name"):
         await registry.rename("new", "not")
 
