@@ -337,7 +337,7 @@ def _blocks(
     return Blocks(
         categories=_categories(bcat, cattax),
         allowed_categories=_categories(acat, cattax),
-        domains=tuple(filter(None, map(_blocked_domain, _codes(badv)))),
+        domains=_domains(badv),
         apps=_codes(bapp),
         seats=_codes(bseat),
         allowed_seats=_codes(wseat),
@@ -345,10 +345,17 @@ def _blocks(
     )
 
 
+def _domains(badv: bytes) -> tuple[str, ...]:
+    # Lists too long to remember have hundreds of entries, so they are looked through for odd ones at once.
+    if b"/" in badv or b'" ' in badv or b'".' in badv:
+        return tuple(filter(None, map(_blocked_domain, _codes(badv))))
+    return tuple(text.lower().removeprefix("www.").rstrip(". ") for text in _codes(badv))
+
+
 def _blocked_domain(text: str) -> str:
-    """Return the domain of an entry, also of one that is written as an address; "" where there is none."""
-    host = text.strip().lower().rpartition("://")[2].partition("/")[0].partition(":")[0]
-    return host.strip(".").removeprefix("www.")
+    """Return the domain of an entry that may be written as an address; "" where there is none."""
+    host = text.lower().rpartition("://")[2].strip(" /").partition("/")[0].partition(":")[0]
+    return host.strip(". ").removeprefix("www.")
 
 
 def _categories(codes: bytes, cattax: int | None) -> tuple[str, ...]:
