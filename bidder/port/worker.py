@@ -129,7 +129,11 @@ class BidWorker:
             book = self.bidder.state.book.carry_over(
                 snapshot.account_codes, snapshot.account_bid_max_cpm_micros
             )
+            before = self.bidder.state.snapshot.campaigns
             self.bidder.state = self._state(snapshot, book)
+        for code in self._shown.keys() - snapshot.campaigns.keys():
+            del self._shown[code]
+            metrics.LEASE_AVAILABLE.labels(before[code].id).set(0)
         metrics.CONFIG_VERSION.labels("bid").set(metrics.config_number(snapshot.version))
 
     async def predict_by(self, model: Model) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio
+from prometheus_client import REGISTRY
 
 from bidder.openrtb.notice_token import TokenSigner
 from config import bundle_store
@@ -196,6 +197,24 @@ async def test_places_and_a_config_change_without_a_restart(redis_url: str, tmp_
             while not await worker.bids(new_york):
                 pass
         assert not await worker.bids(iowa)
+
+
+async def test_a_campaign_that_left_the_config_has_no_money_to_bid_with(
+    redis_url: str, tmp_path: Path
+) -> None:
+    def available(campaign_id: str) -> float | None:
+        return REGISTRY.get_sample_value("hustings_lease_available", {"campaign": campaign_id})
+
+    stays, goes = campaign("stays"), campaign("goes", [line_item("other")])
+    both = bundle(advertiser(campaigns=[stays, goes]), version="v1")
+    async with running_worker(redis_url, both, tmp_path) as worker, asyncio.timeout(SECONDS_MAX):
+        while not available("goes"):
+            await worker.bids(bid_request())
+        only = bundle(advertiser(campaigns=[stays]), version="v2")
+        await bundle_store.publish(worker.redis, only, worker.bundle_key)
+        while available("goes"):
+            await worker.bids(bid_request())
+        assert available("stays")
 
 
 async def test_a_worker_never_bids_more_than_the_budget(redis_url: str, tmp_path: Path) -> None:
