@@ -321,7 +321,7 @@ class Controller:
             self._goals.pop(code, None)
             return MULTIPLIER_ONE_Q16
         state = self._goals.get(code)
-        if state is None or now_s - state.at_s >= GOAL_INTERVAL_S:
+        if state is None or not 0 <= now_s - state.at_s < GOAL_INTERVAL_S:
             day = local_day(int(now_s), campaign.time_zone)
             delivered = await fetch_delivered(self._client, code, campaign.goal, day)
             if state is None:

@@ -161,11 +161,6 @@ class EventTrainer:
             self._learned[code] = self._learned.get(code, 0) + count
         return rates
 
-    @property
-    def impressions(self) -> int:
-        """How many impressions were learned from."""
-        return sum(self._learned.values())
-
     def review(self) -> Outcome:
         """Compare the contenders, let the best be live, and freeze the next candidate."""
         if self.of_live.events < EVENTS_MIN:

@@ -85,7 +85,8 @@ class Trainer:
             return False
         if not await self._read_all(catalogue):
             return False
-        if now_s - self._reviewed_s < self._review_seconds:
+        # A clock that was put back must not make the next review wait for what it showed before.
+        if 0 <= now_s - self._reviewed_s < self._review_seconds:
             return False
         self._reviewed_s = now_s
         return await self._review(now_s)
@@ -94,10 +95,6 @@ class Trainer:
     def position(self) -> str:
         """The id of the impression up to which the streams are read."""
         return self._reader.position
-
-    def learned_of(self, event: Predicted) -> int:
-        """Return how many impressions were learned from, by whichever leader."""
-        return self._events[event].impressions
 
     async def resign(self) -> None:
         """Give up the lease, so that another takes over at its next round."""

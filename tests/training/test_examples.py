@@ -144,7 +144,19 @@ async def test_one_trainer_learns_at_a_time_and_the_next_goes_on(redis_client: r
     await second.round(learning(), START_S + 3)
     assert second.leading
     assert second.position == "20-0"
-    assert second.learned_of("click") == 2, "one was learned by the first, and is not learned twice"
+    await second.round(learning(), START_S + 5)
+    code = code_of("priced")
+    days = [local_day(30 * 3_600, learning().campaigns_by_code()[code].time_zone)]
+    tracked = (await fetch_tracked(redis_client, code, days))[code_of("clicks"), "click"]
+    assert tracked.impressions == 2, "one was learned by the first, and is not learned twice"
+
+
+async def test_a_clock_that_is_put_back_holds_up_no_review(redis_client: redis.asyncio.Redis) -> None:
+    trainer = Trainer(redis_client, "only", review_seconds=600)
+    await trainer.round(learning(), START_S)
+    await happen(redis_client, STREAM_IMPRESSIONS, 10)
+    await trainer.round(learning(), START_S - 86_400)
+    assert await redis_client.hget(TRAINING.decode(), "read") == b"10-0"
 
 
 async def test_a_model_that_proved_itself_is_live_though_its_review_could_not_be_written_down(
