@@ -10,11 +10,8 @@ from typing import Literal
 import msgspec
 
 from loadtest.limits import BIDS_PER_ANSWER_MAX
-from loadtest.markup import AUDIO, BANNER, NATIVE, VIDEO
 
 PRICE_MACRO = "${AUCTION_PRICE}"
-
-EVERY_MTYPE = (BANNER, VIDEO, AUDIO, NATIVE)
 
 PricePlace = Literal["adm", "burl", "nurl"]
 

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DAY_BYTES = 2
-DAY_MAX = 2 ** (8 * DAY_BYTES) - 1
-"""The last day a value can name, in the year 2149."""
+"""Enough for the days until the year 2149."""
 
 
 def bits_from_indices(indices: Iterable[int], words: int) -> NDArray[np.uint64]:
@@ -49,13 +48,8 @@ def day_bytes(day: int) -> bytes:
     return day.to_bytes(DAY_BYTES, "big")
 
 
-def pack_value(bits: NDArray[np.uint64], expiry_day: int) -> bytes:
-    """Return the stored form of one user, uint64[W], good to the end of `expiry_day`."""
-    return pack_values(bits.reshape(1, -1), expiry_day)[0]
-
-
 def pack_values(bits: NDArray[np.uint64], expiry_day: int) -> list[bytes]:
-    """Return the stored forms of n users, uint64[n, W]."""
+    """Return the stored forms of n users, uint64[n, W], good to the end of `expiry_day`."""
     octets = _as_bytes(bits)
     n, width = octets.shape
     # One past the last byte that is not zero; argmax finds the first True from the right.

@@ -27,13 +27,14 @@ from bidder.port.bid_state import BidState
 from bidder.port.bidder import Bidder
 from bidder.port.protocol import BidConnection, Connections
 from bidder.port.tally import Tally
+from config.calendar import SECONDS_PER_DAY
 from config.money import MONEY_MAX
 from config.schema import Bundle
 from pacing.cells import cells_of
 from pacing.lease import LeaseBook
 from pacing.prediction import unscored
 from pacing.shading import shade_table
-from segments.bitsets import DAY_MAX, bits_from_indices, pack_value
+from segments.bitsets import bits_from_indices, pack_values
 from segments.cluster_batch import Found
 from segments.expressions import words_for
 from segments.identity import Identity
@@ -120,7 +121,8 @@ class OfflinePort:
         )
         self.snapshot = snapshot
         self.tally = Tally()
-        self.people = OnePerson(pack_value(bits, DAY_MAX))
+        (value,) = pack_values(bits[None], int(now_s) // SECONDS_PER_DAY + 1)
+        self.people = OnePerson(value)
         self._bidder = Bidder(
             state,
             cast(UserLookup, self.people),

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from loadtest.house import EVERY_MTYPE, House
+from loadtest.house import House
 from tests.loadtest.answers import Object
 from tests.loadtest.judging import Change, both, judged, on_media, setting, unchanged
+from tests.openrtb.houses import EVERY_MTYPE
 
 DSA = {
     "behalf": "Acme",

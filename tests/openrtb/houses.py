@@ -2,9 +2,10 @@
 
 from config.currency import rate_text
 from config.schema import Engine, ExchangeProfile, RequiredField
-from loadtest.house import EVERY_MTYPE, House, PricePlace
-from loadtest.markup import AUDIO, BANNER, VIDEO
+from loadtest.house import House, PricePlace
+from loadtest.markup import AUDIO, BANNER, NATIVE, VIDEO
 
+EVERY_MTYPE = (BANNER, VIDEO, AUDIO, NATIVE)
 _FIELDS: dict[RequiredField, tuple[str, tuple[int, ...]]] = {
     "iurl": ("iurl", EVERY_MTYPE),
     "banner_iurl": ("iurl", (BANNER,)),

@@ -4,21 +4,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from segments.bitsets import (
-    DAY_MAX,
+    DAY_BYTES,
     bits_from_flags,
     bits_from_indices,
     indices_from_bits,
     is_live,
-    pack_value,
     pack_values,
     unpack_users,
     unpack_value,
 )
 
+DAY_MAX = 2 ** (8 * DAY_BYTES) - 1
 words = st.integers(1, 6)
 days = st.integers(0, DAY_MAX)
+
+
+def pack_value(bits: NDArray[np.uint64], expiry_day: int) -> bytes:
+    (value,) = pack_values(bits[None], expiry_day)
+    return value
 
 
 @st.composite
