@@ -19,6 +19,7 @@ from functools import lru_cache
 from bidder.decision.reasons import Reason
 from bidder.openrtb import wire
 from bidder.openrtb.decode import Part
+from bidder.openrtb.translate import site_domain
 from config.limits import CHAINS_CACHED_MAX, PART_BYTES_CACHED_MAX, USER_AGENTS_CACHED_MAX
 from config.schema import Crawler, ExchangeProfile, Traffic
 
@@ -26,6 +27,7 @@ _PUBLISHER: Part[wire.Publisher] = Part(wire.Publisher)
 _SOURCE: Part[wire.Source] = Part(wire.Source)
 _CHAIN_HOLDER: Part[wire.ChainHolder] = Part(wire.ChainHolder)
 _SUPPLY_CHAIN: Part[wire.SupplyChain] = Part(wire.SupplyChain)
+_NOTHING = (b"", b"null")
 
 
 class Networks:
@@ -64,7 +66,12 @@ class Suspicion:
         self._blocked_nodes = {(node.asi, node.sid) for node in traffic.blocked_nodes}
         self._asks_for_seller = traffic.complete_chain_required or traffic.listed_only
         self._asks_for_seller |= bool(traffic.blocked_nodes or traffic.sellers)
-        self._sellers = {place: frozenset(listed) for place, listed in traffic.sellers.items()}
+        # Domains are compared in small letters, bundles as they are.
+        self._sellers = {
+            name: frozenset(listed)
+            for place, listed in traffic.sellers.items()
+            for name in (place.lower(), place)
+        }
         self._is_crawler = lru_cache(USER_AGENTS_CACHED_MAX)(self._matches_crawler)
         self._chain = lru_cache(CHAINS_CACHED_MAX)(_read_chain)
 
@@ -130,9 +137,9 @@ def _chain_bytes(request: wire.BidRequest) -> bytes:
     if request.source is not wire.ABSENT:
         source = _SOURCE.read(bytes(request.source))
         if source is not None:
-            chain = source.schain if source.schain is not wire.ABSENT else source.ext and source.ext.schain
-            if chain:
-                return bytes(chain)
+            for chain in (source.schain, source.ext.schain if source.ext is not None else wire.ABSENT):
+                if bytes(chain) not in _NOTHING:
+                    return bytes(chain)
     if request.ext is not wire.ABSENT:
         holder = _CHAIN_HOLDER.read(bytes(request.ext))
         if holder is not None:
@@ -151,7 +158,7 @@ def _places(request: wire.BidRequest) -> Iterable[str]:
     """What a seller list may call the place: the app's bundle, or the site's domain and those above it."""
     if request.app is not None and request.app.bundle:
         yield request.app.bundle
-    domain = (request.site.domain or "").lower().removeprefix("www.") if request.site is not None else ""
+    domain = site_domain(request.site) if request.site is not None else ""
     while domain:
         yield domain
         domain = domain.partition(".")[2]

@@ -138,10 +138,13 @@ def _postcode(text: str, country: str) -> str:
 
 
 def _domain(request: wire.BidRequest) -> str:
-    """The site's domain, lower case and without `www.`; its page's host where it is not given."""
-    site = request.site
-    if site is None:
-        return ((request.dooh and request.dooh.domain) or "").lower()
+    if request.site is not None:
+        return site_domain(request.site)
+    return ((request.dooh and request.dooh.domain) or "").lower()
+
+
+def site_domain(site: wire.Site) -> str:
+    """Return a site's domain, lower case and without `www.`; its page's host where it is not given."""
     domain = (site.domain or "").lower()
     if not domain and site.page:
         try:

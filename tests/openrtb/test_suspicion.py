@@ -93,6 +93,9 @@ def test_networks_hold_what_the_standard_library_says(cidrs: list[str], address:
         lambda found: {"source": {"schain": found}},
         lambda found: {"source": {"ext": {"schain": found}}},
         lambda found: {"ext": {"schain": found}},
+        # What is there and says nothing does not stand in the way of the next.
+        lambda found: {"source": {"schain": None, "ext": {"schain": found}}},
+        lambda found: {"source": {"schain": None, "ext": {"schain": None}}, "ext": {"schain": found}},
     ],
 )
 def test_the_chain_is_read_at_each_of_its_homes(home: Any) -> None:
@@ -125,18 +128,24 @@ def test_only_listed_sellers_sell_a_listed_site() -> None:
         sellers={
             "news.example": ("market.example 47", "resale.example 5"),
             "com.game.example": ("market.example 48",),
+            "Daily.example": ("market.example 47",),
         }
     )
 
-    def sold_by(*nodes: tuple[str, str], domain: str = "news.example") -> Reason | None:
-        return reason(lists, site={"domain": domain}, source={"schain": chain(*nodes)})
+    def sold_by(*nodes: tuple[str, str], domain: str = "news.example", page: str = "") -> Reason | None:
+        return reason(lists, site={"domain": domain, "page": page}, source={"schain": chain(*nodes)})
 
     assert sold_by(("resale.example", "5")) is None
     assert sold_by(("elsewhere.example", "1"), ("market.example", "47")) is None
     assert sold_by(("market.example", "47"), ("market.example", "99")) is Reason.SELLER_UNLISTED
     assert sold_by(("market.example", "99"), domain="www.news.example") is Reason.SELLER_UNLISTED
     assert sold_by(("market.example", "99"), domain="live.news.example") is Reason.SELLER_UNLISTED
+    assert (
+        sold_by(("market.example", "99"), domain="", page="https://news.example/") is Reason.SELLER_UNLISTED
+    )
     assert sold_by(("market.example", "99"), domain="other.example") is None
+    # A list may have been written with capitals, as bundles have them.
+    assert sold_by(("market.example", "99"), domain="daily.example") is Reason.SELLER_UNLISTED
     # Without a chain, by the account at the exchange.
     app = {"bundle": "com.game.example", "publisher": {"id": 48}}
     assert reason(lists, site=None, app=app) is None
