@@ -56,6 +56,8 @@ from pacing.window import observe, window
 
 LEASE_INTERVALS: Final = 3
 """A leader that has been silent for this many intervals is replaced."""
+RENEW_CAMPAIGNS: Final = 100
+"""A round over thousands of campaigns may take longer than the lease: it is renewed after every so many."""
 HELD_STEPS: Final = 64
 """What is held back is not written anew for a change by less than this part of it."""
 GAP_SECONDS: Final = 5.0
@@ -170,13 +172,16 @@ class Controller:
         """
         if not await self._election.elected(lambda: self._take_up(now_s)):
             return False
-        if self._registered != bundle.version and self._has_published:
-            # An older config's budgets must not undo those of the one that is published.
-            await self._register(bundle, now_s)
+        # An older config's budgets must not undo those of the one that is published.
+        is_due = self._registered != bundle.version and self._has_published
+        if is_due and not await self._register(bundle, now_s):
+            return False
         outcomes = await self._outcomes.read(bundle, now_s)
         if await self._traffic.look(bundle.campaigns_by_code(), bool(await self._ledger.beats()), now_s):
             self._curves.clear()
         decided = await self._resolve_all(bundle, outcomes, now_s)
+        if decided is None:
+            return False
         await self._shade(now_s)
         # The round may have taken long: only who still holds the lease speaks.
         if not await self._election.renewed():
@@ -217,13 +222,18 @@ class Controller:
         await self._outcomes.load(now_s)
         self._shaded_at_s = -math.inf
 
-    async def _register(self, bundle: Bundle, now_s: float) -> None:
-        for campaign in bundle.campaigns_by_code().values():
+    async def _register(self, bundle: Bundle, now_s: float) -> bool:
+        """Open all accounts; False when another leads meanwhile."""
+        for done, campaign in enumerate(bundle.campaigns_by_code().values()):
+            if not await self._leads_after(done):
+                return False
             try:
                 await self._ledger.open(campaign)
             except LedgerError as error:
                 logger.error("campaign %s has no account and does not spend: %s", campaign.id, error)
-        for campaign, line_item in bundle.line_items_by_account().values():
+        for done, (campaign, line_item) in enumerate(bundle.line_items_by_account().values()):
+            if not await self._leads_after(done):
+                return False
             try:
                 await self._ledger.open_line_item(
                     campaign, line_item, local_day(int(now_s), campaign.time_zone)
@@ -231,8 +241,16 @@ class Controller:
             except LedgerError as error:
                 logger.error("line item %s has no account and does not spend: %s", line_item.id, error)
         self._registered = bundle.version
+        return True
 
-    async def _resolve_all(self, bundle: Bundle, outcomes: int, now_s: float) -> dict[int, CampaignPlan]:
+    async def _leads_after(self, done: int) -> bool:
+        """Renew the lease after every RENEW_CAMPAIGNS of what a round does; say whether this still leads."""
+        return done % RENEW_CAMPAIGNS > 0 or await self._election.renewed()
+
+    async def _resolve_all(
+        self, bundle: Bundle, outcomes: int, now_s: float
+    ) -> dict[int, CampaignPlan] | None:
+        """Decide every campaign, and tell the ledger; None when another leads meanwhile."""
         campaigns = bundle.campaigns_by_code()
         accounts = await self._ledger.accounts(list(campaigns))
         if len(accounts) < len(campaigns):
@@ -247,7 +265,9 @@ class Controller:
         outcomes += sum(accounts[code].billed > state.spent for code, state in self._states.items())
         self._watch_bills(accounts, now_s)
         decided = {}
-        for code, state in self._states.items():
+        for done, (code, state) in enumerate(self._states.items()):
+            if not await self._leads_after(done):
+                return None
             campaign = campaigns[code]
             curve = self._curve(code, campaign, now_s)
             observed = observe(campaign, accounts[code], curve, outcomes, now_s)
@@ -269,7 +289,9 @@ class Controller:
                 await self._ledger.set_ceiling(code, *dated)
                 self._ceilings[code] = dated
             await self._hold_back(code, code, observed.budget, observed, now_s)
-        for own_code, (campaign, line_item) in bundle.line_items_by_account().items():
+        for done, (own_code, (campaign, line_item)) in enumerate(bundle.line_items_by_account().items()):
+            if not await self._leads_after(done):
+                return None
             code = code_of(campaign.id)
             if code in self._states:
                 amounts = [amount for amount in (line_item.budget.total, line_item.budget.daily) if amount]

@@ -10,10 +10,12 @@ from config.money import BILLION
 from config.redis_keys import BUNDLE_VERSION, CONTROLLER_LEASE, PLAN, STREAM_WINS
 from config.schema import (
     Bundle,
+    Campaign,
     code_of,
 )
-from pacing.controller import LEASE_INTERVALS
+from pacing.controller import LEASE_INTERVALS, Controller
 from pacing.ledger import Ledger
+from pacing.pace import INTERVAL_S
 from pacing.plan import CampaignPlan, Plan, fetch, publish
 from tests.factories import BUNDLE_KEY
 from tests.pacing.controllers import ASAP, EVEN, NOW_S, ZONE, bundle, campaign, candidate, paced, until
@@ -43,6 +45,33 @@ async def test_a_new_config_is_not_kept_waiting_for_the_next_tick(redis_client: 
     await until(lambda: has_account(code_of("late")))
     stop.set()
     await running
+
+
+class SlowLedger(Ledger):
+    """Takes SECONDS of the controller's lease for each account that is opened."""
+
+    SECONDS = 0.03
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        super().__init__(client)
+        self._redis = client
+
+    async def open(self, campaign: Campaign) -> None:
+        await super().open(campaign)
+        left_ms = await self._redis.pttl(CONTROLLER_LEASE) - int(1_000 * self.SECONDS)
+        await self._redis.pexpire(CONTROLLER_LEASE, max(left_ms, 0))
+
+
+async def test_who_has_more_campaigns_than_its_lease_is_long_leads_all_the_same(
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    many = bundle("1", *(campaign(f"c{number}") for number in range(250)))
+    assert 250 * SlowLedger.SECONDS > LEASE_INTERVALS * INTERVAL_S
+    controller = Controller(redis_client, SlowLedger(redis_client), "a")
+    assert await controller.tick(many, NOW_S)
+    plan = await fetch(redis_client)
+    assert plan is not None
+    assert len(plan.campaigns) == 250
 
 
 async def test_only_the_leader_speaks_and_the_other_takes_over(redis_client: redis.asyncio.Redis) -> None:
