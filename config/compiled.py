@@ -10,10 +10,13 @@ So the folder that holds the compiled code is named by the state of every source
 draw on. It lies beside the sources, or in the folder that NUMBA_CACHE_DIR names; where it can't be
 written, Numba keeps its code in the user's cache folder.
 
+Processes that start together would all compile the same; `compiled_once` lets one do it and the others wait.
+
 Numba itself is imported by that first call as well. It takes most of a second and some 60 MB, and most
 commands and the events process call no kernel, though they import what defines some.
 """
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -74,6 +77,28 @@ def inlined(function: Callable[_P, _R]) -> Kernel[_P, _R]:
     Passing a dozen arrays, of seven words each, costs more than most functions do with them.
     """
     return Kernel(function, forceinline=True)
+
+
+def compiled_once(warm_up: Callable[[], None]) -> None:
+    """Call what compiles kernels; while another process does so first, wait, and load what it compiled."""
+    folder = Path(_numba().config.CACHE_DIR)
+    done = folder / "done"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError:
+        # Numba keeps its code elsewhere, and each process may compile.
+        warm_up()
+        return
+    with lock:
+        if not done.exists():
+            # Until it is closed, or this process ends.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                warm_up()
+                done.touch()
+                return
+    warm_up()
 
 
 @functools.cache

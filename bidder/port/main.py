@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,7 @@ from bidder.port.protocol import BidConnection, Connections
 from bidder.port.worker import BidWorker, open_book
 from bidder.redis_client import live_bundle, redis_client
 from config import bundle_store
+from config.compiled import compiled_once
 from config.limits import BID_CONNECTIONS_MAX, DRAIN_SECONDS_MAX, IDLE_SECONDS_MAX, LOOKUP_TIMEOUT_MS
 from config.schema import Bundle, Engine, ExchangeProfile
 from config.settings import Settings, load_secrets
@@ -194,4 +196,4 @@ async def _compile(client: redis.asyncio.Redis, bundle: Bundle) -> Snapshot:
 
 
 if __name__ == "__main__":
-    run(serve, prepare=warm_up)
+    run(serve, prepare=partial(compiled_once, warm_up))
