@@ -219,6 +219,7 @@ async def _load_and_change(size: Size) -> tuple[_Command, _Command, float]:
     async with _fresh_server() as (server, client):
         with tempfile.TemporaryDirectory(prefix="hustings-bench-") as name:
             folder = Path(name)
+            identity = Identity(load_secrets(ensure_secret_file(folder)).identity_key)
             names = [f"segment-{index}" for index in range(SEGMENTS[0])]
             indices = await SegmentRegistry(client).define(dict.fromkeys(names, ""))
             path, delta = folder / "cookies.parquet", folder / "changes.csv"
@@ -235,7 +236,7 @@ async def _load_and_change(size: Size) -> tuple[_Command, _Command, float]:
             )
             started_s = time.perf_counter()
             change = await _command(server.url, folder, str(delta), "--mode", "add")
-            await _see_changes(server.url, folder, size.delta_rows, (indices[names[0]], indices[names[1]]))
+            await _see_changes(server.url, identity, size.delta_rows, (indices[names[0]], indices[names[1]]))
             return load, change, time.perf_counter() - started_s
 
 
@@ -275,9 +276,8 @@ def _run_python(words: Sequence[str]) -> _Command:
     return _Command(seconds, usage.ru_utime + usage.ru_stime, peak_bytes / _MB)
 
 
-async def _see_changes(url: str, folder: Path, rows: int, added_and_removed: tuple[int, int]) -> None:
+async def _see_changes(url: str, identity: Identity, rows: int, added_and_removed: tuple[int, int]) -> None:
     """Look every changed cookie up."""
-    identity = Identity(load_secrets(ensure_secret_file(folder)).identity_key)
     users = [identity.hash(COOKIE, _cookie(row)) for row in range(rows)]
     words = words_for(SEGMENTS[0])
     added, removed = (bits_from_indices([index], words) for index in added_and_removed)
