@@ -79,7 +79,7 @@ async def test_edits_go_live_while_requests_flow_and_a_faulty_one_changes_nothin
             while True:
                 # A status that is neither 200 nor 204 raises, and so does a connection that is cut.
                 prices.extend(bid["price"] for bid in await worker.bids(bid_request()))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
 
         async def is_bidding(price: float) -> bool:
             return prices[-1:] == [price]
