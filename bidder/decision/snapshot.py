@@ -15,7 +15,7 @@ Each targeting value is a row of bits, one bit for each ad that accepts it:
 
 A candidate is then a handful of row numbers. `compile_snapshot` builds a new one aside when the config
 changes; the owner swaps the reference. Nothing here is changed afterwards but what `media`, `blocks`,
-`contexts` and `places` remember of the requests they met.
+`contexts` and `places` remember of the requests they met, and what the live model says of those.
 """
 
 import itertools
