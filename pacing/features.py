@@ -24,7 +24,6 @@ ten, and the published experience is that such collisions cost nothing that can 
 """
 
 import hashlib
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -39,6 +38,7 @@ HOUR: Final = CONTEXT_MARKS
 CAMPAIGN, LINE_ITEM, CREATIVE = HOUR + 1, HOUR + 2, HOUR + 3
 EXAMPLE_MARKS: Final = CREATIVE + 1
 MARK_BITS: Final = 24
+PACKED_BYTES: Final = CONTEXT_MARKS * MARK_BITS // 8
 _CODE_BITS = 32
 TABLE_BITS: Final = 20
 TABLE_SLOTS: Final = 1 << TABLE_BITS
@@ -67,13 +67,16 @@ def hour_mark(now_s: int) -> int:
     return HOUR << MARK_BITS | now_s // 3_600 % 24
 
 
-def pack_marks(marks: Iterable[int]) -> bytes:
-    """Write marks of a context, three bytes each; their fields are not written."""
-    return b"".join((mark & (1 << MARK_BITS) - 1).to_bytes(3, "big") for mark in marks)
+@inlined
+def pack_mark(packed: NDArray[np.uint8], at: int, mark: int) -> None:
+    """Write a mark of a context, as a token carries it, to the three bytes at packed[at]; not its field."""
+    packed[at] = mark >> 16 & 0xFF
+    packed[at + 1] = mark >> 8 & 0xFF
+    packed[at + 2] = mark & 0xFF
 
 
 def unpack_marks(packed: bytes) -> list[int]:
-    """Read what `pack_marks` wrote of CONTEXT_MARKS marks, in their order."""
+    """Read CONTEXT_MARKS marks that `pack_mark` wrote, in their order, PACKED_BYTES in all."""
     return [
         field << MARK_BITS | int.from_bytes(packed[3 * field : 3 * field + 3], "big")
         for field in range(CONTEXT_MARKS)

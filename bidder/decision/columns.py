@@ -17,10 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bidder.decision.blocks import NOBODY_KEPT_OUT, KeptOut
-from bidder.decision.contexts import Context
 from bidder.decision.floors import UNREACHABLE_CPM_MICROS, floor_table
-from bidder.decision.marks import viewability_mark
-from bidder.decision.places import Place
 from bidder.decision.snapshot import Snapshot
 from bidder.openrtb.opportunity import NO_BLOCKS, DealOffer, Opportunity, Slot
 
@@ -79,10 +76,6 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Position of the request in the batch."""
     slot: Slot
     deal: DealOffer | None
-    media: int
-    """Row of its imp in MediaRows."""
-    context: Context
-    place: Place
 
 
 class CandidateColumns:
@@ -100,7 +93,6 @@ class CandidateColumns:
         self._imps = 0
         self._pods = 0
         self._all_left = snapshot.blocks.row_of(NOBODY_KEPT_OUT)
-        self._slot_marks = snapshot.media.marks
         self.candidates: list[Candidate] = []
 
     def add(self, request: int, opportunity: Opportunity, user: int) -> None:
@@ -149,11 +141,10 @@ class CandidateColumns:
             if slot.google is not None:
                 barred = snapshot.google[exchange.id].barred(slot.google)
                 blocked_here = self._blocked_besides(blocked, barred)
-            media = snapshot.media.row_of(slot.media)
             of_imp = (
                 self._imps,
                 self._pods,
-                media,
+                snapshot.media.row_of(slot.media),
                 ads_max,
                 pod_seconds,
                 dedupe,
@@ -168,7 +159,7 @@ class CandidateColumns:
                 if terms is not None:
                     # Under a deal one bid, but in a break as many as it takes.
                     times = ads_max if pod_seconds else 1
-                    self._put(Candidate(request, slot, deal, media, context, place), (*terms, *of_imp), times)
+                    self._put(Candidate(request, slot, deal), (*terms, *of_imp), times)
             if slot.deals_only:
                 continue
             floor, floors = self._floor(slot, None)
@@ -177,7 +168,7 @@ class CandidateColumns:
                 terms = (row, floor, floors, opportunity.first_price, False, False, left)
                 # Alternatives for one place in a break would keep each other's like out of its other places.
                 times = ads_max if pod is None or pod_seconds else 1
-                self._put(Candidate(request, slot, None, media, context, place), (*terms, *of_imp), times)
+                self._put(Candidate(request, slot, None), (*terms, *of_imp), times)
 
     def _put(self, candidate: Candidate, row: tuple[int, ...], times: int) -> None:
         for _ in range(times):
@@ -225,11 +216,6 @@ class CandidateColumns:
             _integers(self._blocked),
             _integers(self._floors),
         )
-
-    def marks(self, candidate: Candidate) -> bytes:
-        """Return the marks of a candidate, as a token carries them."""
-        view = viewability_mark(candidate.slot.view_billionths)
-        return candidate.place.marks + candidate.context.marks + self._slot_marks[candidate.media] + view
 
     def _blocked_besides(self, already: tuple[int, int], rows: Sequence[int]) -> tuple[int, int]:
         """Block more rows on top of those in a range; return the range of all of them."""

@@ -21,7 +21,6 @@ from bidder.decision.row_table import RowTable
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import CONTEXTS_CACHED_MAX
 from pacing.cells import device_index, first_cell
-from pacing.features import pack_marks
 
 CONTEXT = np.dtype(
     [
@@ -68,8 +67,6 @@ class Context(NamedTuple):
     """In `Contexts.records`."""
     excluding: tuple[int, ...]
     """Rows of ads that exclude the site or app."""
-    marks: bytes
-    """Its marks as a token carries them."""
 
 
 class Contexts:
@@ -111,8 +108,6 @@ class Contexts:
         cell = first_cell(exchange_index, device_index(opportunity.device_type))
         marks = context_marks(opportunity)
         number = self._table.add((required, cell, exchange_index, *marks, *UNSUMMED))
-        context = Context(
-            number, tuple(excluded[value] for value in met if value in excluded), pack_marks(marks)
-        )
+        context = Context(number, tuple(excluded[value] for value in met if value in excluded))
         self._known[key] = context
         return context

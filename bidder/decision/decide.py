@@ -9,6 +9,7 @@ from bidder.decision.bitrows import BitRow
 from bidder.decision.columns import CandidateColumns
 from bidder.decision.kernels import decide_batch
 from bidder.decision.snapshot import Snapshot
+from pacing.features import PACKED_BYTES
 from pacing.lease import LeaseBook
 from pacing.pending import Pending
 from pacing.prediction import Scoring, unscored
@@ -41,6 +42,9 @@ class Decisions(NamedTuple):
     """int64[n]: `bidder.decision.reasons.Reason`."""
     value_band: npt.NDArray[np.int64]
     """int64[n]: the band of a bid's paced value (`pacing.price_grid`); ANY_BAND where there is no bid."""
+    marks: npt.NDArray[np.uint8]
+    """uint8[n, PACKED_BYTES]: what a bid's token says of the request, for predictions to learn from; zeros
+    where there is no bid."""
 
 
 def decide(
@@ -71,6 +75,7 @@ def decide(
         np.empty(count, np.int64),
         np.empty(count, np.int64),
         np.empty(count, np.int64),
+        np.zeros((count, PACKED_BYTES), np.uint8),
     )
     decide_batch(
         snapshot.arrays,
@@ -102,5 +107,6 @@ def decide(
         decisions.price_cpm_micros,
         decisions.reason,
         decisions.value_band,
+        decisions.marks.reshape(-1),
     )
     return decisions

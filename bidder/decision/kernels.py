@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidder.decision.arrays import Arrays
+from bidder.decision.marks import write_marks
 from bidder.decision.pods import KIND_BITS
 from bidder.decision.value_kernels import value_of
 from bidder.decision.values import Values
 from config.compiled import inlined, kernel
 from config.limits import BIDS_PER_RESPONSE_MAX
-from pacing.features import alone, hour_mark
+from pacing.features import PACKED_BYTES, alone, hour_mark
 from pacing.kernels import counts_until, hold_pending, impressions_left, pending_count, pending_key, share_of
 from pacing.pending import Pending
 from pacing.prediction import Scoring
@@ -262,6 +263,7 @@ def decide_batch(
     price_cpm_micros: NDArray[np.int64],
     reason: NDArray[np.int64],
     value_band: NDArray[np.int64],
+    marks: NDArray[np.uint8],
 ) -> None:
     """Choose an ad and a price for each candidate, reserving budget as it goes.
 
@@ -280,7 +282,8 @@ def decide_batch(
 
     Written in place: available int64[B], reserved int64[B, slots] and missed bool[B] (`pacing.lease`), of C
     campaigns and then of the line items with a budget of their own; pending (`pacing.pending`); the results
-    choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n], value_band int64[n].
+    choice int64[n] (ad index, -1 for none), price_cpm_micros int64[n], reason int64[n], value_band int64[n];
+    and, of bids, marks uint8[n x PACKED_BYTES] (`bidder.decision.marks`).
     """
     slots = reserved.shape[1]
     gates = open_gates(arrays, user_bits)
@@ -476,6 +479,7 @@ def decide_batch(
         price_cpm_micros[i] = best_price
         value_band[i] = band_of(best_value)
         reason[i] = BID
+        write_marks(marks, i * PACKED_BYTES, candidate, context, place, slot_marks[candidate.media])
         chosen[chosen_count] = best_ad
         chosen_count += 1
         bids += 1

@@ -16,10 +16,11 @@ How likely an imp is to be seen is told with the imp: its mark has one of VIEWAB
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidder.decision.dimensions import Ad
 from bidder.openrtb.opportunity import MediaOffer, Opportunity, Slot
-from config.compiled import kernel
+from config.compiled import inlined, kernel
 from config.money import BILLION
 from config.schema import code_of
 from pacing.features import (
@@ -28,6 +29,7 @@ from pacing.features import (
     DEVICE,
     EXCHANGE,
     LINE_ITEM,
+    MARK_BITS,
     METRO,
     REGION,
     SITE,
@@ -36,7 +38,7 @@ from pacing.features import (
     VIEWABILITY,
     ad_mark,
     context_mark,
-    pack_marks,
+    pack_mark,
 )
 from pacing.prediction import PREDICTED
 
@@ -58,19 +60,11 @@ def _viewability_text(step: int) -> str:
     return str(step - 1) if step else ""
 
 
-VIEWABILITY_MARKS: Final = tuple(
-    context_mark(VIEWABILITY, _viewability_text(step)) for step in range(VIEWABILITY_STEPS)
+VIEWABILITY_MARKS: Final = np.array(
+    [context_mark(VIEWABILITY, _viewability_text(step)) for step in range(VIEWABILITY_STEPS)], np.int64
 )
-_VIEWABILITY_PACKED: Final = tuple(pack_marks([mark]) for mark in VIEWABILITY_MARKS)
-_VIEWABILITY_UNSTATED: Final = _VIEWABILITY_PACKED[0]
-
-
-def viewability_mark(view_billionths: int) -> bytes:
-    """Return the mark of a stated viewability as a token carries it."""
-    if not view_billionths:
-        # Most imps; and to call a kernel costs a quarter of a microsecond.
-        return _VIEWABILITY_UNSTATED
-    return _VIEWABILITY_PACKED[viewability_step(view_billionths)]
+"""int64[VIEWABILITY_STEPS]."""
+_MARK_BYTES = MARK_BITS // 8
 
 
 def context_values(opportunity: Opportunity, slot: Slot) -> tuple[str, ...]:
@@ -126,3 +120,24 @@ def ad_marks(ad: Ad) -> tuple[int, int, int]:
     ids = ((CAMPAIGN, ad.campaign.id), (LINE_ITEM, ad.line_item.id), (CREATIVE, ad.creative.id))
     campaign, line_item, creative = (ad_mark(field, code_of(id_)) for field, id_ in ids)
     return campaign, line_item, creative
+
+
+@inlined
+def write_marks(
+    marks: NDArray[np.uint8],
+    start: int,
+    candidate: np.record,
+    context: np.record,
+    place: np.record,
+    slot: np.record,
+) -> None:
+    """Write what the request of a bid is remembered by: PACKED_BYTES of its marks, at marks[start]."""
+    pack_mark(marks, start + REGION * _MARK_BYTES, place.region)
+    pack_mark(marks, start + METRO * _MARK_BYTES, place.metro)
+    pack_mark(marks, start + SITE * _MARK_BYTES, context.site)
+    pack_mark(marks, start + EXCHANGE * _MARK_BYTES, context.exchange)
+    pack_mark(marks, start + DEVICE * _MARK_BYTES, context.device_type)
+    pack_mark(marks, start + SYSTEM * _MARK_BYTES, context.system)
+    pack_mark(marks, start + SLOT * _MARK_BYTES, slot.mark)
+    viewability = VIEWABILITY_MARKS[viewability_step(candidate.view_billionths)]
+    pack_mark(marks, start + VIEWABILITY * _MARK_BYTES, viewability)

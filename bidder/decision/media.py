@@ -19,7 +19,6 @@ from bidder.decision.reasons import Mismatch
 from bidder.decision.row_table import RowTable
 from bidder.openrtb.opportunity import BannerShape, MediaOffer, NativeAsset, NativeShape, StreamShape
 from config.schema import VIDEO_PLACEMENTS, Creative, MediaFile, NativeAssets, SlotTargeting
-from pacing.features import pack_marks
 
 INLINE_VERSIONS = {2: "2.0", 3: "3.0", 7: "4.0", 11: "4.1", 13: "4.2", 15: "4.3"}
 WRAPPER_VERSIONS = {5: "2.0", 6: "3.0", 8: "4.0", 12: "4.1", 14: "4.2", 16: "4.3"}
@@ -285,8 +284,6 @@ class MediaRows:
         self._words = words
         self._rows: MatchRows[MediaOffer] = MatchRows(self._fitting, words)
         self._slots = RowTable(SLOT)
-        self.marks: list[bytes] = []
-        """Each slot's mark as a token carries it, by the same numbers."""
         self.row_of = self._rows.row_of
 
     @property
@@ -303,13 +300,10 @@ class MediaRows:
         """Forget all rows once there are too many."""
         if self._rows.make_room():
             self._slots.clear()
-            self.marks.clear()
 
     def _fitting(self, offer: MediaOffer) -> BitRow:
-        mark = slot_mark(offer)
         # In step with the rows: each is made once, when it is added.
-        self._slots.add((mark, *UNSUMMED))
-        self.marks.append(pack_marks([mark]))
+        self._slots.add((slot_mark(offer), *UNSUMMED))
         row = np.zeros(self._words, np.uint64)
         for creative, wanted, ads in self._groups:
             if mismatch(offer, creative, wanted) is None:

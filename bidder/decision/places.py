@@ -19,7 +19,6 @@ from bidder.decision.row_table import RowTable
 from bidder.openrtb.opportunity import Opportunity
 from config.limits import PLACES_CACHED_MAX
 from config.schema import ExchangeProfile
-from pacing.features import pack_marks
 
 NOTHING_ROW = 0
 UNPRICED = -1
@@ -51,8 +50,6 @@ class Place(NamedTuple):
     """In `PlaceRows.records`."""
     barred: tuple[int, ...]
     """Rows of ads that exclude the place, and of political ads that the exchange does not show there."""
-    marks: bytes
-    """Its marks as a token carries them."""
 
 
 class PlaceRows:
@@ -105,5 +102,5 @@ class PlaceRows:
         marks = place_marks(country, region, metro)
         zip_number = self._zip_numbers.get(zip_code, UNPRICED)
         number = self._table.add(((self._anywhere_row, *within), zip_number, *marks, *UNSUMMED))
-        place = self._known[key] = Place(number, tuple(barred), pack_marks(marks))
+        place = self._known[key] = Place(number, tuple(barred))
         return place

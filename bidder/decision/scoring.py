@@ -69,7 +69,7 @@ def compile_scoring(model: Model | None, snapshot: Snapshot) -> Scoring:
             [learned.ratios.get(cell_name(exchange.id, campaign), RATIO_ONE) for campaign in campaigns]
             for exchange in exchanges
         ]
-        scoring.viewability[table] = [alone(weights, mark) for mark in VIEWABILITY_MARKS]
+        scoring.viewability[table] = [alone(weights, mark) for mark in VIEWABILITY_MARKS.tolist()]
         for row, ad in enumerate(snapshot.ads):
             if ad.line_item.price.event == event:
                 scoring.ads[row] = _ad_score(learned, weights, ad)

@@ -32,7 +32,7 @@ and our maximum price) masked:
 A bid that something is to be learned from says what it was made of as well. Its version is 3, and between
 byte 49 and the tag, which covers them, are
 
-         50   marks of the context         24 bytes, as `pacing.features.pack_marks` writes them
+         50   marks of the context         24 bytes, as `pacing.features.pack_mark` writes them
 
 In a URL a token may be followed by a dot and a number: the maximum price once more, in CPM micros of the
 currency that the bid was made in, where that is not the engine's. It is not signed, because who could

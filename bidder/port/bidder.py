@@ -39,6 +39,7 @@ from bidder.port.tally import Tally
 from bidder.port.traffic_report import TrafficReport
 from config.calendar import SECONDS_PER_DAY
 from pacing.caps import unpack_caps
+from pacing.features import PACKED_BYTES
 from pacing.pending import open_pending
 from segments.bitsets import unpack_users
 from segments.link_memory import LinkMemory
@@ -374,13 +375,14 @@ def _by_request(
     bids: dict[int, list[Bid]] = {}
     furthest: dict[int, int] = {}
     learns = snapshot.learns
-    ads, prices, reasons, bands = (column.tolist() for column in decisions)
-    for candidate, ad, price, reason, band in zip(
-        columns.candidates, ads, prices, reasons, bands, strict=True
+    ads, prices, reasons, bands = (column.tolist() for column in decisions[:-1])
+    packed = decisions.marks.tobytes()
+    for candidate, ad, price, reason, band, at in zip(
+        columns.candidates, ads, prices, reasons, bands, range(0, len(packed), PACKED_BYTES), strict=True
     ):
         position = candidate.request
         if ad >= 0:
-            marks = columns.marks(candidate) if learns[ad] else b""
+            marks = packed[at : at + PACKED_BYTES] if learns[ad] else b""
             bids.setdefault(position, []).append(Bid(candidate.slot, candidate.deal, ad, price, marks, band))
         elif reason > furthest.get(position, 0):
             furthest[position] = reason

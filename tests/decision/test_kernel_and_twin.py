@@ -8,10 +8,11 @@ import pytest
 
 from bidder.decision.bitrows import BitRow, bit_row
 from bidder.decision.columns import Candidate, CandidateColumns
-from bidder.decision.decide import Users, decide
+from bidder.decision.decide import Decisions, Users, decide
 from bidder.decision.dimensions import Ad
 from bidder.decision.explain import Market, Person, Taken, Verdict, bids_wanted, choose, furthest, judge
 from bidder.decision.kernels import decide_batch, lot
+from bidder.decision.marks import context_values
 from bidder.decision.reasons import Mismatch, Reason
 from bidder.decision.schedule import active_ads
 from bidder.decision.scoring import compile_scoring, predictor
@@ -22,6 +23,7 @@ from config.schema import account_code, code_of
 from config.value import EVENTS, Event
 from pacing.caps import CAP_RECORD, LONG_RECORD, Seen, seen_of, unpack_caps
 from pacing.cells import Cell, cells_of
+from pacing.features import PACKED_BYTES, context_mark, unpack_marks
 from pacing.kernels import hold_pending, pending_key, share_of
 from pacing.lease import LeaseBook
 from pacing.pending import Pending, open_pending
@@ -31,8 +33,9 @@ from pacing.shading import UNEXPLORED, shade, shade_table
 from tests.decision.world import NOW_S, SEGMENTS, World
 
 SEEDS = 80
-Row = tuple[int, int, int, int]
-"""(ad, price_cpm_micros, reason, value_band)."""
+Row = tuple[int, int, int, int, bytes]
+"""(ad, price_cpm_micros, reason, value_band, marks)."""
+NO_MARKS = bytes(PACKED_BYTES)
 
 
 class Judged:
@@ -120,13 +123,14 @@ class Judged:
             ),
             self.scoring,
         )
-        return list(zip(*(column.tolist() for column in decisions), strict=True))
+        return rows_of_decisions(decisions)
 
     def interpreted(self, book: LeaseBook) -> list[Row]:
         """The kernel's own source as plain Python."""
         candidates, blocked, floors = self.columns.arrays()
         users = users_of(self.world.people, self.snapshot)
-        out = np.empty((4, len(candidates)), np.int64)
+        ads, prices, reasons, bands = np.empty((4, len(candidates)), np.int64)
+        out = Decisions(ads, prices, reasons, bands, np.zeros((len(candidates), PACKED_BYTES), np.uint8))
         with np.errstate(over="ignore"):
             decide_batch.py_func(
                 self.snapshot.arrays,
@@ -150,9 +154,10 @@ class Judged:
                 self.pending(),
                 NOW_S,
                 np.uint64(self.world.draw),
-                *out,
+                *out[:-1],
+                out.marks.reshape(-1),
             )
-        return list(zip(*out.tolist(), strict=True))
+        return rows_of_decisions(out)
 
     def told(self, decided: list[Row]) -> tuple[dict[int, int], list[Verdict]]:
         """Hold each decision to the twin; return what the twin leaves available, and its verdicts."""
@@ -166,7 +171,7 @@ class Judged:
         chosen: list[tuple[Candidate, Ad]] = []
         bids = Counter({(row, code): count for row, code, count in self.bids_before()})
         said: list[Verdict] = []
-        for n, (candidate, (ad_index, price, reason, band)) in enumerate(
+        for n, (candidate, (ad_index, price, reason, band, marks)) in enumerate(
             zip(self.columns.candidates, decided, strict=True)
         ):
             request = self.world.requests[candidate.request]
@@ -175,7 +180,7 @@ class Judged:
             taken = taken_already(candidate, chosen)
             in_response = [one for one, _ in chosen if one.request == candidate.request]
             if len(in_response) >= exchange.bids_max or len(taken.of_imp) >= bids_wanted(slot, exchange):
-                assert (ad_index, price, reason, band) == (-1, 0, Reason.IMP_TAKEN, ANY_BAND)
+                assert (ad_index, price, reason, band, marks) == (-1, 0, Reason.IMP_TAKEN, ANY_BAND, NO_MARKS)
                 continue
             person = self.person(request.user_hash, bids)
             verdicts = [
@@ -188,10 +193,13 @@ class Judged:
             said += verdicts
             best = choose(verdicts, line_items, self.world.draw, n)
             if best is None:
-                assert (ad_index, price, Reason(reason), band) == (-1, 0, furthest(verdicts), ANY_BAND)
+                assert (ad_index, price, Reason(reason)) == (-1, 0, furthest(verdicts))
+                assert (band, marks) == (ANY_BAND, NO_MARKS)
                 continue
             assert (Reason(reason), price) == (Reason.BID, best.price_cpm_micros)
             assert band == band_of(best.value_cpm_micros)
+            said_of_it = enumerate(context_values(request, slot))
+            assert unpack_marks(marks) == [context_mark(field, value) for field, value in said_of_it]
             assert self.snapshot.ads[ad_index] in [
                 verdict.ad
                 for verdict in verdicts
@@ -237,7 +245,7 @@ def test_the_worlds_reach_every_reason_and_every_mismatch() -> None:
     for seed in range(SEEDS):
         judged = Judged(seed)
         decided = judged.compiled(judged.book())
-        reasons.update(Reason(reason) for _, _, reason, _ in decided)
+        reasons.update(Reason(reason) for _, _, reason, _, _ in decided)
         verdicts = judged.told(decided)[1]
         explored += judged.explored
         mismatches.update(verdict.mismatch for verdict in verdicts)
@@ -264,6 +272,11 @@ def test_no_world_needs_more_than_was_compiled_before_the_port_opened() -> None:
         judged = Judged(seed)
         judged.compiled(judged.book())
     assert len(decide_batch.signatures) == 1
+
+
+def rows_of_decisions(decisions: Decisions) -> list[Row]:
+    numbers = (column.tolist() for column in decisions[:-1])
+    return list(zip(*numbers, map(bytes, decisions.marks), strict=True))
 
 
 def taken_already(candidate: Candidate, chosen: list[tuple[Candidate, Ad]]) -> Taken:

@@ -18,6 +18,7 @@ from pacing.features import (
     EXAMPLE_SLOTS,
     HOUR,
     LINE_ITEM,
+    PACKED_BYTES,
     TABLE_SLOTS,
     ad_mark,
     ad_sum,
@@ -26,7 +27,7 @@ from pacing.features import (
     crossed_sum,
     example_slots,
     hour_mark,
-    pack_marks,
+    pack_mark,
     unpack_marks,
 )
 from pacing.learning import ALPHA, BETA, L1, L2, Learner, learn, slots_of
@@ -125,7 +126,10 @@ def test_bids_sum_the_slots_that_are_learned(
     crossed = (weights, region, site, exchange, device, system, slot, hour, ad[1], ad[2])
     in_parts += crossed_sum(*crossed)
     assert in_parts == int(weights[slots].sum(dtype=np.int64))
-    assert unpack_marks(pack_marks(context)) == context
+    packed = np.zeros(PACKED_BYTES, np.uint8)
+    for field, mark in enumerate(context):
+        pack_mark(packed, field * PACKED_BYTES // CONTEXT_MARKS, mark)
+    assert unpack_marks(packed.tobytes()) == context
 
 
 def test_an_examples_marks_lead_to_as_many_slots() -> None:
