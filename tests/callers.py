@@ -25,7 +25,11 @@ class Connection:
     async def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Return status and body. Raises ConnectionRefusedError when nobody listens, EOFError for a loss."""
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self._host, self._port)
+            try:
+                self._streams = await asyncio.open_connection(self._host, self._port)
+            except ConnectionResetError as error:
+                # Its handshake was under way when the socket that listened was closed.
+                raise ConnectionRefusedError(str(error)) from None
         reader, writer = self._streams
         head = f"{method} {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-length: {len(body)}\r\n\r\n"
         try:
