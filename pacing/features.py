@@ -38,7 +38,8 @@ HOUR: Final = CONTEXT_MARKS
 CAMPAIGN, LINE_ITEM, CREATIVE = HOUR + 1, HOUR + 2, HOUR + 3
 EXAMPLE_MARKS: Final = CREATIVE + 1
 MARK_BITS: Final = 24
-PACKED_BYTES: Final = CONTEXT_MARKS * MARK_BITS // 8
+MARK_BYTES: Final = MARK_BITS // 8
+PACKED_BYTES: Final = CONTEXT_MARKS * MARK_BYTES
 _CODE_BITS = 32
 TABLE_BITS: Final = 20
 TABLE_SLOTS: Final = 1 << TABLE_BITS
@@ -52,7 +53,7 @@ _ALONE = 0
 
 def context_mark(field: int, value: str) -> int:
     """Return the mark of a value of CONTEXT_FIELDS[field]; an absent value is an empty string."""
-    digest = hashlib.blake2b(value.encode(), digest_size=MARK_BITS // 8, salt=b"%d" % field).digest()
+    digest = hashlib.blake2b(value.encode(), digest_size=MARK_BYTES, salt=b"%d" % field).digest()
     return field << MARK_BITS | int.from_bytes(digest, "big")
 
 
@@ -69,7 +70,7 @@ def hour_mark(now_s: int) -> int:
 
 @inlined
 def pack_mark(packed: NDArray[np.uint8], at: int, mark: int) -> None:
-    """Write a mark of a context, as a token carries it, to the three bytes at packed[at]; not its field."""
+    """Write a mark of a context, as a token carries it, to the MARK_BYTES at packed[at]; not its field."""
     packed[at] = mark >> 16 & 0xFF
     packed[at + 1] = mark >> 8 & 0xFF
     packed[at + 2] = mark & 0xFF
@@ -78,7 +79,7 @@ def pack_mark(packed: NDArray[np.uint8], at: int, mark: int) -> None:
 def unpack_marks(packed: bytes) -> list[int]:
     """Read CONTEXT_MARKS marks that `pack_mark` wrote, in their order, PACKED_BYTES in all."""
     return [
-        field << MARK_BITS | int.from_bytes(packed[3 * field : 3 * field + 3], "big")
+        field << MARK_BITS | int.from_bytes(packed[MARK_BYTES * field : MARK_BYTES * (field + 1)], "big")
         for field in range(CONTEXT_MARKS)
     ]
 

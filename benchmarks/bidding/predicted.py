@@ -38,7 +38,7 @@ from config.embedded_server import EmbeddedServer
 from config.money import BILLION, CpmMicros, Money
 from config.redis_keys import STREAM_CLICKS, STREAM_IMPRESSIONS
 from config.schema import Budget, Bundle, Campaign, ExchangeProfile, LineItem
-from pacing.features import CONTEXT_MARKS, PACKED_BYTES, SITE, context_mark, pack_mark
+from pacing.features import CONTEXT_MARKS, MARK_BYTES, PACKED_BYTES, SITE, context_mark, pack_mark
 from pacing.learning import slots_of
 from pacing.prediction import fetch
 from pacing.shadow import rates_of
@@ -195,7 +195,7 @@ def _marks(step: int) -> str:
     values[SITE] = f"step {step}"
     packed = np.empty(PACKED_BYTES, np.uint8)
     for field, value in enumerate(values):
-        pack_mark(packed, field * PACKED_BYTES // CONTEXT_MARKS, context_mark(field, value))
+        pack_mark(packed, field * MARK_BYTES, context_mark(field, value))
     return packed.tobytes().hex()
 
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib import resources
-from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -189,14 +188,15 @@ async def _booked(ledger: Ledger, bundle: Bundle, summary: Summary, spool: Path)
     On a busy machine a notice that was answered may still wait in the spool, and is waited for.
     """
     codes = list(bundle.campaigns_by_code())
-    for looks in count(1):
+    looks = 0
+    while True:
+        looks += 1
         waits = any_waits(spool)
         accounts = await ledger.accounts(codes)
         agree = sum(account.spent for account in accounts.values()) == summary.spend
         if looks >= (_LOOKS_AT_SPOOL_MAX if waits else _LOOKS_MAX) or (agree and not waits):
             return accounts
         await asyncio.sleep(_REFRESH_SECONDS)
-    raise AssertionError("counting ends in the loop")
 
 
 def still_kept(spool: Path) -> list[str]:

@@ -87,7 +87,7 @@ def decide(
         scoring,
         snapshot.contexts.records,
         snapshot.places.records,
-        snapshot.media.slots,
+        snapshot.media.slot_marks,
         snapshot.media.bits,
         snapshot.blocks.bits,
         users.bits,

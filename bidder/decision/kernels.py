@@ -272,13 +272,12 @@ def decide_batch(
     active uint64[W]: ads that may run now. candidates CANDIDATE[n] (`bidder.decision.columns`), blocked
     int64[m] its flat rows, floors int64[k] its flat floors. values: what line items pay
     (`bidder.decision.values`), scoring: the live model (`pacing.prediction`). contexts CONTEXT[], places
-    PLACE[] and slot_marks SLOT[] (`bidder.decision.contexts`, `places`, `media`): what candidates name; their
-    sums are written (`value_of`). media and left uint64[rows, W]: ads that fit, and ads that no list keeps
-    out. user_bits uint64[U, S]. user_known bool[U]: the person's caps are known. user_hash uint64[U]: what
-    the person is known by. cap_records CAP_RECORD[k],
-    those of user u being cap_offsets[u] to [u + 1], int64[U + 1]. shading int64[cells, bins].
-    multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64 that settles ties between equal
-    prices, and which bids explore (`pacing.shading`).
+    PLACE[] and slot_marks SLOT_MARK[] (`bidder.decision.contexts`, `places`, `media`): what candidates name;
+    their sums are written (`value_of`). media and left uint64[rows, W]: ads that fit, and ads that no list
+    keeps out. user_bits uint64[U, S]. user_known bool[U]: the person's caps are known. user_hash uint64[U]:
+    what the person is known by. cap_records CAP_RECORD[k], those of user u being cap_offsets[u] to [u + 1],
+    int64[U + 1]. shading int64[cells, bins]. multiplier_q16 int64[B]. now_s: epoch seconds. draw: uint64
+    that settles ties between equal prices, and which bids explore (`pacing.shading`).
 
     Written in place: available int64[B], reserved int64[B, slots] and missed bool[B] (`pacing.lease`), of C
     campaigns and then of the line items with a budget of their own; pending (`pacing.pending`); the results

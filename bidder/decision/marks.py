@@ -29,7 +29,7 @@ from pacing.features import (
     DEVICE,
     EXCHANGE,
     LINE_ITEM,
-    MARK_BITS,
+    MARK_BYTES,
     METRO,
     REGION,
     SITE,
@@ -64,7 +64,6 @@ VIEWABILITY_MARKS: Final = np.array(
     [context_mark(VIEWABILITY, _viewability_text(step)) for step in range(VIEWABILITY_STEPS)], np.int64
 )
 """int64[VIEWABILITY_STEPS]."""
-_MARK_BYTES = MARK_BITS // 8
 
 
 def context_values(opportunity: Opportunity, slot: Slot) -> tuple[str, ...]:
@@ -132,12 +131,12 @@ def write_marks(
     slot: np.record,
 ) -> None:
     """Write what the request of a bid is remembered by: PACKED_BYTES of its marks, at marks[start]."""
-    pack_mark(marks, start + REGION * _MARK_BYTES, place.region)
-    pack_mark(marks, start + METRO * _MARK_BYTES, place.metro)
-    pack_mark(marks, start + SITE * _MARK_BYTES, context.site)
-    pack_mark(marks, start + EXCHANGE * _MARK_BYTES, context.exchange)
-    pack_mark(marks, start + DEVICE * _MARK_BYTES, context.device_type)
-    pack_mark(marks, start + SYSTEM * _MARK_BYTES, context.system)
-    pack_mark(marks, start + SLOT * _MARK_BYTES, slot.mark)
+    pack_mark(marks, start + REGION * MARK_BYTES, place.region)
+    pack_mark(marks, start + METRO * MARK_BYTES, place.metro)
+    pack_mark(marks, start + SITE * MARK_BYTES, context.site)
+    pack_mark(marks, start + EXCHANGE * MARK_BYTES, context.exchange)
+    pack_mark(marks, start + DEVICE * MARK_BYTES, context.device_type)
+    pack_mark(marks, start + SYSTEM * MARK_BYTES, context.system)
+    pack_mark(marks, start + SLOT * MARK_BYTES, slot.mark)
     viewability = VIEWABILITY_MARKS[viewability_step(candidate.view_billionths)]
-    pack_mark(marks, start + VIEWABILITY * _MARK_BYTES, viewability)
+    pack_mark(marks, start + VIEWABILITY * MARK_BYTES, viewability)

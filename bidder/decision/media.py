@@ -61,6 +61,9 @@ _DATA_FIELDS = {
 _ICON, _MAIN_IMAGE = 1, 3
 ANY_SLOT = SlotTargeting()
 
+SLOT_MARK = np.dtype([("mark", np.int32), *SUMS])
+"""What the kernel reads of an offer for predictions."""
+
 
 def vast_protocol(shape: StreamShape, creative: Creative) -> int | None:
     """Return the highest protocol that the imp takes and the creative can be written in, or None.
@@ -268,10 +271,6 @@ def _group_key(creative: Creative, wanted: SlotTargeting) -> tuple[object, ...]:
     )
 
 
-SLOT = np.dtype([("mark", np.int32), *SUMS])
-"""What the kernel reads of an offer for predictions: its slot's mark."""
-
-
 class MediaRows:
     """The row of ads that fit, for each offer met so far, and its slot's mark."""
 
@@ -283,7 +282,7 @@ class MediaRows:
         self._groups = [(*creatives[ads[0]], bit_row(ads, words)) for ads in groups.values()]
         self._words = words
         self._rows: MatchRows[MediaOffer] = MatchRows(self._fitting, words)
-        self._slots = RowTable(SLOT)
+        self._slot_marks = RowTable(SLOT_MARK)
         self.row_of = self._rows.row_of
 
     @property
@@ -292,18 +291,18 @@ class MediaRows:
         return self._rows.bits
 
     @property
-    def slots(self) -> npt.NDArray[np.void]:
-        """SLOT[rows], by the same numbers."""
-        return self._slots.rows
+    def slot_marks(self) -> npt.NDArray[np.void]:
+        """SLOT_MARK[rows], by the same numbers."""
+        return self._slot_marks.rows
 
     def make_room(self) -> None:
         """Forget all rows once there are too many."""
         if self._rows.make_room():
-            self._slots.clear()
+            self._slot_marks.clear()
 
     def _fitting(self, offer: MediaOffer) -> BitRow:
         # In step with the rows: each is made once, when it is added.
-        self._slots.add((slot_mark(offer), *UNSUMMED))
+        self._slot_marks.add((slot_mark(offer), *UNSUMMED))
         row = np.zeros(self._words, np.uint64)
         for creative, wanted, ads in self._groups:
             if mismatch(offer, creative, wanted) is None:

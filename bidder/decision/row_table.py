@@ -15,9 +15,6 @@ class RowTable:
         self.rows: npt.NDArray[Any] = np.zeros((_ROWS_AT_FIRST, *shape), dtype)
         self._count = 0
 
-    def __len__(self) -> int:
-        return self._count
-
     def add(self, row: Any) -> int:
         """Add a row and return its number."""
         number = self._count

@@ -142,7 +142,7 @@ class Judged:
                 self.scoring._replace(ads=self.scoring.ads.view(np.recarray)),
                 self.snapshot.contexts.records.view(np.recarray),
                 self.snapshot.places.records.view(np.recarray),
-                self.snapshot.media.slots.view(np.recarray),
+                self.snapshot.media.slot_marks.view(np.recarray),
                 self.snapshot.media.bits,
                 self.snapshot.blocks.bits,
                 *users,

@@ -18,6 +18,7 @@ from pacing.features import (
     EXAMPLE_SLOTS,
     HOUR,
     LINE_ITEM,
+    MARK_BYTES,
     PACKED_BYTES,
     TABLE_SLOTS,
     ad_mark,
@@ -128,7 +129,7 @@ def test_bids_sum_the_slots_that_are_learned(
     assert in_parts == int(weights[slots].sum(dtype=np.int64))
     packed = np.zeros(PACKED_BYTES, np.uint8)
     for field, mark in enumerate(context):
-        pack_mark(packed, field * PACKED_BYTES // CONTEXT_MARKS, mark)
+        pack_mark(packed, field * MARK_BYTES, mark)
     assert unpack_marks(packed.tobytes()) == context
 
 
